@@ -1,0 +1,43 @@
+"""The activity that runs a turn."""
+
+from uuid import uuid4
+
+from temporalio import activity
+
+from activities.errors import translated_errors
+from activities.heartbeat import heartbeating
+from activities.ports import TurnExecutor
+from runtimes.turns import AttemptKey, StopReason, TurnOutcome, TurnRequest
+
+
+class AgentActivities:
+    """What runtime workers serve."""
+
+    def __init__(self, executor: TurnExecutor) -> None:
+        self._executor = executor
+
+    @activity.defn(name="execute_agent_llm")
+    async def execute_agent_llm(self, turn: TurnRequest) -> TurnOutcome:
+        """Run one turn to its end, an interruption, or a preemption."""
+        with translated_errors():
+            async with heartbeating():
+                return await self._executor.run(turn, _attempt_key(), _why_cancelled)
+
+
+def _attempt_key() -> AttemptKey:
+    info = activity.info()
+    return AttemptKey(
+        workflow_id=info.workflow_id or "",
+        run_id=info.workflow_run_id or "",
+        try_number=info.attempt,
+        token=uuid4().hex,
+    )
+
+
+def _why_cancelled() -> StopReason:
+    details = activity.cancellation_details()
+    if details is None or details.worker_shutdown:
+        return StopReason.DRAIN
+    if details.cancel_requested:
+        return StopReason.CANCEL
+    return StopReason.FENCED

@@ -1,0 +1,26 @@
+"""Light bookkeeping, served by workflow workers."""
+
+from temporalio import activity
+
+from activities.errors import translated_errors
+from activities.ports import ExecutionLedger
+from runtimes.turns import Admission, AdmitExecution, FinishExecution
+
+
+class ExecutionActivities:
+    """Begin and end of executions that no worker and no API records."""
+
+    def __init__(self, ledger: ExecutionLedger) -> None:
+        self._ledger = ledger
+
+    @activity.defn(name="admit_execution")
+    async def admit_execution(self, request: AdmitExecution) -> Admission:
+        """Admit an execution that a Temporal client started."""
+        with translated_errors():
+            return await self._ledger.admit(request)
+
+    @activity.defn(name="finish_execution")
+    async def finish_execution(self, execution_id: str, request: FinishExecution) -> None:
+        """Record an end that no worker recorded."""
+        with translated_errors():
+            await self._ledger.finish(execution_id, request)

@@ -1,0 +1,32 @@
+"""What activities need done; services do it, the composition root brings the two together."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from runtimes.turns import Admission, AdmitExecution, AttemptKey, FinishExecution, StopReason, TurnOutcome, TurnRequest
+
+
+class TurnExecutor(Protocol):
+    """Runs a turn to its end, an interruption or a preemption."""
+
+    async def run(self, turn: TurnRequest, key: AttemptKey, why_cancelled: Callable[[], StopReason]) -> TurnOutcome:
+        """Run one try at a turn.
+
+        `why_cancelled` is asked when the calling task is cancelled.
+
+        Raises:
+            RuntimeFailure: the try failed; `retryable` says whether another may help.
+        """
+        ...
+
+
+class ExecutionLedger(Protocol):
+    """Records the begin and the end of executions that no worker and no API records."""
+
+    async def admit(self, request: AdmitExecution) -> Admission:
+        """Give an execution its row, idempotently."""
+        ...
+
+    async def finish(self, execution_id: str, request: FinishExecution) -> None:
+        """Record an execution's end, idempotently."""
+        ...

@@ -1,0 +1,60 @@
+"""The HTTP application."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from control_plane.api.body import BodyGuard
+from control_plane.api.executions.endpoints import router as executions
+from control_plane.api.guard import RequestGuard
+from control_plane.api.internal.endpoints import router as internal
+from control_plane.api.problems import install_problem_handlers
+from control_plane.api.state import ApiState
+from control_plane.reconciler import Reconciler
+
+
+def create_app(state: ApiState) -> FastAPI:
+    """The API on the given collaborators; its lifespan ends with closing the database."""
+    app = FastAPI(
+        title="Holdfast",
+        version=version("holdfast"),
+        description="Runs AI agents durably on Temporal, under any agent framework.",
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.state.api = state
+    install_problem_handlers(app)
+    app.add_middleware(BodyGuard, max_bytes=state.settings.max_body_bytes)
+    app.add_middleware(RequestGuard, allowed_hosts=state.settings.allowed_hosts)
+    for router in (executions, internal):
+        app.include_router(router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    state: ApiState = app.state.api
+    state.hub.start()
+    reconciling = asyncio.create_task(_reconciler(state).run())
+    yield
+    reconciling.cancel()
+    with suppress(asyncio.CancelledError):
+        await reconciling
+    await state.hub.stop()
+    await state.database.close()
+
+
+def _reconciler(state: ApiState) -> Reconciler:
+    return Reconciler(
+        state.database,
+        state.gateway,
+        state.hub,
+        interval=state.settings.reconcile_interval_seconds,
+        heartbeat_timeout=state.settings.heartbeat_timeout_seconds,
+    )

@@ -1,0 +1,172 @@
+"""How an execution comes into being, from the REST API or from a Temporal client."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Row, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid_utils.compat import uuid7
+
+from control_plane.api.credentials import Principal
+from control_plane.api.runtimes.service import Manifests, check_runtime, live_workers
+from control_plane.errors import HoldfastError
+from db.enums import Source
+from db.models.agents import Agent, AgentVersion
+from db.models.sessions import Session
+from runtimes.types import ExecutionError
+from services.control_plane_client.models import AgentSpec
+from workflows.queues import pool_queue
+
+#: Characters of a prompt that name its session.
+TITLE = 80
+
+_INSERT = text("""
+    WITH execution AS (
+        INSERT INTO executions (
+            id, organization_id, agent_id, agent_name, agent_version, session_id, workflow_id, runtime, task_queue,
+            interactive, source, metadata, idempotency_key, request_hash, last_seq
+        ) VALUES (
+            :id, :organization_id, :agent_id, :agent_name, :agent_version, :session_id, :workflow_id, :runtime,
+            :task_queue, :interactive, :source, CAST(:metadata AS jsonb), :idempotency_key, :request_hash, 1
+        )
+        ON CONFLICT DO NOTHING
+        RETURNING *
+    ), session AS (
+        INSERT INTO sessions (id, organization_id, agent_id, title)
+        SELECT session_id, organization_id, agent_id, :title FROM execution
+        ON CONFLICT (id) DO UPDATE SET updated_at = now()
+    ), message AS (
+        INSERT INTO messages (id, organization_id, session_id, execution_id, role, content)
+        SELECT CAST(:message_id AS uuid), organization_id, session_id, id, 'user', :prompt
+        FROM execution WHERE CAST(:message_id AS uuid) IS NOT NULL
+    ), logged AS (
+        INSERT INTO events (organization_id, execution_id, seq, type, data)
+        SELECT organization_id, id, 1, 'execution.accepted', CAST(:accepted AS jsonb) FROM execution
+    )
+    SELECT * FROM execution
+""")
+
+_INSERT_FAILED = text("""
+    WITH execution AS (
+        INSERT INTO executions (
+            id, organization_id, agent_name, agent_version, workflow_id, runtime, task_queue, source, status, error,
+            last_seq, finished_at
+        ) VALUES (
+            :id, :organization_id, :agent_name, 0, :workflow_id, :runtime, '', :source, 'failed',
+            CAST(:error AS jsonb), 1, now()
+        )
+        ON CONFLICT DO NOTHING
+        RETURNING *
+    )
+    INSERT INTO events (organization_id, execution_id, seq, type, data)
+    SELECT organization_id, id, 1, 'execution.failed', jsonb_build_object('error', error) FROM execution
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class NewExecution:
+    """What is asked for; `message_id` is None where there is no first message."""
+
+    id: UUID
+    organization_id: UUID
+    workflow_id: str
+    prompt: str | None
+    source: Source
+    runtime: str | None = None
+    session_id: UUID | None = None
+    interactive: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    idempotency_key: str | None = None
+    request_hash: bytes | None = None
+
+    @property
+    def message_id(self) -> UUID | None:
+        """The first message's id: the execution's own, so that repeating is harmless."""
+        return self.id if self.prompt else None
+
+
+async def find_agent(connection: AsyncConnection, organization_id: UUID, id_or_name: str) -> AgentSpec | None:
+    """The agent's present version; agents are called by id or by name."""
+    matches = or_(Agent.name == id_or_name, *_by_id(id_or_name))
+    query = (
+        select(AgentVersion.spec)
+        .join(Agent, (Agent.id == AgentVersion.agent_id) & (Agent.version == AgentVersion.version))
+        .where(Agent.organization_id == organization_id, matches)
+    )
+    spec = (await connection.execute(query)).scalar_one_or_none()
+    return None if spec is None else AgentSpec.model_validate(spec)
+
+
+def _by_id(text_: str) -> list[Any]:
+    try:
+        return [Agent.id == UUID(text_)]
+    except ValueError:
+        return []
+
+
+async def session_exists(connection: AsyncConnection, organization_id: UUID, session_id: UUID) -> bool:
+    """Whether the organization has such a session."""
+    query = select(Session.id).where(Session.organization_id == organization_id, Session.id == session_id)
+    return (await connection.execute(query)).first() is not None
+
+
+async def insert(connection: AsyncConnection, new: NewExecution, agent: AgentSpec) -> Row[Any] | None:
+    """Insert the execution with its session, its first message and its first event; None if it is there."""
+    runtime = new.runtime or agent.runtime
+    session_id = new.session_id or uuid7()
+    accepted = {
+        "agent_id": agent.id,
+        "agent_name": agent.name,
+        "agent_version": agent.version,
+        "runtime": runtime,
+        "session_id": str(session_id),
+        "source": new.source,
+    }
+    parameters = {
+        "id": new.id,
+        "organization_id": new.organization_id,
+        "agent_id": UUID(agent.id),
+        "agent_name": agent.name,
+        "agent_version": agent.version,
+        "session_id": session_id,
+        "workflow_id": new.workflow_id,
+        "runtime": runtime,
+        "task_queue": pool_queue(runtime),
+        "interactive": new.interactive,
+        "source": new.source,
+        "metadata": orjson.dumps(new.metadata).decode(),
+        "idempotency_key": new.idempotency_key,
+        "request_hash": new.request_hash,
+        "title": (new.prompt or "")[:TITLE],
+        "message_id": new.message_id,
+        "prompt": new.prompt or "",
+        "accepted": orjson.dumps(accepted).decode(),
+    }
+    return (await connection.execute(_INSERT, parameters)).first()
+
+
+async def insert_failed(connection: AsyncConnection, new: NewExecution, agent_id: str, refusal: HoldfastError) -> None:
+    """Keep an execution that could not begin, so that it is seen like any other."""
+    error = ExecutionError(code=refusal.code, message=refusal.detail, hint=refusal.hint)
+    parameters = {
+        "id": new.id,
+        "organization_id": new.organization_id,
+        "workflow_id": new.workflow_id,
+        "agent_name": agent_id[:TITLE],
+        "runtime": new.runtime or "",
+        "source": new.source,
+        "error": error.model_dump_json(),
+    }
+    await connection.execute(_INSERT_FAILED, parameters)
+
+
+async def require_runtime(connection: AsyncConnection, principal: Principal, manifests: Manifests, name: str) -> None:
+    """Accept a runtime that has a manifest, or that a live worker announces.
+
+    Raises:
+        RuntimeUnknown: it has neither.
+    """
+    if name not in manifests:
+        check_runtime(name, manifests, await live_workers(connection, principal))

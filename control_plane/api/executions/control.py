@@ -1,0 +1,106 @@
+"""What clients do to an execution: start it, stop it, talk to it. The row first, then Temporal, then the worker."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Row
+
+from control_plane import errors
+from control_plane.api.credentials import Principal
+from control_plane.api.executions import admission
+from control_plane.api.executions.schemas import ExecutionCreate
+from control_plane.api.executions.service import Executions, admission_of, require_open
+from control_plane.api.state import ApiState
+from db.enums import ExecutionStatus
+from runtimes.turns import StopReason
+from services.control_plane_client.models import ControlCommand
+
+log = structlog.get_logger(__name__)
+
+NOT_STARTED = "Temporal does not answer; the execution is kept and starts as soon as it does."
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionControl:
+    """Acts on one organization's executions."""
+
+    principal: Principal
+    state: ApiState
+
+    async def create(self, body: ExecutionCreate, key: str | None) -> tuple[Row[Any], bool, list[str]]:
+        """Accept an execution and start its workflow: its row, whether it is new, and warnings.
+
+        An accepted execution is never lost: if Temporal is away, the reconciler starts it later.
+        """
+        organization_id = self.principal.organization_id
+        async with self.state.database.transaction(organization_id) as connection:
+            if body.runtime is not None:
+                await admission.require_runtime(connection, self.principal, self.state.manifests, body.runtime)
+            row, is_new = await Executions(connection, organization_id).create(body, key)
+        warnings = await self._start(row, has_message=body.prompt is not None) if is_new else []
+        return row, is_new, warnings
+
+    async def cancel(self, execution_id: UUID) -> Row[Any]:
+        """Request cancellation, in Temporal and straight at the worker."""
+        row = await self._open(execution_id)
+        await self.state.gateway.cancel(row.workflow_id)
+        self._command(row, StopReason.CANCEL)
+        return row
+
+    async def interrupt(self, execution_id: UUID) -> Row[Any]:
+        """End the running turn and keep the execution."""
+        row = await self._open(execution_id)
+        if row.status != ExecutionStatus.RUNNING:
+            raise errors.TurnNotRunning(f"No turn is running: the execution is {row.status}.")
+        self._command(row, StopReason.INTERRUPT)
+        await self.state.gateway.interrupt(row.workflow_id)
+        return row
+
+    async def close(self, execution_id: UUID) -> Row[Any]:
+        """Let the execution complete once its messages are answered."""
+        row = await self._open(execution_id)
+        await self.state.gateway.close(row.workflow_id)
+        return row
+
+    async def send_message(self, execution_id: UUID, content: str, key: str | None) -> UUID:
+        """Keep a message and queue it for the next turn."""
+        organization_id = self.principal.organization_id
+        async with self.state.database.transaction(organization_id) as connection:
+            executions = Executions(connection, organization_id)
+            row = await executions.get(execution_id)
+            message_id = await executions.store_message(row, content, key)
+        try:
+            await self.state.gateway.send_message(row.workflow_id, str(message_id))
+        except errors.Conflict:
+            async with self.state.database.transaction(organization_id) as connection:
+                await Executions(connection, organization_id).drop_message(message_id)
+            raise
+        return message_id
+
+    async def _open(self, execution_id: UUID) -> Row[Any]:
+        organization_id = self.principal.organization_id
+        async with self.state.database.transaction(organization_id) as connection:
+            row = await Executions(connection, organization_id).get(execution_id)
+        require_open(row)
+        return row
+
+    async def _start(self, row: Row[Any], *, has_message: bool) -> list[str]:
+        heartbeat = self.state.settings.heartbeat_timeout_seconds
+        try:
+            await self.state.gateway.start(
+                row.workflow_id,
+                admission_of(row, has_message=has_message, heartbeat_timeout=heartbeat),
+                interactive=row.interactive,
+                metadata=row.metadata,
+            )
+        except errors.TemporalUnavailable as error:
+            log.warning("execution not started yet", execution_id=str(row.id), error=error.detail)
+            return [NOT_STARTED]
+        return []
+
+    def _command(self, row: Row[Any], reason: StopReason) -> None:
+        if row.worker_id is not None and row.status == ExecutionStatus.RUNNING:
+            command = ControlCommand(execution_id=str(row.id), attempt=row.attempt, reason=reason)
+            self.state.hub.command(row.worker_id, command)

@@ -1,0 +1,106 @@
+"""Bodies of the executions' endpoints."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from control_plane.api.schemas import NextCursor, Paging, Strict
+from db.enums import ExecutionStatus, Source
+from runtimes.types import ExecutionError, FinishReason, Usage
+
+MAX_METADATA_KEYS = 64
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+#: Names and ids that a client may write.
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class ExecutionCreate(Strict):
+    """Starts an execution of an agent, called by id or by name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"agent_id": "demo", "prompt": "hello"}]})
+
+    agent_id: Name
+    prompt: Text | None = Field(None, description="The first user message; needed unless `interactive`.")
+    session_id: UUID | None = Field(None, description="Continues a conversation.")
+    runtime: Name | None = Field(None, description="Instead of the agent's own.")
+    interactive: bool = Field(False, description="Waits for further messages after each turn, until closed.")
+    metadata: dict[Name, str | int | float | bool | None] = Field(
+        default_factory=dict[str, Any], max_length=MAX_METADATA_KEYS
+    )
+
+    @model_validator(mode="after")
+    def _has_something_to_do(self) -> "ExecutionCreate":
+        if self.prompt is None and not self.interactive:
+            raise ValueError("a prompt is needed unless the execution is interactive")
+        return self
+
+
+class MessageCreate(Strict):
+    """A further user message of an interactive execution."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"content": "And tomorrow?"}]})
+
+    content: Text
+
+
+class MessageQueued(BaseModel):
+    """A message that waits for its turn."""
+
+    message_id: UUID
+    execution_id: UUID
+    status: Literal["queued"] = "queued"
+
+
+class Execution(BaseModel):
+    """An execution as it is now. `last_seq` is the length of its event log."""
+
+    id: UUID
+    agent_id: UUID | None
+    agent_name: str
+    agent_version: int
+    session_id: UUID | None
+    workflow_id: str
+    runtime: str
+    task_queue: str
+    interactive: bool
+    status: ExecutionStatus
+    source: Source
+    metadata: dict[str, Any]
+    attempt: int
+    turn: int
+    last_seq: int
+    response: str | None
+    model: str | None
+    finish_reason: FinishReason | None
+    error: ExecutionError | None
+    usage: Usage
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    warnings: list[str] = Field(default_factory=list[str])
+
+
+class ExecutionPage(BaseModel):
+    """Executions, newest first."""
+
+    items: list[Execution]
+    next_cursor: NextCursor
+
+
+class ExecutionPending(BaseModel):
+    """An execution that has no result yet."""
+
+    execution_id: UUID
+    status: ExecutionStatus
+
+
+class ExecutionList(Paging):
+    """The parameters of the list of executions."""
+
+    status: ExecutionStatus | None = None
+    agent_id: UUID | None = None
+    session_id: UUID | None = None
+    runtime: Name | None = None

@@ -1,0 +1,205 @@
+"""Executions as clients see them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid5
+
+import orjson
+from sqlalchemy import Row, Select, delete, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid_utils.compat import uuid7
+
+from control_plane import errors
+from control_plane.api.executions import admission
+from control_plane.api.executions.schemas import Execution as ExecutionBody
+from control_plane.api.executions.schemas import ExecutionCreate, ExecutionList
+from db.enums import TERMINAL, ExecutionStatus, MessageRole, Source
+from db.models.executions import Execution, Turn
+from db.models.sessions import Message
+from runtimes.turns import Admission, TurnOutcome
+from runtimes.types import ExecutionError, Usage
+from workflows.types import AgentExecutionResult
+
+EXECUTIONS = Execution.__table__
+
+
+@dataclass(frozen=True, slots=True)
+class Executions:
+    """One organization's executions, inside the caller's transaction."""
+
+    connection: AsyncConnection
+    organization_id: UUID
+
+    async def create(self, body: ExecutionCreate, key: str | None) -> tuple[Row[Any], bool]:
+        """Admit an execution; with a key that was used before, give the one that it made, which is not new.
+
+        Raises:
+            errors.AgentUnknown: there is no such agent.
+            errors.NotFound: there is no such session.
+            errors.IdempotencyMismatch: the key was used with another body.
+        """
+        agent = await admission.find_agent(self.connection, self.organization_id, body.agent_id)
+        if agent is None:
+            raise errors.AgentUnknown(f"There is no agent '{body.agent_id[:80]}'.", field="/agent_id")
+        await self._require_session(body.session_id)
+        new = self._new(body, key)
+        row = await admission.insert(self.connection, new, agent)
+        if row is not None:
+            return row, True
+        return await self._repeated(new), False
+
+    async def get(self, execution_id: UUID) -> Row[Any]:
+        """One execution.
+
+        Raises:
+            errors.NotFound: the organization has no such execution.
+        """
+        row = (await self.connection.execute(self._mine().where(Execution.id == execution_id))).first()
+        if row is None:
+            raise errors.NotFound(f"There is no execution '{execution_id}'.")
+        return row
+
+    async def page(self, wanted: ExecutionList, after: tuple[datetime, UUID] | None) -> list[Row[Any]]:
+        """Executions, newest first, one more than asked for where there are more."""
+        query = self._mine()
+        for column, value in (
+            (Execution.status, wanted.status),
+            (Execution.agent_id, wanted.agent_id),
+            (Execution.session_id, wanted.session_id),
+            (Execution.runtime, wanted.runtime),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if after is not None:
+            query = query.where(tuple_(Execution.created_at, Execution.id) < after)
+        ordered = query.order_by(Execution.created_at.desc(), Execution.id.desc()).limit(wanted.limit + 1)
+        return list(await self.connection.execute(ordered))
+
+    async def result(self, execution_id: UUID) -> AgentExecutionResult | ExecutionStatus:
+        """What the execution came to; its status while it has no result."""
+        row = await self.get(execution_id)
+        if row.status not in TERMINAL:
+            return ExecutionStatus(row.status)
+        query = select(Turn.outcome).where(Turn.execution_id == execution_id, Turn.outcome.is_not(None))
+        last = (await self.connection.execute(query.order_by(Turn.turn.desc()).limit(1))).scalar_one_or_none()
+        return _result(row, None if last is None else TurnOutcome.model_validate(last))
+
+    async def store_message(self, row: Row[Any], content: str, key: str | None) -> UUID:
+        """Keep a message for a coming turn; the same key gives the same message.
+
+        Raises:
+            errors.ExecutionClosed, errors.ExecutionNotInteractive: the execution takes no message.
+            errors.IdempotencyMismatch: the key was used with another message.
+        """
+        require_open(row)
+        if not row.interactive:
+            raise errors.ExecutionNotInteractive("The execution takes one message only.")
+        message_id = uuid7() if key is None else uuid5(row.id, f"message/{key}")
+        values = {
+            "id": message_id,
+            "organization_id": self.organization_id,
+            "session_id": row.session_id,
+            "execution_id": row.id,
+            "role": MessageRole.USER,
+            "content": content,
+        }
+        await self.connection.execute(pg_insert(Message).values(values).on_conflict_do_nothing())
+        stored = await self.connection.execute(select(Message.content).where(Message.id == message_id))
+        if stored.scalar_one() != content:
+            raise errors.IdempotencyMismatch("The Idempotency-Key was used with another message.")
+        return message_id
+
+    async def drop_message(self, message_id: UUID) -> None:
+        """Forget a message that the execution refused."""
+        await self.connection.execute(delete(Message).where(Message.id == message_id, Message.position.is_(None)))
+
+    async def touch(self, execution_id: UUID) -> None:
+        """Let the reconciler look at it later."""
+        statement = update(Execution).where(Execution.id == execution_id).values(reconciled_at=func.now())
+        await self.connection.execute(statement)
+
+    def _mine(self) -> Select[Any]:
+        return select(EXECUTIONS).where(Execution.organization_id == self.organization_id)
+
+    async def _require_session(self, session_id: UUID | None) -> None:
+        if session_id is None:
+            return
+        if not await admission.session_exists(self.connection, self.organization_id, session_id):
+            raise errors.NotFound(f"There is no session '{session_id}'.", field="/session_id")
+
+    def _new(self, body: ExecutionCreate, key: str | None) -> admission.NewExecution:
+        execution_id = uuid7()
+        return admission.NewExecution(
+            id=execution_id,
+            organization_id=self.organization_id,
+            workflow_id=f"agent-execution/{execution_id}",
+            prompt=body.prompt,
+            source=Source.API,
+            runtime=body.runtime,
+            session_id=body.session_id,
+            interactive=body.interactive,
+            metadata=body.metadata,
+            idempotency_key=key,
+            request_hash=None if key is None else _hash(body),
+        )
+
+    async def _repeated(self, new: admission.NewExecution) -> Row[Any]:
+        query = self._mine().where(Execution.idempotency_key == new.idempotency_key)
+        row = (await self.connection.execute(query)).one()
+        if row.request_hash != new.request_hash:
+            raise errors.IdempotencyMismatch("The Idempotency-Key was used with another body.")
+        return row
+
+
+def require_open(row: Row[Any]) -> None:
+    """Refuse to touch an execution that has ended.
+
+    Raises:
+        errors.ExecutionClosed: it has.
+    """
+    if row.status in TERMINAL:
+        raise errors.ExecutionClosed(f"The execution has ended: {row.status}.", execution_status=row.status)
+
+
+def admission_of(row: Row[Any], *, has_message: bool, heartbeat_timeout: float) -> Admission:
+    """What the execution's workflow is started with; its first message has the execution's id."""
+    return Admission(
+        execution_id=str(row.id),
+        organization_id=str(row.organization_id),
+        session_id=str(row.session_id),
+        agent_id=str(row.agent_id),
+        agent_name=row.agent_name,
+        runtime=row.runtime,
+        task_queue=row.task_queue,
+        message_id=str(row.id) if has_message else None,
+        heartbeat_timeout_seconds=heartbeat_timeout,
+    )
+
+
+def body_of(row: Row[Any], warnings: list[str] | None = None) -> ExecutionBody:
+    """The execution as the API shows it."""
+    values = row._mapping  # pyright: ignore[reportPrivateUsage]
+    return ExecutionBody.model_validate({**values, "turn": row.attempt_turn, "warnings": warnings or []})
+
+
+def _hash(body: ExecutionCreate) -> bytes:
+    return sha256(orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _result(row: Row[Any], last: TurnOutcome | None) -> AgentExecutionResult:
+    return AgentExecutionResult(
+        success=row.status == ExecutionStatus.COMPLETED,
+        execution_id=str(row.id),
+        session_id=str(row.session_id or ""),
+        response=row.response or "",
+        usage=Usage.model_validate(row.usage),
+        tool_messages=last.tool_messages if last else [],
+        model=row.model or "",
+        runtime=row.runtime,
+        finish_reason=row.finish_reason,
+        error=None if row.error is None else ExecutionError.model_validate(row.error),
+        metadata=row.metadata,
+    )

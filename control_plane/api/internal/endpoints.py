@@ -1,0 +1,109 @@
+"""The worker API, `/internal/v1`: for keys with the scope `worker`."""
+
+from collections.abc import AsyncGenerator
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from control_plane.api.auth import WorkerKey
+from control_plane.api.credentials import Principal
+from control_plane.api.internal import admission, workers
+from control_plane.api.internal.service import TurnLedger
+from control_plane.api.state import ApiState, State
+from control_plane.errors import HoldfastError, NotFound
+from runtimes.turns import Admission, AdmitExecution, FinishExecution
+from services.control_plane_client.models import (
+    AnnounceWorker,
+    AppendEvents,
+    AttemptOpened,
+    CloseAttempt,
+    OpenAttempt,
+)
+
+router = APIRouter(prefix="/internal/v1", tags=["internal"], include_in_schema=False)
+
+#: Seconds between the signs of life on a control stream.
+PING_SECONDS = 10
+
+
+def _organization(principal: Principal, asked: str) -> UUID:
+    """Workers of the operator serve every organization, others only their own."""
+    try:
+        organization_id = UUID(asked)
+    except ValueError:
+        raise NotFound("There is no such organization.") from None
+    if not principal.operator and organization_id != principal.organization_id:
+        raise NotFound("There is no such organization.")
+    return organization_id
+
+
+@router.post("/executions")
+async def admit_execution(request: AdmitExecution, principal: WorkerKey, state: State) -> Admission:
+    asked = request.organization_id or str(principal.organization_id)
+    organization_id = _organization(principal, asked)
+    async with state.database.transaction(organization_id) as connection:
+        admitted = await admission.admit(connection, organization_id, request, principal, state)
+    state.hub.announce(request.execution_id)
+    if isinstance(admitted, HoldfastError):
+        raise admitted
+    return admitted
+
+
+@router.post("/executions/{execution_id}/finish", status_code=204)
+async def finish_execution(execution_id: UUID, request: FinishExecution, principal: WorkerKey, state: State) -> None:
+    organization_id = _organization(principal, request.organization_id)
+    async with state.database.transaction(organization_id) as connection:
+        await TurnLedger(connection, organization_id, execution_id).finish(request)
+    state.hub.announce(str(execution_id))
+
+
+@router.post("/executions/{execution_id}/attempts")
+async def open_attempt(execution_id: UUID, request: OpenAttempt, principal: WorkerKey, state: State) -> Response:
+    organization_id = _organization(principal, request.organization_id)
+    async with state.database.transaction(organization_id) as connection:
+        opened = await TurnLedger(connection, organization_id, execution_id).open(request)
+    state.hub.announce(str(execution_id))
+    return _json(opened)
+
+
+@router.post("/executions/{execution_id}/attempts/{attempt}/events", status_code=204)
+async def append_events(
+    execution_id: UUID, attempt: int, request: AppendEvents, principal: WorkerKey, state: State
+) -> None:
+    organization_id = _organization(principal, request.organization_id)
+    async with state.database.transaction(organization_id) as connection:
+        await TurnLedger(connection, organization_id, execution_id).append(attempt, request)
+    state.hub.announce(str(execution_id))
+
+
+@router.post("/executions/{execution_id}/attempts/{attempt}/close", status_code=204)
+async def close_attempt(
+    execution_id: UUID, attempt: int, request: CloseAttempt, principal: WorkerKey, state: State
+) -> None:
+    organization_id = _organization(principal, request.organization_id)
+    async with state.database.transaction(organization_id) as connection:
+        await TurnLedger(connection, organization_id, execution_id).close(attempt, request)
+    state.hub.announce(str(execution_id))
+
+
+@router.post("/workers", status_code=204)
+async def announce_worker(request: AnnounceWorker, principal: WorkerKey, state: State) -> None:
+    async with state.database.transaction(principal.organization_id) as connection:
+        await workers.announce(connection, principal.organization_id, request)
+
+
+@router.get("/workers/{worker_id}/control")
+async def control_stream(worker_id: str, principal: WorkerKey, state: State) -> EventSourceResponse:
+    return EventSourceResponse(_commands(worker_id, state), ping=PING_SECONDS)
+
+
+async def _commands(worker_id: str, state: ApiState) -> AsyncGenerator[ServerSentEvent]:
+    with state.hub.commands(worker_id) as queue:
+        while True:
+            command = await queue.get()
+            yield ServerSentEvent(data=command.model_dump_json())
+
+
+def _json(opened: AttemptOpened) -> Response:
+    return Response(opened.model_dump_json(), media_type="application/json")

@@ -1,0 +1,239 @@
+"""What workers report, and what they are told."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from control_plane import errors
+from control_plane.api.internal import statements
+from control_plane.events import log
+from db.enums import TERMINAL, AttemptState, ExecutionStatus, TurnState
+from db.models.executions import Execution
+from runtimes.turns import SHORT_RESPONSE, FinishExecution, TurnOutcome, TurnStatus
+from runtimes.types import Message, Usage
+from services.control_plane_client.models import (
+    AgentSpec,
+    AppendEvents,
+    AttemptEnd,
+    AttemptOpened,
+    CloseAttempt,
+    NewEvent,
+    OpenAttempt,
+)
+
+#: Characters of a prompt that its event shows; the whole message is in its session.
+SHOWN_PROMPT = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLedger:
+    """Opens, feeds and closes the attempts of one execution, inside the caller's transaction."""
+
+    connection: AsyncConnection
+    organization_id: UUID
+    execution_id: UUID
+
+    async def open(self, request: OpenAttempt) -> AttemptOpened:
+        """Take over a turn: fence out every earlier attempt.
+
+        Raises:
+            errors.NotFound: the organization has no such execution.
+            errors.AttemptFenced: a newer attempt holds the turn.
+            errors.ExecutionClosed: the execution has ended without this turn.
+        """
+        row = await self._locked(with_spec=True)
+        held = (row.attempt_turn, row.attempt_dispatch, row.attempt_try)
+        asked = (request.turn, request.dispatch, request.try_number)
+        repeated = asked == held and request.token == row.attempt_token
+        if row.status in TERMINAL or asked < held or (request.turn == held[0] and not repeated):
+            closed = await self._closed_turn(row, request.turn)
+            if closed is not None:
+                return closed
+        if row.status in TERMINAL:
+            raise errors.ExecutionClosed(f"The execution has ended: {row.status}.")
+        if asked <= held and not repeated:
+            raise errors.AttemptFenced("A newer attempt holds the turn.")
+        return await (self._reopen(row) if repeated else self._take_over(row, request))
+
+    async def append(self, attempt: int, request: AppendEvents) -> None:
+        """Append events and text of the running attempt; a repeated batch does nothing.
+
+        Raises:
+            errors.AttemptFenced: a newer attempt holds the turn, or the execution has ended.
+        """
+        events = request.events
+        if await log.append(self.connection, self.execution_id, attempt, request.batch, events, request.delta):
+            return
+        row = await self._locked()
+        if row.attempt != attempt or row.status in TERMINAL:
+            raise errors.AttemptFenced("A newer attempt holds the turn.")
+
+    async def close(self, attempt: int, request: CloseAttempt) -> None:
+        """End the attempt, and its turn and execution with it where that is what happened.
+
+        Raises:
+            errors.AttemptFenced: a newer attempt holds the turn, or the execution has ended.
+        """
+        row = await self._locked()
+        if row.attempt == attempt and row.attempt_batch >= request.batch:
+            return
+        if row.attempt != attempt or row.status in TERMINAL:
+            raise errors.AttemptFenced("A newer attempt holds the turn.")
+        if request.end in (AttemptEnd.FAILED, AttemptEnd.PREEMPTED):
+            await self._give_back(row, request)
+        else:
+            await self._end_turn(row, request)
+
+    async def finish(self, request: FinishExecution) -> bool:
+        """Record the execution's end and shut out whoever still writes; False if it had ended."""
+        row = await self._locked()
+        if row.status in TERMINAL:
+            return False
+        error = request.error.model_dump() if request.error else None
+        ended = NewEvent(type=f"execution.{request.end}", data={"error": error} if error else {})
+        await statements.finish(self.connection, self.execution_id, request.end, error)
+        await log.record(self.connection, self.execution_id, [ended], turn=row.attempt_turn or None)
+        return True
+
+    async def _locked(self, *, with_spec: bool = False) -> Row[Any]:
+        row = await statements.lock(self.connection, self.organization_id, self.execution_id, with_spec=with_spec)
+        if row is None:
+            raise errors.NotFound(f"There is no execution '{self.execution_id}'.")
+        return row
+
+    async def _closed_turn(self, row: Row[Any], turn: int) -> AttemptOpened | None:
+        outcome = await statements.turn_outcome(self.connection, self.execution_id, turn)
+        if outcome is None:
+            return None
+        closed = TurnOutcome.model_validate(outcome)
+        return AttemptOpened(attempt=closed.attempt, session_id=str(row.session_id), agent=_spec(row), closed=closed)
+
+    async def _take_over(self, row: Row[Any], request: OpenAttempt) -> AttemptOpened:
+        attempt = row.attempt + 1
+        events: list[NewEvent] = []
+        if request.turn > row.attempt_turn:
+            message_id = self._message_id(request)
+            prompt = await self._begin_turn(row, request, message_id)
+            shown = {"turn": request.turn, "message_id": str(message_id), "prompt": prompt[:SHOWN_PROMPT]}
+            events.append(NewEvent(type="turn.started", data=shown))
+        elif await statements.lose_attempt(self.connection, self.execution_id, row.attempt):
+            events.append(NewEvent(type="attempt.lost", data={"attempt": row.attempt, "worker_id": row.worker_id}))
+        started = {"worker_id": request.worker_id, "runtime": row.runtime}
+        events.append(NewEvent(type="attempt.started", data=started))
+        await statements.begin_attempt(self.connection, self.organization_id, self.execution_id, attempt, request)
+        await log.record(self.connection, self.execution_id, events, turn=request.turn, attempt=attempt)
+        return await self._opened(row, request.turn, attempt)
+
+    async def _reopen(self, row: Row[Any]) -> AttemptOpened:
+        return await self._opened(row, row.attempt_turn, row.attempt)
+
+    async def _begin_turn(self, row: Row[Any], request: OpenAttempt, message_id: UUID) -> str:
+        if request.prompt is not None:
+            await statements.store_message(
+                self.connection, self.organization_id, self.execution_id, row.session_id, message_id, request.prompt
+            )
+        prompt = await statements.begin_turn(
+            self.connection, self.organization_id, self.execution_id, request.turn, message_id
+        )
+        if prompt is None:
+            raise errors.NotFound(f"There is no message '{message_id}' for turn {request.turn}.")
+        return prompt
+
+    def _message_id(self, request: OpenAttempt) -> UUID:
+        """A message that came through Temporal has the id that its turn gives it."""
+        if request.message_id is not None:
+            return UUID(request.message_id)
+        return uuid5(self.execution_id, f"turn/{request.turn}")
+
+    async def _opened(self, row: Row[Any], turn: int, attempt: int) -> AttemptOpened:
+        messages = await statements.conversation(self.connection, self.execution_id, row.session_id, turn)
+        return AttemptOpened(
+            attempt=attempt,
+            session_id=str(row.session_id),
+            agent=_spec(row),
+            prompt=messages[-1].content,
+            history=[Message(role=message.role, content=message.content) for message in messages[:-1]],
+            interactive=row.interactive,
+        )
+
+    async def _give_back(self, row: Row[Any], request: CloseAttempt) -> None:
+        data = {"error": request.error.model_dump()} if request.error else {}
+        events = [*request.events, NewEvent(type=f"attempt.{request.end}", data=data)]
+        await statements.end_attempt(
+            self.connection, self.execution_id, row.attempt, request.batch, AttemptState(request.end), data.get("error")
+        )
+        await log.record(self.connection, self.execution_id, events, turn=row.attempt_turn, attempt=row.attempt)
+
+    async def _end_turn(self, row: Row[Any], request: CloseAttempt) -> None:
+        outcome = _outcome(row, request)
+        text = request.response or _last_text(request.events)
+        message_id = uuid5(self.execution_id, f"turn/{row.attempt_turn}/answer") if text else None
+        status = _status_after(row, request)
+        await statements.end_turn(
+            self.connection,
+            row,
+            request,
+            status=status,
+            state=TurnState(request.end),
+            outcome=outcome,
+            usage=Usage.model_validate(row.usage) + request.usage,
+            answer=(message_id, text),
+        )
+        events = [*request.events, *_closing_events(row, request, status, message_id)]
+        await log.record(self.connection, self.execution_id, events, turn=row.attempt_turn, attempt=row.attempt)
+
+
+async def execution_exists(connection: AsyncConnection, organization_id: UUID, execution_id: UUID) -> bool:
+    """Whether the organization has such an execution."""
+    query = select(Execution.id).where(Execution.id == execution_id, Execution.organization_id == organization_id)
+    return (await connection.execute(query)).first() is not None
+
+
+def _spec(row: Row[Any]) -> AgentSpec:
+    """The pinned agent, on the runtime that the execution was given."""
+    return AgentSpec.model_validate(row.spec).model_copy(update={"runtime": row.runtime})
+
+
+def _outcome(row: Row[Any], request: CloseAttempt) -> TurnOutcome:
+    return TurnOutcome(
+        status=TurnStatus(request.end),
+        session_id=str(row.session_id),
+        attempt=row.attempt,
+        response=request.response[:SHORT_RESPONSE],
+        response_truncated=len(request.response) > SHORT_RESPONSE,
+        usage=request.usage,
+        tool_messages=request.tool_messages,
+        model=request.model,
+        runtime=row.runtime,
+        finish_reason=request.finish_reason,
+    )
+
+
+def _status_after(row: Row[Any], request: CloseAttempt) -> ExecutionStatus:
+    """An interrupted turn leaves the end of a one-turn execution to its workflow."""
+    if row.interactive:
+        return ExecutionStatus.WAITING
+    return ExecutionStatus.COMPLETED if request.end is AttemptEnd.COMPLETED else ExecutionStatus.RUNNING
+
+
+def _closing_events(
+    row: Row[Any], request: CloseAttempt, status: ExecutionStatus, message_id: UUID | None
+) -> list[NewEvent]:
+    turn: dict[str, Any] = {"turn": row.attempt_turn, "finish_reason": request.finish_reason}
+    if message_id is not None:
+        turn["response_message_id"] = str(message_id)
+    events = [
+        NewEvent(type="usage", data=request.usage.model_dump()),
+        NewEvent(type=f"turn.{request.end}", data=turn),
+    ]
+    if status is not ExecutionStatus.RUNNING:
+        events.append(NewEvent(type=f"execution.{status}"))
+    return events
+
+
+def _last_text(events: list[NewEvent]) -> str:
+    texts = [event.data["text"] for event in events if event.type == "message.completed"]
+    return texts[-1] if texts else ""

@@ -1,0 +1,235 @@
+"""The SQL of attempts and turns."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from db.enums import AttemptState, ExecutionStatus, TurnState
+from runtimes.turns import ExecutionEnd, TurnOutcome
+from runtimes.types import Usage
+from services.control_plane_client.models import CloseAttempt, OpenAttempt
+
+_LOCK = text("""
+    SELECT * FROM executions WHERE id = :id AND organization_id = :organization_id FOR UPDATE
+""")
+_LOCK_WITH_SPEC = text("""
+    SELECT executions.*, agent_versions.spec FROM executions
+    JOIN agent_versions ON agent_versions.agent_id = executions.agent_id
+        AND agent_versions.version = executions.agent_version
+    WHERE executions.id = :id AND executions.organization_id = :organization_id FOR UPDATE OF executions
+""")
+_TURN_OUTCOME = text("SELECT outcome FROM turns WHERE execution_id = :id AND turn = :turn")
+_STORE_MESSAGE = text("""
+    INSERT INTO messages (id, organization_id, session_id, execution_id, role, content)
+    VALUES (:message_id, :organization_id, :session_id, :id, 'user', :content) ON CONFLICT DO NOTHING
+""")
+_BEGIN_TURN = text("""
+    WITH begun AS (
+        INSERT INTO turns (organization_id, execution_id, turn, message_id)
+        VALUES (:organization_id, :id, :turn, :message_id)
+    )
+    UPDATE messages SET position = nextval('message_position'), turn = :turn
+    WHERE id = :message_id AND execution_id = :id RETURNING content
+""")
+_LOSE_ATTEMPT = text("""
+    UPDATE attempts SET status = 'lost', ended_at = now()
+    WHERE execution_id = :id AND attempt = :attempt AND status = 'running' RETURNING 1
+""")
+_BEGIN_ATTEMPT = text("""
+    WITH begun AS (
+        INSERT INTO attempts (organization_id, execution_id, attempt, turn, dispatch, try_number, worker_id)
+        VALUES (:organization_id, :id, :attempt, :turn, :dispatch, :try_number, :worker_id)
+    ), emptied AS (
+        DELETE FROM deltas WHERE execution_id = :id AND :attempt > 1
+    )
+    UPDATE executions SET attempt = :attempt, attempt_turn = :turn, attempt_dispatch = :dispatch,
+        attempt_try = :try_number, attempt_token = :token, attempt_batch = 0, worker_id = :worker_id,
+        status = 'running', started_at = coalesce(started_at, now())
+    WHERE id = :id
+""")
+_CONVERSATION = text("""
+    SELECT role, content FROM messages
+    WHERE session_id = :session_id AND position <= (
+        SELECT position FROM messages WHERE execution_id = :id AND turn = :turn AND role = 'user'
+    )
+    ORDER BY position
+""")
+_END_ATTEMPT = text("""
+    WITH ended AS (
+        UPDATE attempts SET status = :state, ended_at = now(), error = CAST(:error AS jsonb)
+        WHERE execution_id = :id AND attempt = :attempt
+    ), emptied AS (
+        DELETE FROM deltas WHERE execution_id = :id
+    )
+    UPDATE executions SET attempt_batch = :batch WHERE id = :id
+""")
+_END_TURN = text("""
+    WITH attempt AS (
+        UPDATE attempts SET status = :state, ended_at = now() WHERE execution_id = :id AND attempt = :attempt
+    ), turn AS (
+        UPDATE turns SET status = :state, ended_at = now(), outcome = CAST(:outcome AS jsonb),
+            usage = CAST(:turn_usage AS jsonb)
+        WHERE execution_id = :id AND turn = :turn
+    ), answer AS (
+        INSERT INTO messages (id, organization_id, session_id, execution_id, turn, role, content, position)
+        SELECT CAST(:message_id AS uuid), :organization_id, :session_id, :id, :turn, 'assistant', :content,
+            nextval('message_position')
+        WHERE CAST(:message_id AS uuid) IS NOT NULL
+    ), emptied AS (
+        DELETE FROM deltas WHERE execution_id = :id
+    )
+    UPDATE executions SET attempt_batch = :batch, status = :status, response = :content, model = :model,
+        finish_reason = :finish_reason, usage = CAST(:usage AS jsonb),
+        finished_at = CASE WHEN :finished THEN now() END
+    WHERE id = :id
+""")
+_FINISH = text("""
+    WITH attempt AS (
+        UPDATE attempts SET status = 'lost', ended_at = now() WHERE execution_id = :id AND status = 'running'
+    ), turn AS (
+        UPDATE turns SET status = CASE WHEN :end = 'cancelled' THEN 'interrupted' ELSE 'failed' END, ended_at = now()
+        WHERE execution_id = :id AND status = 'running'
+    ), emptied AS (
+        DELETE FROM deltas WHERE execution_id = :id
+    )
+    UPDATE executions SET status = :end, error = CAST(:error AS jsonb), finished_at = now(), attempt = attempt + 1
+    WHERE id = :id
+""")
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+async def lock(
+    connection: AsyncConnection, organization_id: UUID, execution_id: UUID, *, with_spec: bool
+) -> Row[Any] | None:
+    """The execution's row, held until the transaction's end."""
+    statement = _LOCK_WITH_SPEC if with_spec else _LOCK
+    result = await connection.execute(statement, {"id": execution_id, "organization_id": organization_id})
+    return result.first()
+
+
+async def turn_outcome(connection: AsyncConnection, execution_id: UUID, turn: int) -> dict[str, Any] | None:
+    """What an ended turn came to; None if it has not ended."""
+    return (await connection.execute(_TURN_OUTCOME, {"id": execution_id, "turn": turn})).scalar_one_or_none()
+
+
+async def store_message(
+    connection: AsyncConnection,
+    organization_id: UUID,
+    execution_id: UUID,
+    session_id: UUID,
+    message_id: UUID,
+    content: str,
+) -> None:
+    """Keep a user message that came through Temporal."""
+    parameters = {
+        "message_id": message_id,
+        "organization_id": organization_id,
+        "session_id": session_id,
+        "id": execution_id,
+        "content": content,
+    }
+    await connection.execute(_STORE_MESSAGE, parameters)
+
+
+async def begin_turn(
+    connection: AsyncConnection, organization_id: UUID, execution_id: UUID, turn: int, message_id: UUID
+) -> str | None:
+    """Begin a turn with a waiting message and give its text; None if there is no such message."""
+    parameters = {
+        "organization_id": organization_id,
+        "id": execution_id,
+        "turn": turn,
+        "message_id": message_id,
+    }
+    return (await connection.execute(_BEGIN_TURN, parameters)).scalar_one_or_none()
+
+
+async def lose_attempt(connection: AsyncConnection, execution_id: UUID, attempt: int) -> bool:
+    """Mark an attempt that never said how it ended; False if it did."""
+    result = await connection.execute(_LOSE_ATTEMPT, {"id": execution_id, "attempt": attempt})
+    return result.first() is not None
+
+
+async def begin_attempt(
+    connection: AsyncConnection, organization_id: UUID, execution_id: UUID, attempt: int, request: OpenAttempt
+) -> None:
+    """Move the fence."""
+    parameters = {
+        "organization_id": organization_id,
+        "id": execution_id,
+        "attempt": attempt,
+        "turn": request.turn,
+        "dispatch": request.dispatch,
+        "try_number": request.try_number,
+        "token": request.token,
+        "worker_id": request.worker_id,
+    }
+    await connection.execute(_BEGIN_ATTEMPT, parameters)
+
+
+async def conversation(
+    connection: AsyncConnection, execution_id: UUID, session_id: UUID, turn: int
+) -> Sequence[Row[Any]]:
+    """The session's messages up to the turn's user message, which is the last one."""
+    parameters = {"id": execution_id, "session_id": session_id, "turn": turn}
+    return (await connection.execute(_CONVERSATION, parameters)).all()
+
+
+async def end_attempt(
+    connection: AsyncConnection,
+    execution_id: UUID,
+    attempt: int,
+    batch: int,
+    state: AttemptState,
+    error: dict[str, Any] | None,
+) -> None:
+    """End an attempt whose turn goes on."""
+    parameters = {"id": execution_id, "attempt": attempt, "batch": batch, "state": state, "error": _json(error)}
+    await connection.execute(_END_ATTEMPT, parameters)
+
+
+async def end_turn(
+    connection: AsyncConnection,
+    row: Row[Any],
+    request: CloseAttempt,
+    *,
+    status: ExecutionStatus,
+    state: TurnState,
+    outcome: TurnOutcome,
+    usage: Usage,
+    answer: tuple[UUID | None, str],
+) -> None:
+    """End an attempt together with its turn."""
+    parameters = {
+        "id": row.id,
+        "organization_id": row.organization_id,
+        "session_id": row.session_id,
+        "turn": row.attempt_turn,
+        "attempt": row.attempt,
+        "batch": request.batch,
+        "state": state,
+        "status": status,
+        "finished": status is ExecutionStatus.COMPLETED,
+        "outcome": outcome.model_dump_json(),
+        "turn_usage": request.usage.model_dump_json(),
+        "usage": usage.model_dump_json(),
+        "message_id": answer[0],
+        "content": answer[1],
+        "model": request.model,
+        "finish_reason": request.finish_reason,
+    }
+    await connection.execute(_END_TURN, parameters)
+
+
+async def finish(
+    connection: AsyncConnection, execution_id: UUID, end: ExecutionEnd, error: dict[str, Any] | None
+) -> None:
+    """End an execution, with whatever still ran in it."""
+    await connection.execute(_FINISH, {"id": execution_id, "end": end, "error": _json(error)})

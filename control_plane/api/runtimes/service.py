@@ -1,0 +1,129 @@
+"""Runtimes and worker pools, from manifests and from what live workers announce."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import Row, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from control_plane.api.credentials import Principal
+from control_plane.api.runtimes.schemas import Runtime, WorkerPool
+from control_plane.errors import NotFound, RuntimeUnknown
+from db.models.workers import Worker
+from runtimes.manifests.manifest import RuntimeManifest
+
+#: How long ago a live worker was seen at most.
+LIVE = timedelta(seconds=30)
+
+Manifests = Mapping[str, RuntimeManifest]
+Workers = Sequence[Row[Any]]
+
+
+async def live_workers(connection: AsyncConnection, principal: Principal) -> Workers:
+    """The workers that serve the organization: its own, and the operator's."""
+    query = (
+        select(Worker.__table__)
+        .where(
+            Worker.seen_at > func.now() - LIVE,
+            or_(
+                Worker.organization_id == principal.organization_id,
+                Worker.organization_id == func.holdfast_operator_organization(),
+            ),
+        )
+        .order_by(Worker.pool, Worker.id)
+    )
+    return (await connection.execute(query)).all()
+
+
+def check_runtime(name: str, manifests: Manifests, workers: Workers) -> None:
+    """Accept what is known or live.
+
+    Raises:
+        RuntimeUnknown: with what was perhaps meant.
+    """
+    known = {*manifests, *_announced(workers)}
+    if name in known:
+        return
+    close = get_close_matches(name, known, n=1)
+    listed = f"Known: {', '.join(sorted(known))}."
+    hint = f"Did you mean '{close[0]}'? {listed}" if close else listed
+    raise RuntimeUnknown(f"There is no runtime '{name}'.", hint=hint, field="/runtime")
+
+
+def list_runtimes(manifests: Manifests, workers: Workers) -> list[Runtime]:
+    """All that agents may name, by name."""
+    announced = _announced(workers)
+    return [_runtime(name, manifests.get(name), announced.get(name, [])) for name in sorted({*manifests, *announced})]
+
+
+def get_runtime(name: str, manifests: Manifests, workers: Workers) -> Runtime:
+    """One runtime.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    for runtime in list_runtimes(manifests, workers):
+        if runtime.name == name:
+            return runtime
+    raise NotFound("There is no runtime of this name.", hint="holdfast runtimes list")
+
+
+def list_pools(workers: Workers) -> list[WorkerPool]:
+    """The live pools, by name and task queue."""
+    pools: dict[tuple[str, str, str], list[Row[Any]]] = defaultdict(list)
+    for worker in workers:
+        pools[worker.pool, worker.task_queue, worker.kind].append(worker)
+    return [_pool(pools[key]) for key in sorted(pools)]
+
+
+def _announced(workers: Workers) -> dict[str, list[tuple[Row[Any], Mapping[str, Any]]]]:
+    found: dict[str, list[tuple[Row[Any], Mapping[str, Any]]]] = defaultdict(list)
+    for worker in workers:
+        for runtime in worker.runtimes:
+            found[runtime["name"]].append((worker, runtime))
+    return found
+
+
+def _runtime(
+    name: str, manifest: RuntimeManifest | None, announced: Sequence[tuple[Row[Any], Mapping[str, Any]]]
+) -> Runtime:
+    live = announced[0][1] if announced else {}
+    return Runtime(
+        name=name,
+        title=manifest.title if manifest else live["title"],
+        package=manifest.package if manifest else "",
+        versions=manifest.versions if manifest else "",
+        extra=manifest.extra if manifest else "",
+        capabilities=sorted(manifest.capabilities if manifest else live["capabilities"]),
+        wires=sorted(manifest.wires) if manifest else [],
+        settings=_settings(manifest),
+        live=bool(announced),
+        workers=len(announced),
+        installed_versions=sorted({runtime["version"] for _, runtime in announced}),
+        pools=sorted({worker.pool for worker, _ in announced}),
+    )
+
+
+def _settings(manifest: RuntimeManifest | None) -> dict[str, str]:
+    if manifest is None:
+        return {}
+    kinds = {name: kind if isinstance(kind, tuple) else (kind,) for name, kind in manifest.settings.items()}
+    return {name: " or ".join(one.__name__ for one in kind) for name, kind in kinds.items()}
+
+
+def _pool(workers: Sequence[Row[Any]]) -> WorkerPool:
+    first = workers[0]
+    return WorkerPool(
+        pool=first.pool,
+        task_queue=first.task_queue,
+        kind=first.kind,
+        workers=len(workers),
+        slots=sum(worker.slots for worker in workers),
+        running=sum(worker.running for worker in workers),
+        runtimes=sorted({runtime["name"] for worker in workers for runtime in worker.runtimes}),
+        draining=sum(worker.draining for worker in workers),
+        seen_at=max(worker.seen_at for worker in workers),
+    )

@@ -1,0 +1,70 @@
+"""The API's process."""
+
+import uvicorn
+import uvloop
+
+from control_plane.api.app import create_app
+from control_plane.api.credentials import Credentials
+from control_plane.api.state import ApiState
+from control_plane.events.hub import EventHub
+from control_plane.gateway import TemporalGateway, connect
+from control_plane.settings import Settings
+from control_plane.telemetry import configure_logging
+from db.session import Database, create_engine, driver_url
+
+#: Seconds that open requests get to end after a SIGTERM.
+GRACE_SECONDS = 10
+
+#: Connections that may wait to be accepted.
+BACKLOG = 2048
+
+
+class DatabaseUrlMissing(ValueError):
+    """The API cannot start without a database."""
+
+
+async def api_state(settings: Settings) -> ApiState:
+    """The collaborators of a real API process.
+
+    Raises:
+        DatabaseUrlMissing: no database is configured.
+    """
+    if settings.database_url is None:
+        raise DatabaseUrlMissing("No database is configured. Set HOLDFAST_DATABASE_URL, or start with: holdfast up")
+    url = settings.database_url.get_secret_value()
+    engine = create_engine(url, role=settings.database_role, pool_size=settings.database_pool_size)
+    database = Database(engine)
+    return ApiState(
+        settings=settings,
+        database=database,
+        credentials=Credentials(database),
+        gateway=TemporalGateway(await connect(lazy=True)),
+        hub=EventHub(driver_url(url).set(drivername="postgresql").render_as_string(hide_password=False)),
+    )
+
+
+def serve(settings: Settings) -> None:
+    """Serve the API until SIGTERM or SIGINT; open requests may end.
+
+    Raises:
+        DatabaseUrlMissing: no database is configured.
+    """
+    configure_logging(settings.log_level, settings.log_format)
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    config = uvicorn.Config(
+        create_app(await api_state(settings)),
+        host=settings.api_host,
+        port=settings.api_port,
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        backlog=BACKLOG,
+    )
+    await uvicorn.Server(config).serve()

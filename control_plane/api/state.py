@@ -1,0 +1,35 @@
+"""What the endpoints of one process share; made by the composition root, held by the app."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from control_plane.api.credentials import Credentials
+from control_plane.events.hub import EventHub
+from control_plane.gateway import TemporalGateway
+from control_plane.settings import Settings
+from db.session import Database
+from runtimes.manifests.known import KNOWN
+from runtimes.manifests.manifest import RuntimeManifest
+
+
+@dataclass
+class ApiState:
+    """The collaborators of the API's endpoints."""
+
+    settings: Settings
+    database: Database
+    credentials: Credentials
+    gateway: TemporalGateway
+    hub: EventHub
+    manifests: Mapping[str, RuntimeManifest] = field(default_factory=lambda: KNOWN)
+
+
+async def state_of(request: Request) -> ApiState:
+    """The state of the app that a request came to."""
+    return request.app.state.api
+
+
+State = Annotated[ApiState, Depends(state_of)]

@@ -1,0 +1,69 @@
+"""Is this worker alive? A hung SDK core leaves the process alive, so the process cannot say so itself."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NoReturn
+
+from temporalio.api.worker.v1 import WorkerHeartbeat
+from temporalio.api.workflowservice.v1 import ListWorkersRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+#: How often the SDK's core tells the server of itself.
+CORE_HEARTBEAT = timedelta(seconds=10)
+CHECK_SECONDS = 10.0
+#: Checks in a row that have to fail: a busy server may be late with one or two.
+STRIKES = 6
+#: A core that was heard of within this time lives.
+FRESH = timedelta(seconds=45)
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """Compares what Temporal knows of this worker with what it does.
+
+    `running` counts the activities that this process runs.
+    """
+
+    client: Client
+    identity: str
+    running: Callable[[], int]
+
+    async def watch(self, dead: Callable[[str], None]) -> NoReturn:
+        """Call `dead` with the reason when the core has hung; an unreachable server is no reason."""
+        strikes = 0
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            problem = await self.problem()
+            strikes = strikes + 1 if problem else 0
+            if problem and strikes >= STRIKES:
+                dead(problem)
+
+    async def problem(self) -> str:
+        """What is wrong with this worker's core; empty if nothing is, or nothing can be known."""
+        request = ListWorkersRequest(
+            namespace=self.client.namespace, query=f"WorkerIdentity='{self.identity}'", page_size=10
+        )
+        try:
+            answer = await self.client.workflow_service.list_workers(request, timeout=timedelta(seconds=5))
+        except RPCError:
+            return ""
+        entries = [worker.worker_heartbeat for worker in answer.workers_info]
+        return self._judge(max(entries, key=_heard_at, default=None))
+
+    def _judge(self, entry: WorkerHeartbeat | None) -> str:
+        if entry is None:
+            return "Temporal does not list this worker."
+        silence = datetime.now(UTC) - _heard_at(entry)
+        if silence > FRESH:
+            return f"The SDK's core was last heard of {silence.total_seconds():.0f} s ago."
+        used, running = entry.activity_task_slots_info.current_used_slots, self.running()
+        if used > running and entry.activity_task_slots_info.current_available_slots == 0:
+            return f"All slots are taken, by {used} activities of which only {running} run."
+        return ""
+
+
+def _heard_at(entry: WorkerHeartbeat) -> datetime:
+    return entry.heartbeat_time.ToDatetime(tzinfo=UTC)

@@ -1,0 +1,119 @@
+"""`holdfast agents …`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from control_plane.cli.commands import command_group
+from control_plane.cli.failures import usage_error
+from control_plane.cli.options import CursorOption, Invocation, LimitOption, YesOption, with_api
+from control_plane.cli.output import Output, ago
+
+COLUMNS = {
+    "ID": "id",
+    "NAME": "name",
+    "RUNTIME": "runtime",
+    "MODEL": "model_id",
+    "VERSION": "version",
+    "UPDATED": "updated",
+    "DESCRIPTION": "description",
+}
+AgentArgument = Annotated[str, typer.Argument(help="Name or id of the agent.")]
+DescriptionOption = Annotated[str | None, typer.Option("--description", help="What it is for.")]
+RuntimeOption = Annotated[str | None, typer.Option("--runtime", help="The runtime that runs it.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="provider/model.")]
+PromptOption = Annotated[str | None, typer.Option("--system-prompt", help="What it is told before everything else.")]
+FileOption = Annotated[Path | None, typer.Option("--file", "-f", help="Definition as JSON; - reads it from stdin.")]
+
+
+app = command_group("Define agents.")
+
+
+@app.command("list")
+@with_api
+def list_(
+    invocation: Invocation, runtime: RuntimeOption = None, limit: LimitOption = 50, cursor: CursorOption = None
+) -> None:
+    """List agents."""
+    page = invocation.api.get("/agents", limit=limit, cursor=cursor, runtime=runtime)
+    if invocation.printer.output is Output.TABLE:
+        for item in page["items"]:
+            item["updated"] = ago(item["updated_at"])
+    invocation.printer.page(page, COLUMNS)
+
+
+@app.command("get")
+@with_api
+def get(invocation: Invocation, agent: AgentArgument) -> None:
+    """Show one agent."""
+    invocation.printer.record(invocation.api.get(f"/agents/{agent}"))
+
+
+@app.command("create")
+@with_api
+def create(
+    invocation: Invocation,
+    name: Annotated[str | None, typer.Argument(help="Name of the new agent.")] = None,
+    description: DescriptionOption = None,
+    runtime: RuntimeOption = None,
+    model: ModelOption = None,
+    system_prompt: PromptOption = None,
+    file: FileOption = None,
+) -> None:
+    """Create an agent from options, from a file, or from both (options win)."""
+    given = {"name": name, "description": description, "runtime": runtime}
+    body = _definition(file, given | {"model_id": model, "system_prompt": system_prompt})
+    _show(invocation, invocation.api.send("POST", "/agents", body=body))
+
+
+@app.command("update")
+@with_api
+def update(
+    invocation: Invocation,
+    agent: AgentArgument,
+    name: Annotated[str | None, typer.Option("--name", help="A new name.")] = None,
+    description: DescriptionOption = None,
+    runtime: RuntimeOption = None,
+    model: ModelOption = None,
+    system_prompt: PromptOption = None,
+    file: FileOption = None,
+    if_version: Annotated[int | None, typer.Option("--if-version", help="Only if it still has this version.")] = None,
+) -> None:
+    """Change what is given; the rest stays."""
+    given = {"name": name, "description": description, "runtime": runtime}
+    body = _definition(file, given | {"model_id": model, "system_prompt": system_prompt})
+    headers = {"If-Match": f'"{if_version}"'} if if_version is not None else None
+    _show(invocation, invocation.api.send("PATCH", f"/agents/{agent}", body=body, headers=headers))
+
+
+@app.command("delete")
+@with_api
+def delete(invocation: Invocation, agent: AgentArgument, yes: YesOption = False) -> None:
+    """Delete an agent."""
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Delete the agent {agent}?", abort=True, err=True)
+    invocation.api.send("DELETE", f"/agents/{agent}")
+    invocation.printer.note(f"Deleted the agent {agent}.")
+
+
+def _definition(file: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in options.items() if value is not None}
+    return (_read(file) if file else {}) | given
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        definition = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text())
+    except (OSError, ValueError) as error:
+        raise usage_error(f"{file} cannot be read as JSON: {error}.") from error
+    if not isinstance(definition, dict):
+        raise usage_error(f"{file} holds no JSON object.")
+    return definition  # pyright: ignore[reportUnknownVariableType]
+
+
+def _show(invocation: Invocation, agent: dict[str, Any]) -> None:
+    invocation.printer.warnings(agent)
+    invocation.printer.record(agent)

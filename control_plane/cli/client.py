@@ -1,0 +1,133 @@
+"""The API as the CLI uses it."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httpx
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from control_plane.cli.connection import ApiLocation
+from control_plane.cli.failures import CliError, ExitCode, from_problem
+
+PREFIX = "/api/v1"
+#: Answers of an API that is starting, stopping or cut off from what it needs.
+PASSING = frozenset({502, 503, 504})
+#: Seconds that a request which may be repeated is tried again for.
+PATIENCE = 30.0
+CONNECT_SECONDS, READ_SECONDS = 5.0, 90.0
+
+
+class ApiClient:
+    """Sends requests; whatever is no success becomes a `CliError`."""
+
+    def __init__(self, location: ApiLocation, *, patience: float = PATIENCE) -> None:
+        self.location = location
+        self._patience = patience
+        headers = {"Authorization": f"Bearer {location.key}"} if location.key else {}
+        host = urlsplit(location.url).hostname or ""
+        self.http = httpx.Client(
+            base_url=location.url,
+            headers=headers,
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+            trust_env=host not in {"localhost", "127.0.0.1", "::1"},
+        )
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Read; query parameters that are None are left out.
+
+        Raises:
+            CliError: the answer is no success, or there is none.
+        """
+        return self.send("GET", path, query=query)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send one request and give the body of the answer, None if it has none.
+
+        Raises:
+            CliError: the answer is no success, or there is none.
+        """
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        try:
+            response = self.http.request(method, PREFIX + path, json=body, params=given, headers=headers)
+        except httpx.TransportError as error:
+            raise self.unreachable(error) from error
+        return answer(response)
+
+    def send_for_sure(self, method: str, path: str, *, body: Any, headers: Mapping[str, str]) -> Any:
+        """Send a request that may safely arrive twice, again and again while the API is away.
+
+        Raises:
+            CliError: the answer is no success, or there was none for too long.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception(is_passing),
+            stop=stop_after_delay(self._patience),
+            wait=wait_random_exponential(multiplier=0.2, max=2.0),
+            reraise=True,
+        )
+        return retrying(self.send, method, path, body=body, headers=headers)
+
+    def unreachable(self, error: httpx.TransportError) -> CliError:
+        """The API did not answer: what failed, what was looked at, what to do."""
+        location = self.location
+        return CliError(
+            f"The Holdfast API at {location.url} cannot be reached: {_reason(error)}.",
+            exit_code=ExitCode.TIMEOUT if isinstance(error, httpx.ReadTimeout) else ExitCode.UNREACHABLE,
+            code="api_unreachable",
+            checks=(f"URL from {location.source}", location.stack),
+            hint="Start the local stack with `holdfast up`, or name another API with --api-url or HOLDFAST_API_URL.",
+        )
+
+
+def answer(response: httpx.Response) -> Any:
+    """The body of a success.
+
+    Raises:
+        CliError: it is none.
+    """
+    if not response.is_success:
+        raise from_problem(response.status_code, _problem(response))
+    try:
+        return response.json() if response.content else None
+    except ValueError:
+        raise CliError(
+            f"{response.url} answered with something that is no JSON.",
+            exit_code=ExitCode.UNREACHABLE,
+            code="not_an_api",
+            hint="Is the URL that of a Holdfast API?",
+        ) from None
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same request may succeed in a moment."""
+    return isinstance(error, CliError) and (
+        error.code == "api_unreachable" or error.as_problem().get("status") in PASSING
+    )
+
+
+def _problem(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    fallback = {"title": response.reason_phrase, "detail": f"HTTP {response.status_code} from {response.url}"}
+    given = cast("dict[str, Any]", body) if isinstance(body, dict) else fallback
+    return given | {"status": response.status_code}
+
+
+def _reason(error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"no connection in {CONNECT_SECONDS:.0f} s"
+    if isinstance(error, httpx.ReadTimeout):
+        return f"no answer in {READ_SECONDS:.0f} s"
+    text = str(error)
+    return "connection refused" if "refused" in text else text or type(error).__name__

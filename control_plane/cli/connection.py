@@ -1,0 +1,41 @@
+"""Where the API is and which key it is asked with."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from control_plane.local.directory import DataDirectory
+from control_plane.local.keys import read_credentials
+from control_plane.local.stack import running_stack
+from control_plane.settings import Settings
+
+
+class Source(StrEnum):
+    """Where an API's URL came from."""
+
+    SETTINGS = "--api-url, HOLDFAST_API_URL or holdfast.toml"
+    STACK = "the running local stack"
+    DEFAULT = "the default"
+
+
+@dataclass(frozen=True)
+class ApiLocation:
+    """An API and the key for it."""
+
+    url: str
+    key: str | None
+    source: Source
+    #: A sentence about the local stack, for error messages.
+    stack: str
+
+
+def find_api(settings: Settings, directory: DataDirectory) -> ApiLocation:
+    """Option, environment and file win; else the running local stack, whose key goes to no other API."""
+    state = running_stack(directory)
+    stack = f"local stack in {directory.root}: {'running' if state else 'not running'}"
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    chosen = "api_url" in settings.model_fields_set
+    if state is not None and (not chosen or settings.api_url == state.api_url):
+        credentials = read_credentials(directory.credentials)
+        key = key or (credentials.api_key if credentials else None)
+        return ApiLocation(state.api_url, key, Source.SETTINGS if chosen else Source.STACK, stack)
+    return ApiLocation(settings.api_url, key, Source.SETTINGS if chosen else Source.DEFAULT, stack)

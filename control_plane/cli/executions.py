@@ -1,0 +1,145 @@
+"""`holdfast executions …`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from control_plane.cli.commands import command_group
+from control_plane.cli.failures import BY_EXECUTION, CliError, ExitCode
+from control_plane.cli.options import CursorOption, Invocation, LimitOption, with_api
+from control_plane.cli.output import Output, ago
+
+COLUMNS = {
+    "ID": "id",
+    "AGENT": "agent_name",
+    "STATUS": "status",
+    "RUNTIME": "runtime",
+    "ATTEMPT": "attempt",
+    "CREATED": "created",
+    "SECONDS": "seconds",
+}
+ExecutionArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the execution.")]
+
+
+app = command_group("Look at executions and steer them.")
+
+
+@app.command("list")
+@with_api
+def list_(
+    invocation: Invocation,
+    status: Annotated[str | None, typer.Option("--status", help="Only in this status.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Only of this agent (name or id).")] = None,
+    session: Annotated[str | None, typer.Option("--session", help="Only of this session.")] = None,
+    runtime: Annotated[str | None, typer.Option("--runtime", help="Only on this runtime.")] = None,
+    limit: LimitOption = 20,
+    cursor: CursorOption = None,
+) -> None:
+    """List executions, the newest first."""
+    from control_plane.cli.watch import duration
+
+    filters = {"status": status, "agent_id": agent, "session_id": session, "runtime": runtime}
+    page = invocation.api.get("/executions", limit=limit, cursor=cursor, **filters)
+    if invocation.printer.output is Output.TABLE:
+        for item in page["items"]:
+            seconds = duration(item)
+            item |= {"created": ago(item["created_at"]), "seconds": f"{seconds:.1f}" if seconds is not None else None}
+    invocation.printer.page(page, COLUMNS)
+
+
+@app.command("get")
+@with_api
+def get(invocation: Invocation, execution: ExecutionArgument) -> None:
+    """Show one execution."""
+    invocation.printer.record(invocation.api.get(f"/executions/{execution}"))
+
+
+@app.command("logs")
+@with_api
+def logs(
+    invocation: Invocation,
+    execution: ExecutionArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the execution ends.")] = False,
+    after: Annotated[int, typer.Option("--after", min=0, help="Only events after this number.")] = 0,
+) -> None:
+    """Show the event log."""
+    from control_plane.cli.watch import Watch
+
+    raise typer.Exit(Watch(invocation, execution, after=str(after), follow=follow).log())
+
+
+@app.command("cancel")
+@with_api
+def cancel(invocation: Invocation, execution: ExecutionArgument) -> None:
+    """Cancel an execution."""
+    _ask(invocation, execution, "cancel", "is being cancelled")
+
+
+@app.command("interrupt")
+@with_api
+def interrupt(invocation: Invocation, execution: ExecutionArgument) -> None:
+    """End the running turn; the execution stays."""
+    _ask(invocation, execution, "interrupt", "is being interrupted")
+
+
+@app.command("close")
+@with_api
+def close(invocation: Invocation, execution: ExecutionArgument) -> None:
+    """Let an interactive execution end after its running turn."""
+    _ask(invocation, execution, "close", "is being closed")
+
+
+@app.command("send")
+@with_api
+def send(
+    invocation: Invocation,
+    execution: ExecutionArgument,
+    message: Annotated[str, typer.Argument(help="The message.")],
+) -> None:
+    """Send a message to an interactive execution."""
+    receipt = invocation.api.send("POST", f"/executions/{execution}/messages", body={"content": message})
+    _show(invocation, receipt, f"Message {receipt['message_id']} is {receipt['status']}.")
+
+
+@app.command("result")
+@with_api
+def result(
+    invocation: Invocation,
+    execution: ExecutionArgument,
+    wait: Annotated[int, typer.Option("--wait", min=0, help="Seconds to wait for the end.")] = 0,
+) -> None:
+    """Show the result. Exit code 10 while there is none."""
+    from control_plane.cli.waiting import await_result
+
+    found = await_result(invocation.api, execution, wait)
+    if "response" not in found:
+        raise CliError(
+            f"The execution is {found['status']}: it has no result yet.",
+            exit_code=ExitCode.PARTIAL,
+            code="no_result_yet",
+            hint=f"Wait with --wait SECONDS, or watch it: holdfast executions logs -f {execution}",
+        )
+    if invocation.printer.output is Output.TABLE:
+        invocation.printer.text(f"{found['response']}\n" if found["response"] else "")
+    else:
+        invocation.printer.document(found)
+    raise typer.Exit(_result_code(invocation, execution, found))
+
+
+def _result_code(invocation: Invocation, execution: str, found: dict[str, Any]) -> ExitCode:
+    if found["success"]:
+        return ExitCode.OK
+    if error := found.get("error"):
+        invocation.printer.note(f"{error['code']}: {error['message']}")
+    return BY_EXECUTION.get(invocation.api.get(f"/executions/{execution}")["status"], ExitCode.FAILED)
+
+
+def _ask(invocation: Invocation, execution: str, verb: str, outcome: str) -> None:
+    _show(invocation, invocation.api.send("POST", f"/executions/{execution}/{verb}"), f"The execution {outcome}.")
+
+
+def _show(invocation: Invocation, document: dict[str, Any], sentence: str) -> None:
+    if invocation.printer.output is Output.TABLE:
+        invocation.printer.note(sentence)
+    else:
+        invocation.printer.document(document)

@@ -1,0 +1,67 @@
+"""The `holdfast` command."""
+
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from control_plane.cli.commands import LazyGroup
+from control_plane.cli.failures import CliError, ExitCode, usage_error
+
+#: Without the mode typer imports rich for every `--help`.
+PLAIN = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "no_args_is_help": True}
+#: In the command line's arguments, joined by NUL.
+JSON_FLAGS = re.compile(r"(?:^|\0)(?:--json|(?:-o|--output)[\0=]?jsonl?)(?=\0|$)")
+
+
+# With a markup mode typer would import rich for every `--help`.
+app = typer.Typer(
+    name="holdfast", cls=LazyGroup, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
+)
+
+
+@app.callback()
+def holdfast() -> None:
+    """Runs AI agents durably on Temporal."""
+
+
+def main() -> int:
+    """Run the command line; gives the exit code, as documented in docs/cli.md."""
+    as_json = wants_json(sys.argv[1:])
+    try:
+        outcome = typer.main.get_command(app).main(standalone_mode=False)
+    except CliError as error:
+        return _fail(error, as_json)
+    except typer.TyperException as error:
+        return _fail_usage(error, as_json)
+    except typer.Abort:
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # the process's edge
+        traceback.print_exc()
+        return _fail(_bug(error), as_json)
+    return outcome if isinstance(outcome, int) else ExitCode.OK
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether errors are to be JSON; looked up by hand, since the arguments themselves may be wrong."""
+    return JSON_FLAGS.search("\0".join(arguments)) is not None
+
+
+def _fail(error: CliError, as_json: bool) -> int:
+    sys.stderr.write(error.render(as_json=as_json) + "\n")
+    return error.exit_code
+
+
+def _bug(error: Exception) -> CliError:
+    text = f"{type(error).__name__}: {error}"
+    return CliError(text, exit_code=ExitCode.BUG, code="bug", hint="This is a bug in Holdfast: please report it.")
+
+
+def _fail_usage(error: typer.TyperException, as_json: bool) -> int:
+    show = getattr(error, "show", None)
+    if as_json or show is None:
+        return _fail(usage_error(error.format_message(), hint="holdfast --help"), as_json)
+    show()
+    return error.exit_code

@@ -1,0 +1,87 @@
+"""Commands that are processes: api, worker, migrate, scripted-model."""
+
+from typing import Annotated
+
+import typer
+
+from control_plane.cli.failures import CliError, ExitCode, usage_error
+from control_plane.cli.options import Invocation, with_settings, with_stack
+from control_plane.cli.output import Output
+
+
+@with_settings
+def api(invocation: Invocation) -> None:
+    """Serve the API, against any PostgreSQL and any Temporal."""
+    from control_plane.api.server import DatabaseUrlMissing, serve
+
+    try:
+        serve(invocation.settings)
+    except DatabaseUrlMissing as missing:
+        raise usage_error(str(missing)) from None
+
+
+@with_settings
+def worker(
+    invocation: Invocation,
+    pool: Annotated[str | None, typer.Option("--pool", help="Run turns of this worker pool.")] = None,
+    workflows: Annotated[bool, typer.Option("--workflows", help="Run workflows.")] = False,
+) -> None:
+    """Run a worker: for turns (--pool NAME) or for workflows (--workflows)."""
+    if workflows == (pool is not None):
+        raise usage_error("A worker runs either workflows or turns.", hint="Give --workflows or --pool NAME.")
+    from control_plane.worker import run_runtime_worker, run_workflow_worker
+
+    if pool is None:
+        run_workflow_worker(invocation.settings)
+    else:
+        run_runtime_worker(invocation.settings, pool)
+
+
+@with_settings
+def migrate(invocation: Invocation) -> None:
+    """Bring the database (HOLDFAST_DATABASE_URL) to the newest schema."""
+    settings = invocation.settings
+    if settings.database_url is None:
+        raise usage_error("There is no database to migrate.", hint="Set HOLDFAST_DATABASE_URL=postgresql://….")
+    from sqlalchemy.exc import OperationalError
+
+    from db.migrate import MigrationRefused, upgrade
+
+    try:
+        upgrade(settings.database_url.get_secret_value(), app_role=settings.database_role)
+    except (MigrationRefused, ValueError) as error:
+        raise CliError(str(error), exit_code=ExitCode.USAGE, code="migration_refused") from error
+    except OperationalError as error:
+        raise CliError(
+            f"The database cannot be reached: {str(error.orig).strip()}.",
+            exit_code=ExitCode.UNREACHABLE,
+            code="database_unreachable",
+            hint="Check HOLDFAST_DATABASE_URL and that PostgreSQL runs.",
+        ) from error
+    invocation.printer.note("The database has the newest schema.")
+
+
+@with_settings
+def scripted_model(
+    invocation: Invocation,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on loopback.")] = 8090,
+    host: Annotated[str, typer.Option("--host", help="Address to listen at.")] = "127.0.0.1",
+) -> None:
+    """Serve the scripted model, which follows directions in the prompt. It is no language model."""
+    import asyncio
+
+    from services.scripted_model.server import serve
+
+    asyncio.run(serve(host, port))
+
+
+@with_stack
+def version(invocation: Invocation) -> None:
+    """Show the version."""
+    from importlib.metadata import version as installed_version
+
+    number = installed_version("holdfast")
+    if invocation.printer.output is Output.TABLE:
+        invocation.printer.text(f"holdfast {number}\n")
+    else:
+        invocation.printer.document({"version": number})

@@ -1,0 +1,90 @@
+"""`holdfast run`: ask an agent and see its answer."""
+
+import sys
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+
+from control_plane.cli.failures import ExitCode, usage_error
+from control_plane.cli.options import Invocation, with_api
+from control_plane.cli.output import Output
+
+MetadataOption = Annotated[list[str] | None, typer.Option("--metadata", "-m", help="key=value, may be repeated.")]
+
+
+@with_api
+def run(
+    invocation: Invocation,
+    agent: Annotated[str, typer.Argument(help="Name or id of the agent.")],
+    prompt: Annotated[str, typer.Argument(help="What to ask; - reads it from stdin.")],
+    session: Annotated[str | None, typer.Option("--session", help="Go on with this session.")] = None,
+    runtime: Annotated[str | None, typer.Option("--runtime", help="Another runtime than the agent's.")] = None,
+    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Stay open for more messages.")] = False,
+    metadata: MetadataOption = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the execution's id and leave.")] = False,
+    idempotency_key: Annotated[str | None, typer.Option("--idempotency-key", help="Same key, same execution.")] = None,
+) -> None:
+    """Ask an agent; the answer streams to stdout."""
+    from control_plane.cli.watch import Watch
+
+    body = {
+        "agent_id": agent,
+        "prompt": sys.stdin.read() if prompt == "-" else prompt,
+        "session_id": session,
+        "runtime": runtime,
+        "interactive": interactive or None,
+        "metadata": _pairs(metadata or []) or None,
+    }
+    execution = _create(invocation, {name: value for name, value in body.items() if value is not None}, idempotency_key)
+    if detach:
+        _show_started(invocation, execution)
+        return
+    code = Watch(invocation, execution["id"]).answer(until_waiting=interactive)
+    while code is ExitCode.PARTIAL and interactive and _is_dialogue(invocation):
+        code = _next_turn(invocation, execution["id"])
+    raise typer.Exit(code)
+
+
+def _create(invocation: Invocation, body: dict[str, Any], idempotency_key: str | None) -> dict[str, Any]:
+    headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+    execution = invocation.api.send_for_sure("POST", "/executions", body=body, headers=headers)
+    invocation.printer.warnings(execution)
+    return execution
+
+
+def _show_started(invocation: Invocation, execution: dict[str, Any]) -> None:
+    if invocation.printer.output is Output.TABLE:
+        invocation.printer.text(execution["id"] + "\n")
+        invocation.printer.note(f"Watch it with: holdfast executions logs -f {execution['id']}")
+    else:
+        invocation.printer.document(execution)
+
+
+def _is_dialogue(invocation: Invocation) -> bool:
+    return sys.stdin.isatty() and invocation.printer.output is Output.TABLE
+
+
+def _next_turn(invocation: Invocation, execution_id: str) -> ExitCode:
+    """Read one message and show its answer; an empty one closes the execution."""
+    from control_plane.cli.watch import Watch
+
+    last_seq = invocation.api.get(f"/executions/{execution_id}")["last_seq"]
+    try:
+        sys.stderr.write("> ")
+        sys.stderr.flush()
+        message = sys.stdin.readline().strip()
+    except KeyboardInterrupt:
+        message = ""
+    if message:
+        invocation.api.send("POST", f"/executions/{execution_id}/messages", body={"content": message})
+    else:
+        invocation.api.send("POST", f"/executions/{execution_id}/close")
+    return Watch(invocation, execution_id, after=str(last_seq)).answer(until_waiting=bool(message))
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    if bad := [key for key, sign, _ in pairs if not (key and sign)]:
+        raise usage_error(f"--metadata wants key=value, not {bad[0]!r}.")
+    return {key: value for key, _, value in pairs}

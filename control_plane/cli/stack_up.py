@@ -1,0 +1,112 @@
+"""`holdfast up`: in the foreground or detached, and what it prints when all is ready."""
+
+import asyncio
+import os
+
+from control_plane.cli.failures import CliError, ExitCode
+from control_plane.cli.options import Invocation
+from control_plane.cli.output import Output
+from control_plane.local.accounts import AccountMissing
+from control_plane.local.child import ServiceFailed
+from control_plane.local.directory import DirectoryRefused
+from control_plane.local.postgres import PostgresUnusable
+from control_plane.local.progress import Progress
+from control_plane.local.stack import running_stack, start_detached, wait_until_running
+from control_plane.local.state import StackPhase, StackState
+from control_plane.local.supervisor import Supervisor
+from control_plane.local.temporal import TemporalMissing
+
+UNUSABLE = (AccountMissing, DirectoryRefused, PostgresUnusable, ServiceFailed, TemporalMissing)
+
+
+class StackStart:
+    """One `holdfast up`; `wanted_ports` by their use."""
+
+    def __init__(self, invocation: Invocation, wanted_ports: dict[str, int]) -> None:
+        self._printer = invocation.printer
+        self._directory = invocation.directory
+        self._settings = invocation.settings
+        self._wanted_ports = wanted_ports
+
+    def in_foreground(self) -> None:
+        """Run the stack until Ctrl-C or SIGTERM.
+
+        Raises:
+            CliError: it cannot be started.
+        """
+        try:
+            self._directory.prepare()
+            with self._directory.held() as mine:
+                if mine:
+                    self._supervise()
+                    return
+        except UNUSABLE as error:
+            raise _failed(str(error)) from error
+        self._already_running()
+
+    def in_background(self) -> None:
+        """Start the stack, wait until it is ready, and leave it running.
+
+        Raises:
+            CliError: it cannot be started.
+        """
+        try:
+            self._directory.prepare()
+            if running_stack(self._directory) is not None:
+                self._already_running()
+                return
+            options = [f"--{_FLAGS[use]}={port}" for use, port in self._wanted_ports.items()]
+            self._show(start_detached(self._directory, options, Progress().say))
+        except UNUSABLE as error:
+            raise _failed(str(error)) from error
+
+    def _supervise(self) -> None:
+        # As root the directory must let PostgreSQL's user pass; what lies in it stays private.
+        os.umask(0o077)
+        progress = Progress()
+        progress.say(f"Starting Holdfast in {self._directory.root}")
+        if self._settings.database_url is not None:
+            progress.say("Note: the local stack has its own PostgreSQL; database_url is not used.")
+        ports = self._wanted_ports
+        if "api" not in ports and "api_port" in self._settings.model_fields_set:
+            ports = {**ports, "api": self._settings.api_port}
+        supervisor = Supervisor(self._settings, self._directory, ports, progress)
+        asyncio.run(supervisor.run(self._show_with_hint))
+
+    def _already_running(self) -> None:
+        state = running_stack(self._directory)
+        if state is not None and state.phase is StackPhase.STARTING:
+            self._printer.note("It is being started by another `holdfast up`: waiting for it.")
+            state = wait_until_running(self._directory)
+        if state is None:
+            raise _failed("Another `holdfast up` holds the data directory, but its stack is not running.")
+        self._printer.note(f"Already running, pid {state.supervisor.pid}.")
+        self._show(state)
+
+    def _show_with_hint(self, state: StackState) -> None:
+        self._show(state)
+        self._printer.note("Ctrl-C stops everything; the data stays.")
+
+    def _show(self, state: StackState) -> None:
+        if self._printer.output is not Output.TABLE:
+            self._printer.document(state.model_dump(mode="json"))
+            return
+        self._printer.record(
+            {
+                "API": state.api_url,
+                "API docs": f"{state.api_url}/docs",
+                "Temporal UI": state.temporal_ui_url,
+                "Temporal": state.temporal_address,
+                "PostgreSQL": state.database_url,
+                "Data": str(self._directory.root),
+            }
+        )
+        self._printer.note('Try:  holdfast run demo "hello"')
+
+
+_FLAGS = {"api": "port", "temporal": "temporal-port", "temporal_ui": "ui-port"}
+
+
+def _failed(detail: str) -> CliError:
+    hint = "`holdfast doctor` checks what is needed."
+    return CliError(detail, exit_code=ExitCode.UNREACHABLE, code="stack_not_started", hint=hint)

@@ -1,0 +1,123 @@
+"""What a person sees of an execution: the answer on stdout, everything around it on stderr."""
+
+from collections.abc import Callable
+from typing import Any
+
+from control_plane.cli.follow import WatchedEvent
+from control_plane.cli.output import Printer, shortened
+
+
+class Transcript:
+    """Writes text as it comes, each character once, whichever events arrive twice, late or never."""
+
+    def __init__(self, printer: Printer) -> None:
+        self._printer = printer
+        self._attempt = 0
+        self._message: int | None = None
+        #: Characters of the open message that were written.
+        self._written = 0
+        self._line_open = False
+        self._answer_begun = False
+        self._handlers: dict[str, Callable[[WatchedEvent], None]] = {
+            "turn.started": self._turn_started,
+            "attempt.started": self._attempt_started,
+            "message.delta": self._delta,
+            "message.completed": self._message_completed,
+            "tool.started": self._tool_started,
+            "tool.completed": self._tool_completed,
+            "attempt.failed": self._attempt_failed,
+            "attempt.preempted": self._attempt_over,
+            "attempt.lost": self._attempt_over,
+            "turn.interrupted": self._turn_interrupted,
+        }
+
+    def show(self, event: WatchedEvent) -> None:
+        """Show one event; unknown types are passed over."""
+        if handler := self._handlers.get(event.type):
+            handler(event)
+
+    def finish(self) -> None:
+        """End the line that is open."""
+        if self._line_open:
+            self._write("\n")
+
+    def _turn_started(self, event: WatchedEvent) -> None:
+        self._answer_begun = False
+        self._message = None
+        if (event.body.get("turn") or 1) > 1:
+            self._note(f"> {shortened(str(event.data.get('prompt', '')))}")
+
+    def _attempt_started(self, event: WatchedEvent) -> None:
+        attempt = _attempt(event)
+        if attempt <= self._attempt:
+            return
+        if self._answer_begun:
+            self._note(f"attempt {attempt}: the answer starts again")
+        self._attempt, self._message, self._answer_begun = attempt, None, False
+
+    def _delta(self, event: WatchedEvent) -> None:
+        if _attempt(event) < self._attempt:
+            return
+        self._open(event.data["message"])
+        begin = self._written - int(event.data["offset"])
+        # Text that begins beyond what was written is left to `message.completed`.
+        if begin >= 0 and (fresh := str(event.data["text"])[begin:]):
+            self._write(fresh)
+            self._written += len(fresh)
+
+    def _message_completed(self, event: WatchedEvent) -> None:
+        if _attempt(event) < self._attempt:
+            return
+        self._open(event.data["message"])
+        self._write(str(event.data["text"])[self._written :])
+        self.finish()
+        self._message = None
+
+    def _open(self, message: int) -> None:
+        if message != self._message:
+            self.finish()
+            self._message, self._written = message, 0
+
+    def _tool_started(self, event: WatchedEvent) -> None:
+        self._note(f"→ {event.data['name']} {shortened(_text(event.data.get('arguments')))}")
+
+    def _tool_completed(self, event: WatchedEvent) -> None:
+        sign = "✗" if event.data.get("is_error") else "←"
+        self._note(f"{sign} {event.data['name']} {shortened(_text(event.data.get('result')))}")
+
+    def _attempt_failed(self, event: WatchedEvent) -> None:
+        error: dict[str, Any] = event.data.get("error") or {}
+        again = " It is tried again." if error.get("retryable") else ""
+        self._note(f"attempt {_attempt(event)} failed: {error.get('message', 'unknown error')}{again}")
+
+    def _attempt_over(self, event: WatchedEvent) -> None:
+        how = "was lost with its worker" if event.type == "attempt.lost" else "was given back by its worker"
+        self._note(f"attempt {_attempt(event)} {how}: another one goes on")
+
+    def _turn_interrupted(self, event: WatchedEvent) -> None:
+        self._note("the turn was interrupted")
+
+    def _note(self, text: str) -> None:
+        self.finish()
+        self._printer.note(text)
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._printer.text(text)
+            self._answer_begun = True
+            self._line_open = not text.endswith("\n")
+
+
+def event_line(event: WatchedEvent) -> str:
+    """One event as one line of a log."""
+    moment = str(event.body.get("created_at", ""))[11:19]
+    about = " ".join(f"{key}={shortened(_text(value), 120)}" for key, value in event.data.items() if value is not None)
+    return f"{event.position:>5}  {moment}  {event.type:<20}  {about}".rstrip()
+
+
+def _attempt(event: WatchedEvent) -> int:
+    return int(event.body.get("attempt") or 0)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)

@@ -1,0 +1,80 @@
+"""The local stack's own API keys: one for the CLI, one for its workers."""
+
+import hashlib
+import secrets
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+
+from control_plane.local.state import replace_file
+
+PREFIX = "hf_"
+#: How much of a key may be shown in a list.
+SHOWN = 11
+CLI_SCOPES = ["read", "write", "admin"]
+WORKER_SCOPES = ["worker"]
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """The secrets in `credentials.toml`."""
+
+    api_key: str
+    worker_key: str
+
+
+def read_credentials(path: Path) -> Credentials | None:
+    """The stored keys; None if there are none or the file cannot be used."""
+    try:
+        stored = tomllib.loads(path.read_text())
+        return Credentials(str(stored["api_key"]), str(stored["worker_key"]))
+    except (OSError, KeyError, tomllib.TOMLDecodeError):
+        return None
+
+
+async def ensure_credentials(database_url: str, path: Path) -> Credentials:
+    """The stored keys if the database knows them, else new ones, stored with mode 0600.
+
+    Raises:
+        psycopg.Error: the database cannot be reached or has no schema.
+    """
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        stored = read_credentials(path)
+        if stored is not None and await _all_valid(connection, stored):
+            return stored
+        fresh = Credentials(
+            api_key=await insert_key(connection, "local CLI", CLI_SCOPES),
+            worker_key=await insert_key(connection, "local workers", WORKER_SCOPES),
+        )
+    replace_file(path, f'api_key = "{fresh.api_key}"\nworker_key = "{fresh.worker_key}"\n'.encode())
+    return fresh
+
+
+async def insert_key(connection: psycopg.AsyncConnection, name: str, scopes: list[str]) -> str:
+    """Make a key for the operator's organization, as the database's owner; gives its text, which is kept nowhere."""
+    key = PREFIX + secrets.token_urlsafe(32)
+    await connection.execute(
+        "INSERT INTO api_keys (id, organization_id, name, prefix, hash, scopes)"
+        " SELECT %s, id, %s, %s, %s, %s FROM organizations WHERE operator",
+        (uuid4(), name, key[:SHOWN], key_hash(key), scopes),
+    )
+    return key
+
+
+def key_hash(key: str) -> bytes:
+    """What the database keeps of a key."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+async def _all_valid(connection: psycopg.AsyncConnection, stored: Credentials) -> bool:
+    hashes = [key_hash(stored.api_key), key_hash(stored.worker_key)]
+    found = await connection.execute(
+        "SELECT count(*) FROM api_keys"
+        " WHERE hash = ANY(%s) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
+        (hashes,),
+    )
+    row = await found.fetchone()
+    return row is not None and row[0] == len(hashes)

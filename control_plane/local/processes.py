@@ -1,0 +1,71 @@
+"""Processes of the local stack: who is who, and how none is left behind."""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
+
+from control_plane.local.state import ProcessIdentity
+
+#: Two readings of one process's creation time differ by no more (seconds).
+SAME_TIME = 1.0
+PR_SET_PDEATHSIG = 1
+
+
+def identify(pid: int) -> ProcessIdentity | None:
+    """The identity of a live process."""
+    try:
+        return ProcessIdentity(pid=pid, created=psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+def find(identity: ProcessIdentity) -> psutil.Process | None:
+    """The process if it still lives; never another one that was given its number."""
+    try:
+        process = psutil.Process(identity.pid)
+        same = abs(process.create_time() - identity.created) < SAME_TIME
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.Error:
+        return None
+
+
+def end(process: psutil.Process, *, with_signal: signal.Signals, seconds: float) -> None:
+    """Ask a process to end, then kill it with what is left of its group."""
+    try:
+        process.send_signal(with_signal)
+        process.wait(seconds)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait(seconds)
+    except psutil.Error:
+        pass
+    kill_group(process.pid)
+
+
+def kill_group(leader: int) -> None:
+    """Kill what a dead child left in its process group."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def dying_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
+    """What a child runs before it becomes its program, so that the kernel ends it with the supervisor.
+
+    Linux only; elsewhere the next start ends what was left behind.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    supervisor = os.getpid()
+
+    def prepare() -> None:
+        prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+        if os.getppid() != supervisor:
+            os._exit(1)
+
+    return prepare

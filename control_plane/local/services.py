@@ -1,0 +1,149 @@
+"""Our own processes in the local stack: API, workers, scripted model."""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from control_plane.local.child import Service
+from control_plane.local.directory import DataDirectory
+from control_plane.local.environment import base_environment, provider_environment
+from control_plane.local.keys import Credentials
+from control_plane.local.ports import LOOPBACK
+from control_plane.local.state import Ports
+from control_plane.settings import ProviderSettings, Settings
+from runtimes.types import Wire
+
+SCRIPTED = "scripted"
+POOL = "default"
+#: On top of the grace that a worker gives its turns (seconds).
+DRAIN_MARGIN = 20.0
+
+
+def holdfast_command() -> str:
+    """The installed `holdfast` beside this interpreter."""
+    beside = Path(sys.executable).with_name("holdfast")
+    return str(beside) if beside.is_file() else shutil.which("holdfast") or "holdfast"
+
+
+@dataclass(frozen=True)
+class OwnServices:
+    """Builds the services of one stack; `database_url` is the owner's, `temporal_address` host:port."""
+
+    settings: Settings
+    directory: DataDirectory
+    ports: Ports
+    database_url: str
+    temporal_address: str
+    client: httpx.AsyncClient
+
+    @property
+    def api_url(self) -> str:
+        """Where the API is."""
+        return f"http://{LOOPBACK}:{self.ports.api}"
+
+    @property
+    def model_url(self) -> str | None:
+        """Where the scripted model is; None where a provider is configured."""
+        return None if self.settings.providers else f"http://{LOOPBACK}:{self.ports.model}"
+
+    def providers(self) -> Mapping[str, ProviderSettings]:
+        """The configured providers, else the scripted model."""
+        if self.model_url is None:
+            return self.settings.providers
+        return {SCRIPTED: ProviderSettings(base_url=f"{self.model_url}/v1", wire=Wire.OPENAI, models=[SCRIPTED])}
+
+    def database_environment(self) -> dict[str, str]:
+        """For the processes that speak SQL."""
+        return self._base() | {"HOLDFAST_DATABASE_URL": self.database_url}
+
+    def api(self) -> Service:
+        """The control plane's API."""
+        place = {"HOLDFAST_API_HOST": LOOPBACK, "HOLDFAST_API_PORT": str(self.ports.api)}
+        return Service(
+            name="api",
+            title="API",
+            command=(holdfast_command(), "api"),
+            environment=self.database_environment() | place,
+            log=self.directory.log("api"),
+            ready=Page(self.client, f"{self.api_url}/health/ready").answers,
+            address=self.api_url,
+        )
+
+    def model(self, url: str) -> Service:
+        """The scripted model."""
+        return Service(
+            name="model",
+            title="Scripted model",
+            command=(holdfast_command(), "scripted-model", "--port", str(self.ports.model)),
+            environment=self._base(),
+            log=self.directory.log("model"),
+            ready=Page(self.client, f"{url}/health").answers,
+            address=url,
+            note=f"{url} (no provider is configured: it follows directions, it is no language model)",
+        )
+
+    def workers(self, credentials: Credentials) -> tuple[Service, Service]:
+        """One worker for the workflows, one for the turns; only the latter gets the providers' keys."""
+        base = self._base() | {"HOLDFAST_API_URL": self.api_url, "HOLDFAST_API_KEY": credentials.worker_key}
+        with_providers = base | provider_environment(self.providers())
+        return (
+            self._worker("workflow-worker", "Workflow worker", ("--workflows",), base),
+            self._worker("runtime-worker", "Runtime worker", ("--pool", POOL), with_providers),
+        )
+
+    def _worker(self, name: str, title: str, options: tuple[str, ...], environment: dict[str, str]) -> Service:
+        return Service(
+            name=name,
+            title=title,
+            command=(holdfast_command(), "worker", *options),
+            environment=environment,
+            log=self.directory.log(name),
+            ready=Announcement(self.database_url).is_there,
+            address=" ".join(options),
+            stop_seconds=self.settings.worker_grace_seconds + DRAIN_MARGIN,
+        )
+
+    def _base(self) -> dict[str, str]:
+        return base_environment(self.settings) | {
+            "TEMPORAL_ADDRESS": self.temporal_address,
+            "TEMPORAL_NAMESPACE": "default",
+            "TEMPORAL_CONFIG_FILE": "/dev/null",
+        }
+
+
+@dataclass(frozen=True)
+class Page:
+    """A readiness page over HTTP."""
+
+    client: httpx.AsyncClient
+    url: str
+
+    async def answers(self, pid: int, started_at: datetime) -> bool:
+        """Whether it says 2xx."""
+        try:
+            return (await self.client.get(self.url)).is_success
+        except httpx.TransportError:
+            return False
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """A worker's own announcement, as the API recorded it."""
+
+    database_url: str
+
+    async def is_there(self, pid: int, started_at: datetime) -> bool:
+        """Whether the process has announced itself since it was started."""
+        query = "SELECT 1 FROM workers WHERE pid = %s AND seen_at >= %s LIMIT 1"
+        try:
+            async with await psycopg.AsyncConnection.connect(self.database_url, connect_timeout=2) as connection:
+                found = await connection.execute(query, (pid, started_at))
+                return await found.fetchone() is not None
+        except psycopg.OperationalError:
+            return False

@@ -1,0 +1,88 @@
+"""What can be done to a local stack from outside: find it, start it detached, stop it, reset it."""
+
+import signal
+import subprocess
+from collections.abc import Callable
+from time import monotonic, sleep
+
+from control_plane.local.child import ServiceFailed
+from control_plane.local.directory import DataDirectory
+from control_plane.local.postgres import EmbeddedPostgres, postgres_binaries
+from control_plane.local.processes import find
+from control_plane.local.services import holdfast_command
+from control_plane.local.state import StackPhase, StackState, read_state
+from control_plane.local.supervisor import end_leftovers
+
+POLL = 0.1
+#: Seconds that a start may take, and that a stop may take before the supervisor is killed.
+START_SECONDS, STOP_SECONDS = 180.0, 90.0
+
+
+def running_stack(directory: DataDirectory) -> StackState | None:
+    """The state of the stack whose supervisor is alive."""
+    return read_state(directory.state) if directory.is_held() else None
+
+
+def start_detached(directory: DataDirectory, options: list[str], echo: Callable[[str], None]) -> StackState:
+    """Start a supervisor in a session of its own, repeat what it says, and wait until the stack runs.
+
+    Raises:
+        ServiceFailed: it ended before that.
+    """
+    log = directory.log("supervisor")
+    command = [holdfast_command(), "up", "--data-dir", str(directory.root), *options]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    with log.open() as said:
+        deadline = monotonic() + START_SECONDS
+        while monotonic() < deadline:
+            ended = process.poll() is not None
+            state = running_stack(directory)
+            for line in said:
+                echo(line.rstrip("\n"))
+            if ended:
+                raise ServiceFailed(f"The supervisor ended with exit code {process.returncode}. Its log: {log}")
+            if state is not None and state.phase is StackPhase.RUNNING and state.supervisor.pid == process.pid:
+                return state
+            sleep(POLL)
+    raise ServiceFailed(f"The stack was not ready after {START_SECONDS:.0f} s. See {log} and `holdfast status`.")
+
+
+def wait_until_running(directory: DataDirectory) -> StackState | None:
+    """The state once another supervisor's start is over; None if it ended or took too long."""
+    deadline = monotonic() + START_SECONDS
+    while monotonic() < deadline and directory.is_held():
+        state = read_state(directory.state)
+        if state is not None and state.phase is StackPhase.RUNNING:
+            return state
+        sleep(POLL)
+    return None
+
+
+def stop_stack(directory: DataDirectory, say: Callable[[str], None]) -> bool:
+    """Stop the stack and whatever an earlier one left behind; the data stays. False if nothing ran."""
+    state = running_stack(directory)
+    if state is None:
+        clear_leftovers(directory, say)
+        return False
+    supervisor = find(state.supervisor)
+    if supervisor is not None:
+        supervisor.send_signal(signal.SIGTERM)
+    deadline = monotonic() + STOP_SECONDS
+    while directory.is_held() and monotonic() < deadline:
+        sleep(POLL)
+    if directory.is_held() and supervisor is not None:
+        say("The supervisor does not stop: killing it and its processes.")
+        supervisor.kill()
+        supervisor.wait(POLL * 50)
+    clear_leftovers(directory, say)
+    return True
+
+
+def clear_leftovers(directory: DataDirectory, say: Callable[[str], None]) -> None:
+    """End processes whose supervisor is gone, PostgreSQL included."""
+    end_leftovers(read_state(directory.state), say)
+    if directory.postgres.exists():
+        EmbeddedPostgres(directory.postgres, binaries=postgres_binaries(), say=say).clean_up()

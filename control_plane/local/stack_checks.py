@@ -1,0 +1,138 @@
+"""The checks of `holdfast doctor` on a running local stack."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import psycopg
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from control_plane.local.checks import Check, failed, passed, warned
+from control_plane.local.directory import DataDirectory
+from control_plane.local.keys import read_credentials
+from control_plane.local.processes import find
+from control_plane.local.state import ProcessPhase, StackState
+from control_plane.local.temporal import SEARCH_ATTRIBUTES
+from control_plane.settings import Settings
+
+SECONDS = 5.0
+#: Seconds by which two clocks may differ; a worker's announcement is live for so long.
+CLOCK_SKEW, LIVE_SECONDS = 2.0, 30
+RESTART = "Restart the stack: holdfast down, then holdfast up."
+
+
+@dataclass(frozen=True)
+class StackChecks:
+    """Looks at every part of one stack from outside."""
+
+    settings: Settings
+    directory: DataDirectory
+    state: StackState
+
+    def run(self) -> list[Check]:
+        """All of them, in the order in which they depend on each other."""
+        checks: tuple[Callable[[], list[Check]], ...] = (self._processes, self._api, self._database, self._temporal)
+        return [found for check in checks for found in check()]
+
+    def _processes(self) -> list[Check]:
+        down = [
+            process.title
+            for process in self.state.processes
+            if process.phase is not ProcessPhase.READY or process.identity is None or find(process.identity) is None
+        ]
+        if down:
+            fix = f"They are restarted; see {self.directory.logs}"
+            return [failed("stack", f"not ready: {', '.join(down)}", fix)]
+        return [passed("stack", f"{len(self.state.processes)} processes, supervisor {self.state.supervisor.pid}")]
+
+    def _api(self) -> list[Check]:
+        credentials = read_credentials(self.directory.credentials)
+        headers = {"Authorization": f"Bearer {credentials.api_key}"} if credentials else {}
+        try:
+            with httpx.Client(base_url=self.state.api_url, trust_env=False, timeout=SECONDS) as client:
+                ready = client.get("/health/ready")
+                listed = client.get("/api/v1/agents", params={"limit": 1}, headers=headers)
+        except httpx.TransportError as error:
+            return [failed("api", f"{self.state.api_url}: {error}", f"See {self.directory.log('api')}")]
+        return [_ready(ready, self.state.api_url), _key(listed)]
+
+    def _database(self) -> list[Check]:
+        try:
+            with psycopg.connect(self.state.database_url, connect_timeout=int(SECONDS)) as connection:
+                return [
+                    passed("database", self.state.database_url),
+                    _role(connection, self.settings.database_role),
+                    _clock(connection),
+                    _workers(connection),
+                ]
+        except psycopg.Error as error:
+            return [failed("database", str(error).strip(), f"See {self.directory.log('postgres')}")]
+
+    def _temporal(self) -> list[Check]:
+        try:
+            return [asyncio.run(asyncio.wait_for(_search_attributes(self.state.temporal_address), SECONDS))]
+        except (RPCError, RuntimeError, TimeoutError) as error:
+            text = str(error) or "no answer"
+            return [
+                failed("temporal", f"{self.state.temporal_address}: {text}", f"See {self.directory.log('temporal')}")
+            ]
+
+
+def _ready(response: httpx.Response, url: str) -> Check:
+    if response.is_success:
+        return passed("api", url)
+    return failed("api", f"{url}: not ready, HTTP {response.status_code} {response.text[:200]}", RESTART)
+
+
+def _key(response: httpx.Response) -> Check:
+    if response.is_success:
+        return passed("api_key", "accepted")
+    return failed("api_key", f"HTTP {response.status_code} {response.text[:200]}", RESTART)
+
+
+def _one(connection: psycopg.Connection[tuple[Any, ...]], query: str, *values: object) -> tuple[Any, ...] | None:
+    return connection.execute(query.encode(), values).fetchone()
+
+
+def _role(connection: psycopg.Connection[tuple[Any, ...]], role: str) -> Check:
+    found = _one(connection, "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = %s", role)
+    if found is None:
+        return failed("database_role", f"{role} does not exist", "holdfast migrate")
+    if found[0]:
+        return failed(
+            "database_role", f"{role} bypasses row-level security", f"ALTER ROLE {role} NOSUPERUSER NOBYPASSRLS"
+        )
+    return passed("database_role", f"{role} is bound by row-level security")
+
+
+def _clock(connection: psycopg.Connection[tuple[Any, ...]]) -> Check:
+    found = _one(connection, "SELECT clock_timestamp()")
+    skew = abs((datetime.now(UTC) - found[0]).total_seconds()) if found else 0.0
+    if skew > CLOCK_SKEW:
+        return warned("clock", f"{skew:.1f} s off the database's", "Synchronise the clocks (NTP).")
+    return passed("clock", f"{skew:.2f} s off the database's")
+
+
+def _workers(connection: psycopg.Connection[tuple[Any, ...]]) -> Check:
+    query = (
+        "SELECT string_agg(kind || ' ' || pool, ', ' ORDER BY kind), count(DISTINCT kind) FROM workers"
+        " WHERE seen_at > now() - make_interval(secs => %s) AND NOT draining"
+    )
+    names, kinds = _one(connection, query, LIVE_SECONDS) or (None, 0)
+    if kinds < 2:
+        return failed("workers", f"live: {names or 'none'}", "See the workers' logs, then restart the stack.")
+    return passed("workers", f"live: {names}")
+
+
+async def _search_attributes(address: str) -> Check:
+    client = await Client.connect(address)
+    request = ListSearchAttributesRequest(namespace="default")
+    answer = await client.operator_service.list_search_attributes(request)
+    if missing := [name for name in SEARCH_ATTRIBUTES if name not in answer.custom_attributes]:
+        return failed("temporal", f"search attributes missing: {', '.join(missing)}", RESTART)
+    return passed("temporal", f"{address}, search attributes registered")

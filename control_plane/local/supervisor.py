@@ -1,0 +1,227 @@
+"""The supervisor of the local stack: starts everything in order, keeps it alive, stops it in order."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, TypeVar
+
+import httpx
+from psutil import Process
+
+from control_plane.local.child import Child, Service, ServiceFailed
+from control_plane.local.demo import DemoAgent, DemoUnavailable
+from control_plane.local.directory import DataDirectory
+from control_plane.local.keys import Credentials, ensure_credentials
+from control_plane.local.ports import choose_ports
+from control_plane.local.postgres import EmbeddedPostgres, postgres_binaries
+from control_plane.local.processes import end, find, identify
+from control_plane.local.progress import Progress
+from control_plane.local.services import OwnServices, holdfast_command
+from control_plane.local.state import ProcessState, StackPhase, StackState, read_state, write_state
+from control_plane.local.temporal import DevServer, temporal_binary
+from control_plane.settings import Settings
+
+T = TypeVar("T")
+
+#: Seconds that a process left behind by an earlier stack gets to end.
+LEFTOVER_SECONDS = 3.0
+MIGRATION_SECONDS = 120.0
+#: A signal to a whole process group comes twice; only a later one means "at once".
+SAME_REQUEST_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will run; made before anything is started."""
+
+    postgres: EmbeddedPostgres
+    temporal: DevServer
+    own: OwnServices
+
+
+@dataclass
+class Supervisor:
+    """Runs one local stack; `wanted_ports` are the ones that the user asked for, by their use."""
+
+    settings: Settings
+    directory: DataDirectory
+    wanted_ports: dict[str, int]
+    progress: Progress
+    _children: list[Child] = field(init=False, default_factory=list[Child])
+    _state: StackState | None = field(init=False, default=None)
+    _asked_at: float = field(init=False, default=0.0)
+    _stop: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+
+    async def run(self, ready: Callable[[StackState], None]) -> None:
+        """Start the stack, call `ready`, and run until a signal; everything is stopped at the end.
+
+        Raises:
+            ServiceFailed: a process did not start.
+            PostgresUnusable, TemporalMissing, AccountMissing: something that is needed is not there.
+        """
+        self._on_signals()
+        async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
+            try:
+                plan = self._plan(client)
+                if state := await self._unless_stopped(self._bring_up(plan, client)):
+                    ready(state)
+                    await self._stop.wait()
+            finally:
+                await self._bring_down()
+
+    def _plan(self, client: httpx.AsyncClient) -> Plan:
+        before = read_state(self.directory.state)
+        end_leftovers(before, self.progress.say)
+        postgres = EmbeddedPostgres(self.directory.postgres, binaries=postgres_binaries(), say=self.progress.say)
+        binary = temporal_binary()
+        ports = choose_ports(self.wanted_ports, before.ports if before else None, self.progress.say)
+        began = monotonic()
+        if postgres.set_up():
+            self.progress.step("Database cluster", "made", monotonic() - began, str(self.directory.postgres))
+        temporal = DevServer(ports, database=self.directory.temporal, binary=binary, client=client)
+        own = OwnServices(
+            settings=self.settings,
+            directory=self.directory,
+            ports=ports,
+            database_url=postgres.url(),
+            temporal_address=temporal.address,
+            client=client,
+        )
+        plan = Plan(postgres, temporal, own)
+        self._state = _first_state(plan)
+        return plan
+
+    async def _bring_up(self, plan: Plan, client: httpx.AsyncClient) -> StackState:
+        log, own = self.directory.log, plan.own
+        await self._start(plan.postgres.service(log("postgres")), self._temporal(plan))
+        await self._migrate(plan)
+        credentials = await ensure_credentials(plan.postgres.url(), self.directory.credentials)
+        await self._start(*([own.model(own.model_url)] if own.model_url else []), own.api())
+        await self._start(*own.workers(credentials))
+        await self._make_demo(own, credentials, client)
+        return self._enter(StackPhase.RUNNING)
+
+    def _temporal(self, plan: Plan) -> Service:
+        environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.directory.root)}
+        return plan.temporal.service(self.directory.log("temporal"), environment)
+
+    async def _start(self, *services: Service) -> None:
+        children = [Child(service, self.progress, self._save) for service in services]
+        self._children.extend(children)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for child in children:
+                    group.create_task(child.start())
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _migrate(self, plan: Plan) -> None:
+        began = monotonic()
+        await plan.postgres.ensure_database()
+        log = self.directory.log("migrate")
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                holdfast_command(), "migrate", env=plan.own.database_environment(), stdout=output, stderr=output
+            )
+            code = await asyncio.wait_for(process.wait(), MIGRATION_SECONDS)
+        if code != 0:
+            raise ServiceFailed(f"The migration ended with exit code {code}:\n{log.read_text(errors='replace')}")
+        self.progress.step("Migrations", "done", monotonic() - began)
+
+    async def _make_demo(self, own: OwnServices, credentials: Credentials, client: httpx.AsyncClient) -> None:
+        began = monotonic()
+        demo = DemoAgent(client, api_url=own.api_url, api_key=credentials.api_key)
+        try:
+            if model := await demo.ensure(own.providers()):
+                self.progress.step("Agent demo", "ready", monotonic() - began, f"model {model}")
+            else:
+                self.progress.say("No agent was made: no configured provider lists its models.")
+        except (DemoUnavailable, httpx.TransportError) as error:
+            self.progress.say(str(error))
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The work's result; None if a signal asked for the end before it was done."""
+        task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if task.done():
+            return task.result()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        return None
+
+    async def _bring_down(self) -> None:
+        if self._state is None:
+            return
+        self._enter(StackPhase.STOPPING)
+        began = monotonic()
+        self.progress.say("Stopping.")
+        for tier in stop_order(self._children):
+            await asyncio.gather(*(child.stop() for child in tier))
+        self._enter(StackPhase.STOPPED)
+        self.progress.say(f"Stopped in {monotonic() - began:.1f} s. The data stays in {self.directory.root}.")
+
+    def _on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        if not self._stop.is_set():
+            self._asked_at = monotonic()
+            self._stop.set()
+        elif monotonic() - self._asked_at > SAME_REQUEST_SECONDS:
+            self.progress.say("Asked again: killing what is left.")
+            for child in self._children:
+                child.kill()
+
+    def _enter(self, phase: StackPhase) -> StackState:
+        assert self._state is not None
+        self._state.phase = phase
+        self._save()
+        return self._state
+
+    def _save(self) -> None:
+        if self._state is not None:
+            self._state.processes = [child.state for child in self._children]
+            write_state(self.directory.state, self._state)
+
+
+def stop_order(children: list[Child]) -> list[list[Child]]:
+    """The order of stopping: who needs others goes before them."""
+    names = (("workflow-worker", "runtime-worker"), ("api",), ("model",), ("temporal",), ("postgres",))
+    return [[child for child in children if child.service.name in tier] for tier in names]
+
+
+def end_leftovers(before: StackState | None, say: Callable[[str], None]) -> None:
+    """End what an earlier stack left behind; PostgreSQL is ended by its own pid file."""
+    for left in before.processes if before else []:
+        if left.name != "postgres" and (process := _alive(left)) is not None:
+            say(f"{left.title} (pid {process.pid}) was left behind by an earlier stack: ending it.")
+            end(process, with_signal=signal.SIGTERM, seconds=LEFTOVER_SECONDS)
+
+
+def _alive(left: ProcessState) -> Process | None:
+    return find(left.identity) if left.identity is not None else None
+
+
+def _first_state(plan: Plan) -> StackState:
+    supervisor = identify(os.getpid())
+    assert supervisor is not None
+    return StackState(
+        phase=StackPhase.STARTING,
+        supervisor=supervisor,
+        started_at=datetime.now(UTC),
+        ports=plan.own.ports,
+        api_url=plan.own.api_url,
+        temporal_address=plan.temporal.address,
+        temporal_ui_url=plan.temporal.ui_url,
+        database_url=plan.postgres.url(),
+        model_url=plan.own.model_url,
+    )

@@ -1,0 +1,58 @@
+"""Values of the status columns; kept by check constraints."""
+
+from enum import StrEnum
+
+
+class ExecutionStatus(StrEnum):
+    """`waiting`: an interactive execution between two turns."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+
+
+#: States that an execution never leaves.
+TERMINAL = frozenset(
+    {ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED, ExecutionStatus.TIMED_OUT}
+)
+
+
+class TurnState(StrEnum):
+    RUNNING = "running"
+    COMPLETED = "completed"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+class AttemptState(StrEnum):
+    """`lost`: a newer attempt took over before this one said how it ended."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    INTERRUPTED = "interrupted"
+    PREEMPTED = "preempted"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+class MessageRole(StrEnum):
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class Source(StrEnum):
+    """Who started an execution: our API, or a Temporal client."""
+
+    API = "api"
+    TEMPORAL = "temporal"
+
+
+class Scope(StrEnum):
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+    WORKER = "worker"

@@ -1,0 +1,91 @@
+"""Brings a database to the current schema."""
+
+import re
+from importlib.resources import as_file, files
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from db.session import driver_url
+
+#: Key of the advisory lock that lets one migration run at a time.
+LOCK = 0x486F6C64
+
+ROLE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+class MigrationRefused(Exception):
+    """The database user may not do what a migration needs; the message says what would help."""
+
+
+def upgrade(url: str, *, app_role: str = "holdfast_app") -> None:
+    """Bring the database to the newest schema and let the current user act as `app_role`.
+
+    Does nothing where nothing is to do; a second caller waits for the first.
+
+    Raises:
+        ValueError: `url` is no PostgreSQL URL, or `app_role` no plain lower-case name.
+        MigrationRefused: the user may not create or use the role, or not create tables.
+        sqlalchemy.exc.OperationalError: the database cannot be reached.
+    """
+    if not ROLE_NAME.fullmatch(app_role):
+        raise ValueError(f"'{app_role}' is no role name: lower-case letters, digits and _ only.")
+    engine = create_engine(driver_url(url), poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
+        _ensure_role(connection, app_role)
+        connection.commit()
+        _run(connection, app_role)
+
+
+def _run(connection: Connection, app_role: str) -> None:
+    with as_file(files("db") / "migrations") as scripts:
+        config = Config()
+        config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        config.attributes["app_role"] = app_role
+        try:
+            command.upgrade(config, "head")
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == "42501":
+                raise MigrationRefused(f"The database user may not migrate: {error.orig}") from error
+            raise
+
+
+def _ensure_role(connection: Connection, role: str) -> None:
+    if _may_act_as(connection, role):
+        return
+    if not _attempt(connection, f"CREATE ROLE {role} NOLOGIN NOBYPASSRLS") and not _exists(connection, role):
+        raise MigrationRefused(
+            f"Role '{role}' does not exist and this user may not create it."
+            f" As a superuser run: CREATE ROLE {role} NOLOGIN; GRANT {role} TO {_user(connection)};"
+        )
+    _attempt(connection, f"GRANT {role} TO CURRENT_USER")
+    if not _may_act_as(connection, role):
+        raise MigrationRefused(
+            f"This user may not act as role '{role}'. As a superuser run: GRANT {role} TO {_user(connection)};"
+        )
+
+
+def _may_act_as(connection: Connection, role: str) -> bool:
+    return _attempt(connection, f"SET LOCAL ROLE {role}; RESET ROLE")
+
+
+def _attempt(connection: Connection, statement: str) -> bool:
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql(statement)
+    except DBAPIError:
+        return False
+    return True
+
+
+def _exists(connection: Connection, role: str) -> bool:
+    found = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role})
+    return found.first() is not None
+
+
+def _user(connection: Connection) -> str:
+    return str(connection.execute(text("SELECT quote_ident(current_user)")).scalar_one())

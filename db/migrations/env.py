@@ -1,0 +1,8 @@
+"""Runs migrations on the connection that `db.migrate.upgrade` hands in."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"])
+
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,40 @@
+"""Agents and the versions that executions pin."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base, Created, Owned
+
+
+class Agent(Owned, Created, Base):
+    __tablename__ = "agents"
+    __table_args__ = (
+        Index("uq_agents_organization_id_name", "organization_id", "name", unique=True),
+        Index("ix_agents_organization_id_runtime", "organization_id", "runtime"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
+    runtime: Mapped[str] = mapped_column(server_default="default", index=True)
+    model_id: Mapped[str]
+    system_prompt: Mapped[str] = mapped_column(server_default="")
+    toolsets: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
+    configuration: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    version: Mapped[int] = mapped_column(server_default="1")
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AgentVersion(Owned, Created, Base):
+    """What an agent was; `spec` has the shape of the worker API's `AgentSpec`."""
+
+    __tablename__ = "agent_versions"
+
+    agent_id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    spec: Mapped[dict[str, Any]]

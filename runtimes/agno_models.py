@@ -1,0 +1,253 @@
+"""Agno's model classes, watched: what they ask and get is noted, what goes wrong is typed."""
+# pyright: reportUnknownMemberType=false
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+import httpx2
+from agno.models.anthropic import Claude
+from agno.models.base import Model
+from agno.models.message import Message
+from agno.models.openai.like import OpenAILike
+from agno.models.response import ModelResponse
+from agno.tools.function import FunctionCall
+from anthropic import AsyncAnthropic
+from anthropic.types import Message as AnthropicMessage
+from openai import AsyncOpenAI
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from runtimes.agno_turn import Turn
+from runtimes.errors import ModelAnswerInvalid
+from runtimes.types import ModelEndpoint, RuntimeExecutionContext, Usage, Wire
+
+#: Seconds without a byte from the provider, unless the agent's `runtime_config` says otherwise.
+REQUEST_TIMEOUT = 600.0
+_CONNECT_TIMEOUT = 10.0
+_OPENAI_PARAMETERS = (
+    "temperature",
+    "max_tokens",
+    "top_p",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "reasoning_effort",
+)
+_ANTHROPIC_PARAMETERS = ("temperature", "max_tokens", "top_p", "top_k", "stop")
+
+
+class ClientPool:
+    """The connections of all executions of a process; an SDK client on top of them costs 0.1 ms."""
+
+    def __init__(self) -> None:
+        self._http = httpx2.AsyncClient(
+            trust_env=False,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
+            follow_redirects=True,
+        )
+
+    def openai(self, endpoint: ModelEndpoint, timeout: float) -> AsyncOpenAI:
+        """A client for one execution, with its key; it never retries."""
+        client = AsyncOpenAI(
+            api_key=endpoint.api_key,
+            base_url=endpoint.base_url,
+            http_client=self._http,
+            timeout=httpx2.Timeout(timeout, connect=_CONNECT_TIMEOUT),
+            max_retries=0,
+        )
+        client.organization = client.project = client.admin_api_key = None
+        return client
+
+    def anthropic(self, endpoint: ModelEndpoint, timeout: float) -> AsyncAnthropic:
+        """A client for one execution, with its key; it never retries."""
+        return AsyncAnthropic(
+            api_key=endpoint.api_key,
+            base_url=endpoint.base_url.rstrip("/").removesuffix("/v1"),
+            http_client=self._http,
+            timeout=httpx2.Timeout(timeout, connect=_CONNECT_TIMEOUT),
+            max_retries=0,
+            open_telemetry=False,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+
+class _Watched(Model):
+    """Goes before one of Agno's model classes."""
+
+    turn: Turn
+
+    async def ainvoke_stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[ModelResponse, None]:
+        """Streams, or gives the whole answer in one piece, as the turn wants it."""
+        with self.turn.model_call():
+            if not self.turn.streaming:
+                yield await super().ainvoke(*args, **kwargs)  # pyright: ignore[reportAbstractUsage]
+                return
+            async with aclosing(self.pieces(*args, **kwargs)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    def pieces(self, *args: Any, **kwargs: Any) -> AsyncGenerator[ModelResponse, None]:
+        """One answer, piece by piece; closing it closes the connection."""
+        stream = super().ainvoke_stream(*args, **kwargs)  # pyright: ignore[reportAbstractUsage]
+        return cast("AsyncGenerator[ModelResponse, None]", stream)
+
+    def get_function_calls_to_run(
+        self, assistant_message: Message, messages: list[Message], functions: Any = None
+    ) -> list[FunctionCall]:
+        """All calls go our way: Agno's own turns the text "none" into None and does not count calls that fail."""
+        return self.turn.function_calls(assistant_message.tool_calls or [])
+
+
+class WatchedOpenAI(_Watched, OpenAILike):
+    """Any endpoint that speaks OpenAI's chat completions."""
+
+    async def pieces(self, messages: list[Message], **kwargs: Any) -> AsyncGenerator[ModelResponse, None]:
+        """As Agno does it, except that Agno leaves the connection open when the stream is left early."""
+        stream: Any = await self.get_async_client().chat.completions.create(
+            model=self.id,
+            messages=cast("Any", self._format_all_messages(messages)),
+            stream=True,
+            stream_options={"include_usage": True},
+            **self.get_request_params(tools=kwargs.get("tools")),
+        )
+        async with aclosing(stream._iterator) as chunks:
+            async for chunk in chunks:
+                yield self._parse_provider_response_delta(chunk)
+
+    def _parse_provider_response(self, response: ChatCompletion, *args: Any, **kwargs: Any) -> ModelResponse:
+        choices: Any = getattr(response, "choices", None)
+        if not choices:
+            raise ModelAnswerInvalid(f"What answered for model '{self.id}' is no chat completion.")
+        parsed = super()._parse_provider_response(response, *args, **kwargs)
+        return self._note(response, choices[0].message.refusal, parsed)
+
+    def _parse_provider_response_delta(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, response_delta: ChatCompletionChunk
+    ) -> ModelResponse:
+        parsed = super()._parse_provider_response_delta(response_delta)
+        refusal = response_delta.choices[0].delta.refusal if response_delta.choices else None
+        return self._note(response_delta, refusal, parsed)
+
+    def parse_tool_calls(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, tool_calls_data: list[Any]
+    ) -> list[dict[str, Any]]:
+        """Joins the pieces of streamed calls; those of a whole answer are dictionaries already."""
+        return OpenAILike.parse_tool_calls(tool_calls_data) if self.turn.streaming else tool_calls_data
+
+    def _note(
+        self, response: ChatCompletion | ChatCompletionChunk, refusal: str | None, parsed: ModelResponse
+    ) -> ModelResponse:
+        answer = self.turn.answer
+        answer.started = True
+        finish = response.choices[0].finish_reason if response.choices else None
+        if refusal:
+            parsed.content, answer.finish = refusal, "refusal"
+        elif finish and answer.finish is None:
+            answer.finish = finish
+        answer.spoke = answer.spoke or bool(parsed.content or parsed.tool_calls)
+        if response.usage is not None:
+            answer.usage = _openai_usage(response.usage)
+        self.turn.model = response.model or self.turn.model
+        return parsed
+
+
+class WatchedClaude(_Watched, Claude):
+    """Any endpoint that speaks Anthropic's messages."""
+
+    def _parse_provider_response(self, response: Any, *args: Any, **kwargs: Any) -> ModelResponse:
+        if not isinstance(response, AnthropicMessage) or not response.stop_reason:
+            raise ModelAnswerInvalid(f"What answered for model '{self.id}' is no message.")
+        parsed = super()._parse_provider_response(response, *args, **kwargs)
+        return self._note(response, parsed)
+
+    def _parse_provider_response_delta(self, response: Any, *args: Any, **kwargs: Any) -> ModelResponse:
+        parsed = super()._parse_provider_response_delta(response, *args, **kwargs)
+        return self._note(response.message if response.type == "message_stop" else None, parsed)
+
+    def _note(self, message: AnthropicMessage | None, parsed: ModelResponse) -> ModelResponse:
+        answer = self.turn.answer
+        answer.started = True
+        answer.spoke = answer.spoke or bool(parsed.content or parsed.tool_calls)
+        if message is not None:
+            answer.finish = message.stop_reason
+            answer.usage = _anthropic_usage(message)
+            self.turn.model = message.model or self.turn.model
+        return parsed
+
+
+def watched_model(context: RuntimeExecutionContext, turn: Turn, clients: ClientPool) -> Model:
+    """The model that the context names, with its parameters; nothing comes from the environment."""
+    endpoint, configuration = context.model, context.configuration
+    timeout = float(turn.settings.get("request_timeout_seconds", REQUEST_TIMEOUT))
+    model: WatchedOpenAI | WatchedClaude
+    if endpoint.wire is Wire.OPENAI:
+        parameters = _openai_parameters(configuration, endpoint)
+        client = clients.openai(endpoint, timeout)
+        model = WatchedOpenAI(id=endpoint.model, api_key=endpoint.api_key, async_client=client, **parameters)
+    else:
+        parameters = _anthropic_parameters(configuration)
+        client = clients.anthropic(endpoint, timeout)
+        model = WatchedClaude(id=endpoint.model, api_key=endpoint.api_key, async_client=client, **parameters)
+    model.turn = turn
+    return model
+
+
+def tool_definitions(context: RuntimeExecutionContext) -> list[dict[str, Any]]:
+    """The context's tools in the wire's own form: Agno sends such as they are."""
+    if context.model.wire is Wire.ANTHROPIC:
+        return [
+            {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
+            for tool in context.tools
+        ]
+    return [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)},
+        }
+        for tool in context.tools
+    ]
+
+
+def _openai_parameters(configuration: Mapping[str, Any], endpoint: ModelEndpoint) -> dict[str, Any]:
+    found = _given(configuration, _OPENAI_PARAMETERS)
+    if endpoint.provider == "openai" and "max_tokens" in found:
+        found["max_completion_tokens"] = found.pop("max_tokens")
+    return found
+
+
+def _anthropic_parameters(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    found = _given(configuration, _ANTHROPIC_PARAMETERS)
+    if stop := found.pop("stop", None):
+        found["stop_sequences"] = [stop] if isinstance(stop, str) else stop
+    return found
+
+
+def _given(configuration: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: configuration[name] for name in names if configuration.get(name) is not None}
+
+
+def _openai_usage(usage: CompletionUsage) -> Usage:
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        input_tokens=usage.prompt_tokens or 0,
+        output_tokens=usage.completion_tokens or 0,
+        cached_input_tokens=(prompt.cached_tokens if prompt else 0) or 0,
+        reasoning_tokens=(completion.reasoning_tokens if completion else 0) or 0,
+    )
+
+
+def _anthropic_usage(message: AnthropicMessage) -> Usage:
+    """This wire counts cached tokens apart from the input."""
+    usage = message.usage
+    cached = usage.cache_read_input_tokens or 0
+    return Usage(
+        input_tokens=usage.input_tokens + cached + (usage.cache_creation_input_tokens or 0),
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=cached,
+        reasoning_tokens=usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else 0,
+    )

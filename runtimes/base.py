@@ -1,0 +1,155 @@
+"""The contract of a runtime, and the base class that derives it from one method."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, ClassVar, Protocol
+
+from runtimes.errors import RuntimeCrashed, RuntimeFailure
+from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.types import (
+    Capability,
+    RuntimeEvent,
+    RuntimeExecutionContext,
+    RuntimeExecutionResult,
+    TurnFinished,
+)
+
+
+class ControlPlane(Protocol):
+    """What a runtime may ask of the control plane: nothing yet; adapters with stores of their own will."""
+
+
+class Cancellations(Protocol):
+    """How a runtime's own `cancel` reaches the turn that the executor runs."""
+
+    def cancel(self, execution_id: str) -> bool:
+        """Stop the execution's turn on this worker; False if none runs here."""
+        ...
+
+
+class Shared(Protocol):
+    """What all runtimes of one kind share in a process, such as HTTP clients."""
+
+    async def close(self) -> None: ...
+
+
+class AgentRuntime(Protocol):
+    """One agent framework, seen by the executor."""
+
+    async def execute(self, context: RuntimeExecutionContext) -> RuntimeExecutionResult: ...
+    def stream_execute(
+        self, context: RuntimeExecutionContext, callback: Callable[[RuntimeEvent], None] | None = None
+    ) -> AsyncGenerator[RuntimeEvent, None]: ...
+    async def cancel(self, execution_id: str) -> bool: ...
+    def supports_streaming(self) -> bool: ...
+    def supports_tools(self) -> bool: ...
+    def supports_mcp(self) -> bool: ...
+    def get_runtime_type(self) -> str: ...
+    def get_capabilities(self) -> frozenset[Capability]: ...
+    def get_metrics(self) -> Mapping[str, float]: ...
+    def validate_configuration(self, configuration: Mapping[str, Any]) -> list[str]: ...
+    async def health_check(self) -> bool: ...
+
+
+class BaseRuntime(ABC):
+    """Derives the whole contract from `stream`, the one method that an adapter writes."""
+
+    manifest: ClassVar[RuntimeManifest]
+
+    def __init__(
+        self,
+        control_plane_client: ControlPlane | None = None,
+        cancellation_manager: Cancellations | None = None,
+        shared: Any = None,
+    ) -> None:
+        self._control_plane = control_plane_client
+        self._cancellations = cancellation_manager
+        self._shared = shared
+        self._events = 0
+
+    @classmethod
+    def share(cls) -> Shared | None:
+        """Make what the runtimes of this kind share; the factory calls it once and hands it to each."""
+        return None
+
+    @abstractmethod
+    def stream(self, context: RuntimeExecutionContext) -> AsyncGenerator[RuntimeEvent, None]:
+        """Run one turn; end in exactly one `TurnFinished`.
+
+        Closing the generator stops the turn and frees what it holds.
+
+        Raises:
+            RuntimeFailure: the turn failed in a way that the adapter understands.
+        """
+
+    async def execute(self, context: RuntimeExecutionContext) -> RuntimeExecutionResult:
+        """Run one turn to its end and return its result; a failure is a result too."""
+        try:
+            async with aclosing(self.stream_execute(context)) as events:
+                finished = [event async for event in events][-1]
+        except RuntimeFailure as failure:
+            return RuntimeExecutionResult(success=False, runtime=self.get_runtime_type(), error=failure.as_error())
+        assert isinstance(finished, TurnFinished)
+        return RuntimeExecutionResult(
+            success=True,
+            response=finished.response,
+            usage=finished.usage,
+            model=finished.model,
+            runtime=self.get_runtime_type(),
+            finish_reason=finished.finish_reason,
+        )
+
+    async def stream_execute(
+        self, context: RuntimeExecutionContext, callback: Callable[[RuntimeEvent], None] | None = None
+    ) -> AsyncGenerator[RuntimeEvent, None]:
+        """Run one turn, event by event, and hold the adapter to the contract.
+
+        Raises:
+            RuntimeCrashed: the adapter ended without `TurnFinished`.
+        """
+        async with aclosing(self.stream(context)) as events:
+            async for event in events:
+                self._events += 1
+                if callback is not None:
+                    callback(event)
+                yield event
+                if isinstance(event, TurnFinished):
+                    return
+        raise RuntimeCrashed(f"Runtime '{self.get_runtime_type()}' ended without finishing its turn.")
+
+    async def cancel(self, execution_id: str) -> bool:
+        """Stop the execution's turn on this worker; False if none runs here."""
+        return self._cancellations is not None and self._cancellations.cancel(execution_id)
+
+    def supports_streaming(self) -> bool:
+        """Whether text comes in pieces."""
+        return Capability.STREAMING in self.manifest.capabilities
+
+    def supports_tools(self) -> bool:
+        """Whether the runtime can be given tools."""
+        return Capability.TOOLS in self.manifest.capabilities
+
+    def supports_mcp(self) -> bool:
+        """Whether the runtime takes MCP servers itself."""
+        return Capability.MCP in self.manifest.capabilities
+
+    def get_runtime_type(self) -> str:
+        """The runtime's name, as agents write it."""
+        return self.manifest.name
+
+    def get_capabilities(self) -> frozenset[Capability]:
+        """All that the runtime can do."""
+        return self.manifest.capabilities
+
+    def get_metrics(self) -> Mapping[str, float]:
+        """Counters of this instance: `events` so far."""
+        return {"events": float(self._events)}
+
+    def validate_configuration(self, configuration: Mapping[str, Any]) -> list[str]:
+        """What is wrong with an agent's configuration, one sentence each; empty if nothing is."""
+        return self.manifest.problems(configuration.get("runtime_config") or {})
+
+    async def health_check(self) -> bool:
+        """Whether the framework is usable in this process."""
+        return True

@@ -1,0 +1,152 @@
+"""Errors of a turn. The hierarchy:
+
+RuntimeFailure
+├── ConfigurationInvalid      the agent's definition cannot be run; not retried
+│   ├── RuntimeUnknown
+│   ├── RuntimeNotInstalled
+│   ├── ModelUnknown
+│   ├── CredentialMissing
+│   ├── ToolsetInvalid
+│   └── AgentUnknown
+├── ModelFailure              a provider refused or failed
+│   ├── ModelRateLimited      retried, after `retry_after`
+│   ├── ModelOverloaded       retried
+│   ├── ModelAuthentication   not retried
+│   ├── ModelQuotaExhausted   not retried
+│   ├── ModelRequestRejected  not retried
+│   ├── ContextTooLong        not retried
+│   ├── ModelTimeout          retried
+│   ├── ModelConnectionBroken retried
+│   └── ModelAnswerInvalid    retried
+├── RuntimeStalled            nothing came from the runtime for too long; retried
+├── RuntimeCrashed            the framework raised what nobody expected; retried
+├── ControlPlaneUnavailable   the control plane did not answer for too long; retried
+├── ExecutionClosed           there is nothing left to run
+└── AttemptFenced             a newer attempt has taken over; this one must stop
+"""
+
+from runtimes.types import ExecutionError
+
+
+class RuntimeFailure(Exception):
+    """A turn failed.
+
+    `message` is one sentence for the user, `hint` what to do; `retry_after` is in seconds.
+    """
+
+    code = "runtime_failed"
+    retryable = False
+    default_hint = ""
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+        self.retry_after = retry_after
+
+    def as_error(self) -> ExecutionError:
+        """The error in the shape that API, CLI and workflow failures share."""
+        return ExecutionError(code=self.code, message=self.message, hint=self.hint, retryable=self.retryable)
+
+
+class ConfigurationInvalid(RuntimeFailure):
+    code = "configuration_invalid"
+
+
+class RuntimeUnknown(ConfigurationInvalid):
+    code = "runtime_unknown"
+    default_hint = "holdfast runtimes list"
+
+
+class RuntimeNotInstalled(ConfigurationInvalid):
+    code = "runtime_not_installed"
+
+
+class ModelUnknown(ConfigurationInvalid):
+    code = "model_unknown"
+    default_hint = "Write the agent's model_id as provider/model."
+
+
+class CredentialMissing(ConfigurationInvalid):
+    code = "credential_missing"
+
+
+class ToolsetInvalid(ConfigurationInvalid):
+    code = "toolset_invalid"
+
+
+class AgentUnknown(ConfigurationInvalid):
+    code = "agent_unknown"
+    default_hint = "holdfast agents list"
+
+
+class ModelFailure(RuntimeFailure):
+    code = "model_failed"
+    retryable = True
+
+
+class ModelRateLimited(ModelFailure):
+    code = "model_rate_limited"
+
+
+class ModelOverloaded(ModelFailure):
+    code = "model_overloaded"
+
+
+class ModelAuthentication(ModelFailure):
+    code = "model_authentication"
+    retryable = False
+    default_hint = "Check the provider's API key in the worker's settings."
+
+
+class ModelQuotaExhausted(ModelFailure):
+    code = "model_quota_exhausted"
+    retryable = False
+    default_hint = "Check the plan and the billing of the account behind the provider's API key."
+
+
+class ModelRequestRejected(ModelFailure):
+    code = "model_request_rejected"
+    retryable = False
+
+
+class ContextTooLong(ModelFailure):
+    code = "context_too_long"
+    retryable = False
+    default_hint = "Start a new session or shorten the prompt."
+
+
+class ModelTimeout(ModelFailure):
+    code = "model_timeout"
+
+
+class ModelConnectionBroken(ModelFailure):
+    code = "model_connection_broken"
+
+
+class ModelAnswerInvalid(ModelFailure):
+    code = "model_answer_invalid"
+    default_hint = "Check the provider's base_url: what answers there is perhaps no model."
+
+
+class RuntimeStalled(RuntimeFailure):
+    code = "runtime_stalled"
+    retryable = True
+
+
+class RuntimeCrashed(RuntimeFailure):
+    code = "runtime_crashed"
+    retryable = True
+
+
+class ControlPlaneUnavailable(RuntimeFailure):
+    code = "control_plane_unavailable"
+    retryable = True
+
+
+class ExecutionClosed(RuntimeFailure):
+    code = "execution_closed"
+
+
+class AttemptFenced(RuntimeFailure):
+    code = "attempt_fenced"

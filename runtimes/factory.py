@@ -1,0 +1,99 @@
+"""Makes runtimes by name; imports a framework when its first execution comes."""
+
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
+
+from runtimes.base import AgentRuntime, BaseRuntime, Cancellations, ControlPlane, Shared
+from runtimes.errors import RuntimeNotInstalled
+from runtimes.manifests.known import KNOWN, manifest_of
+from runtimes.manifests.manifest import RuntimeManifest
+
+
+class InstalledRuntime(NamedTuple):
+    """A runtime whose framework is installed here; `version` is the framework's."""
+
+    name: str
+    title: str
+    version: str
+    capabilities: list[str]
+
+
+class RuntimeFactory:
+    """One per process: holds what the runtimes of a kind share, such as HTTP clients."""
+
+    def __init__(self, manifests: Mapping[str, RuntimeManifest] = KNOWN) -> None:
+        self._manifests = manifests
+        self._adapters: dict[str, type[BaseRuntime]] = {}
+        self._shared: dict[str, Shared | None] = {}
+
+    def create_runtime(
+        self,
+        runtime_type: str,
+        control_plane_client: ControlPlane | None = None,
+        cancellation_manager: Cancellations | None = None,
+    ) -> AgentRuntime:
+        """A fresh runtime, for one execution only.
+
+        Raises:
+            RuntimeUnknown: no manifest has that name.
+            RuntimeNotInstalled: its framework is not installed in this environment.
+        """
+        adapter = self.load(runtime_type)
+        return adapter(control_plane_client, cancellation_manager, self._shared[runtime_type])
+
+    def load(self, runtime_type: str) -> type[BaseRuntime]:
+        """Import a runtime's framework now, so that the first execution does not wait for it.
+
+        Raises:
+            RuntimeUnknown, RuntimeNotInstalled: as `create_runtime`.
+        """
+        if runtime_type not in self._adapters:
+            adapter = _imported(manifest_of(runtime_type, self._manifests))
+            self._shared[runtime_type] = adapter.share()
+            self._adapters[runtime_type] = adapter
+        return self._adapters[runtime_type]
+
+    def supported(self) -> list[str]:
+        """The names of all runtimes, installed or not."""
+        return sorted(self._manifests)
+
+    def installed(self) -> list[InstalledRuntime]:
+        """The runtimes that can run here, found without importing their frameworks."""
+        found = ((manifest, _installed_version(manifest.package)) for manifest in self._manifests.values())
+        return [
+            InstalledRuntime(
+                manifest.name, manifest.title, installed, sorted(each.value for each in manifest.capabilities)
+            )
+            for manifest, installed in found
+            if installed
+        ]
+
+    async def close(self) -> None:
+        """Free what the runtimes share."""
+        for shared in self._shared.values():
+            if shared is not None:
+                await shared.close()
+        self._shared.clear()
+        self._adapters.clear()
+
+
+def _imported(manifest: RuntimeManifest) -> type[BaseRuntime]:
+    os.environ.update(manifest.environment)
+    module, _, name = manifest.entry.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except ImportError as error:
+        raise RuntimeNotInstalled(
+            f"Runtime '{manifest.name}' cannot be used here: {error}.",
+            hint=f"uv add 'holdfast[{manifest.extra}]' (or: pip install 'holdfast[{manifest.extra}]')",
+        ) from error
+
+
+def _installed_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,16 @@
+"""The scripted runtime: no framework and no model, for tests and benchmarks."""
+
+from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.types import Capability, RuntimeType, Wire
+
+SCRIPTED = RuntimeManifest(
+    name=RuntimeType.SCRIPTED.value,
+    title="Scripted (no model)",
+    entry="runtimes.scripted_runtime:ScriptedRuntime",
+    extra="",
+    package="holdfast",
+    versions="",
+    capabilities=frozenset({Capability.STREAMING, Capability.TOOLS}),
+    wires=frozenset({Wire.OPENAI, Wire.ANTHROPIC}),
+    memory_mb=1,
+)

@@ -1,0 +1,118 @@
+"""What crosses the boundary between workflow, activity and executor: references and short text."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from runtimes.types import ExecutionError, FinishReason, ToolMessage, Usage
+
+#: Longest answer that travels through Temporal; the whole one is in the database.
+SHORT_RESPONSE = 16_384
+
+
+class TurnRequest(BaseModel):
+    """One dispatch of a turn.
+
+    `dispatch` counts from 1 and grows each time the workflow hands the same turn out again.
+    `prompt` is set only where the message did not come through the control plane.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    execution_id: str
+    organization_id: str
+    turn: int
+    dispatch: int = 1
+    message_id: str | None = None
+    prompt: str | None = None
+
+
+class TurnStatus(StrEnum):
+    """How a dispatch of a turn ended."""
+
+    COMPLETED = "completed"
+    INTERRUPTED = "interrupted"
+    PREEMPTED = "preempted"
+
+
+class TurnOutcome(BaseModel):
+    """What a dispatch of a turn came to; `response` is cut to `SHORT_RESPONSE` characters."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    status: TurnStatus
+    session_id: str = ""
+    attempt: int = 0
+    response: str = ""
+    response_truncated: bool = False
+    usage: Usage = Field(default_factory=Usage)
+    tool_messages: list[ToolMessage] = Field(default_factory=list[ToolMessage])
+    model: str = ""
+    runtime: str = ""
+    finish_reason: FinishReason | None = None
+
+
+class StopReason(StrEnum):
+    """Why a running turn is told to stop."""
+
+    CANCEL = "cancel"
+    INTERRUPT = "interrupt"
+    DRAIN = "drain"
+    FENCED = "fenced"
+
+
+class AttemptKey(BaseModel):
+    """Which try at a turn this is, in Temporal's terms; `token` makes opening it idempotent."""
+
+    workflow_id: str
+    run_id: str
+    try_number: int
+    token: str
+
+
+class AdmitExecution(BaseModel):
+    """An execution that was started past the REST API, asking for its row."""
+
+    execution_id: str
+    workflow_id: str
+    agent_id: str
+    organization_id: str | None = None
+    session_id: str | None = None
+    runtime: str | None = None
+    interactive: bool = False
+    metadata: dict[str, Any] = Field(default_factory=dict[str, Any])
+    #: The first user message; None for an interactive execution that waits for one.
+    prompt: str | None = None
+
+
+class Admission(BaseModel):
+    """An admitted execution: where it belongs and who serves it."""
+
+    execution_id: str
+    organization_id: str
+    session_id: str
+    agent_id: str
+    agent_name: str
+    runtime: str
+    task_queue: str
+    message_id: str | None = None
+    heartbeat_timeout_seconds: float = 15.0
+    turn_timeout_seconds: float = 3600.0
+
+
+class ExecutionEnd(StrEnum):
+    """The terminal states of an execution."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+
+
+class FinishExecution(BaseModel):
+    """Record an end that no worker could record."""
+
+    organization_id: str
+    end: ExecutionEnd
+    error: ExecutionError | None = None

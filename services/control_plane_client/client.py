@@ -1,0 +1,127 @@
+"""The worker's way to the control plane: `/internal/v1` over HTTP."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+from pydantic import BaseModel
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from runtimes.errors import (
+    AgentUnknown,
+    AttemptFenced,
+    ConfigurationInvalid,
+    ControlPlaneUnavailable,
+    ExecutionClosed,
+    RuntimeFailure,
+    RuntimeUnknown,
+)
+from runtimes.turns import Admission, AdmitExecution, FinishExecution
+from services.control_plane_client.models import (
+    AnnounceWorker,
+    AppendEvents,
+    AttemptOpened,
+    CloseAttempt,
+    OpenAttempt,
+)
+
+#: What a problem's `code` means to a turn.
+FAILURES: dict[str, type[RuntimeFailure]] = {
+    failure.code: failure for failure in (AgentUnknown, AttemptFenced, ExecutionClosed, RuntimeUnknown)
+}
+UNAVAILABLE = frozenset({408, 429, 502, 503, 504})
+
+
+class _Unavailable(Exception):
+    """The control plane cannot answer now."""
+
+
+class ControlPlaneClient:
+    """Calls of the worker API, retried while the control plane is away.
+
+    `patience` is how long a call is retried, in seconds. All calls are idempotent: attempts by their
+    token, appends and closes by their batch number.
+
+    Raises:
+        ControlPlaneUnavailable: no answer within `patience`.
+        AttemptFenced: a newer attempt has taken over.
+        RuntimeFailure: the control plane refused, with its own words.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, *, patience: float = 60.0) -> None:
+        self._session = session
+        self._patience = patience
+
+    async def admit(self, request: AdmitExecution) -> Admission:
+        """Give an execution that was started past the API its row."""
+        return await self._post("/internal/v1/executions", request, Admission.model_validate_json)
+
+    async def finish(self, execution_id: str, request: FinishExecution) -> None:
+        """Record an execution's end."""
+        await self._post(f"/internal/v1/executions/{execution_id}/finish", request, _nothing)
+
+    async def open_attempt(self, execution_id: str, request: OpenAttempt) -> AttemptOpened:
+        """Take over a turn."""
+        return await self._post(
+            f"/internal/v1/executions/{execution_id}/attempts", request, AttemptOpened.model_validate_json
+        )
+
+    async def append(self, execution_id: str, attempt: int, request: AppendEvents) -> None:
+        """Append events and text."""
+        await self._post(f"/internal/v1/executions/{execution_id}/attempts/{attempt}/events", request, _nothing)
+
+    async def close(self, execution_id: str, attempt: int, request: CloseAttempt) -> None:
+        """End an attempt."""
+        await self._post(f"/internal/v1/executions/{execution_id}/attempts/{attempt}/close", request, _nothing)
+
+    async def announce(self, request: AnnounceWorker) -> None:
+        """Show a sign of life; not retried, the next one comes anyway."""
+        try:
+            await self._once("/internal/v1/workers", request.model_dump_json().encode())
+        except _Unavailable as error:
+            raise ControlPlaneUnavailable(str(error)) from error
+
+    async def _post(self, path: str, body: BaseModel, decode: Callable[[bytes], Any]) -> Any:
+        content = body.model_dump_json(exclude_defaults=True).encode()
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((_Unavailable, aiohttp.ClientError, asyncio.TimeoutError)),
+            wait=wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),
+            stop=stop_after_delay(self._patience),
+            reraise=True,
+        )
+        try:
+            return decode(await retrying(self._once, path, content))
+        except (_Unavailable, aiohttp.ClientError, TimeoutError) as error:
+            raise ControlPlaneUnavailable(f"The control plane did not answer: {error}") from error
+
+    async def _once(self, path: str, content: bytes) -> bytes:
+        headers = {"Content-Type": "application/json"}
+        async with self._session.post(path, data=content, headers=headers) as response:
+            answer = await response.read()
+            if response.status in UNAVAILABLE:
+                raise _Unavailable(f"HTTP {response.status}")
+            if response.status >= 400:
+                raise _failure(response.status, answer)
+            return answer
+
+
+class _Problem(BaseModel):
+    code: str = "internal_error"
+    detail: str = ""
+    hint: str = ""
+
+
+def _failure(status: int, answer: bytes) -> RuntimeFailure:
+    try:
+        problem = _Problem.model_validate_json(answer)
+    except ValueError:
+        problem = _Problem(detail=f"The control plane answered with HTTP {status}.")
+    kind = FAILURES.get(problem.code, ConfigurationInvalid if status < 500 else ControlPlaneUnavailable)
+    failure = kind(problem.detail, hint=problem.hint)
+    failure.code = problem.code
+    return failure
+
+
+def _nothing(_: bytes) -> None:
+    return None

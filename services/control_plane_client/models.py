@@ -1,0 +1,144 @@
+"""The worker API's bodies (`/internal/v1`), shared by its client and its server."""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from runtimes.turns import StopReason, TurnOutcome
+from runtimes.types import ExecutionError, FinishReason, Message, ToolMessage, Usage
+
+
+class AgentSpec(BaseModel):
+    """An agent as an execution pinned it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str
+    version: int
+    name: str
+    runtime: str
+    model_id: str
+    system_prompt: str = ""
+    toolsets: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    configuration: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+
+class OpenAttempt(BaseModel):
+    """Take over a turn; shuts out every earlier attempt."""
+
+    organization_id: str
+    turn: int
+    dispatch: int
+    try_number: int
+    token: str
+    worker_id: str
+    message_id: str | None = None
+    prompt: str | None = None
+
+
+class AttemptOpened(BaseModel):
+    """All that a worker needs to run the turn; `closed` is set if the turn has ended already."""
+
+    attempt: int
+    session_id: str
+    agent: AgentSpec
+    prompt: str = ""
+    history: list[Message] = Field(default_factory=list[Message])
+    interactive: bool = False
+    closed: TurnOutcome | None = None
+
+
+class NewEvent(BaseModel):
+    """An event on its way into the log."""
+
+    type: str
+    data: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+
+class Delta(BaseModel):
+    """Text of an open message; `offset` counts characters from the message's start.
+
+    `message` numbers the messages of an attempt from 0.
+    """
+
+    message: int
+    offset: int
+    text: str
+
+
+class AppendEvents(BaseModel):
+    """Events and text of a running attempt, in order; the events come before the text.
+
+    `batch` numbers the appends of an attempt from 1: a repeated one is recognised.
+    """
+
+    organization_id: str
+    batch: int
+    events: list[NewEvent] = Field(default_factory=list[NewEvent])
+    delta: Delta | None = None
+
+
+class Appended(BaseModel):
+    """The log's length after an append."""
+
+    last_seq: int
+
+
+class AttemptEnd(StrEnum):
+    """How an attempt ended."""
+
+    COMPLETED = "completed"
+    INTERRUPTED = "interrupted"
+    PREEMPTED = "preempted"
+    FAILED = "failed"
+
+
+class CloseAttempt(BaseModel):
+    """End an attempt; with `completed` or `interrupted` also its turn, in one transaction."""
+
+    organization_id: str
+    batch: int
+    end: AttemptEnd
+    events: list[NewEvent] = Field(default_factory=list[NewEvent])
+    response: str = ""
+    usage: Usage = Field(default_factory=Usage)
+    tool_messages: list[ToolMessage] = Field(default_factory=list[ToolMessage])
+    model: str = ""
+    finish_reason: FinishReason | None = None
+    error: ExecutionError | None = None
+
+
+class RuntimeAnnouncement(BaseModel):
+    """A runtime that a worker can run."""
+
+    name: str
+    title: str
+    version: str
+    capabilities: list[str]
+
+
+class AnnounceWorker(BaseModel):
+    """A worker's sign of life, every ten seconds."""
+
+    worker_id: str
+    pool: str
+    task_queue: str
+    kind: Literal["runtime", "workflow"]
+    host: str
+    pid: int
+    version: str
+    slots: int
+    running: int
+    runtimes: list[RuntimeAnnouncement] = Field(default_factory=list[RuntimeAnnouncement])
+    #: Names of the providers it can reach, with whether a key is there; never a key.
+    providers: dict[str, bool] = Field(default_factory=dict[str, bool])
+    draining: bool = False
+
+
+class ControlCommand(BaseModel):
+    """What the control plane tells a worker over its control stream."""
+
+    execution_id: str
+    attempt: int
+    reason: StopReason

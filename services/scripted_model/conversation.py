@@ -1,0 +1,74 @@
+"""One request as both wires understand it, and where in its script it stands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+#: What real tokenizers come to, roughly, in English text.
+BYTES_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Role `tool` is one tool's result on both wires; `calls` are an assistant's tool calls, `NAME {json}`."""
+
+    role: str
+    text: str
+    calls: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """`role: text` on one line, newlines written as `\\n`."""
+        said = " ".join(part for part in (self.text, *(f"-> {call}" for call in self.calls)) if part)
+        return f"{self.role}: {said}".replace("\n", "\\n")
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """`model`, `messages` and `tools` (names) of one request; `message_count` is what the wire carried."""
+
+    model: str
+    messages: Sequence[Message]
+    message_count: int
+    tools: tuple[str, ...] = ()
+    stream: bool = False
+    stream_usage: bool = False
+
+    @cached_property
+    def prompt(self) -> str:
+        """The user's message that is being answered, empty when there is none."""
+        return self.messages[self._prompt_at].text if self._prompt_at >= 0 else ""
+
+    @cached_property
+    def turn(self) -> int:
+        """How many user messages came before the prompt."""
+        return sum(message.role == "user" for message in self.messages[: max(self._prompt_at, 0)])
+
+    @cached_property
+    def round(self) -> int:
+        """How many times the model has called tools for this prompt."""
+        return sum(bool(message.calls) for message in self.messages[self._prompt_at + 1 :])
+
+    @cached_property
+    def input_tokens(self) -> int:
+        size = sum(len(message.text.encode(errors="replace")) for message in self.messages)
+        return max(1, size // BYTES_PER_TOKEN)
+
+    def last_results(self) -> list[str]:
+        """The tool results that came after the last tool calls."""
+        results: list[str] = []
+        for message in reversed(self.messages):
+            if message.calls:
+                break
+            if message.role == "tool":
+                results.append(message.text)
+        return results[::-1]
+
+    @cached_property
+    def _prompt_at(self) -> int:
+        """Frameworks add user messages after tool results ("now go on"): without directions those are no prompts."""
+        for at in reversed(range(len(self.messages))):
+            message = self.messages[at]
+            follows_result = at > 0 and self.messages[at - 1].role == "tool"
+            if message.role == "user" and ("[[" in message.text or not follows_result):
+                return at
+        return -1

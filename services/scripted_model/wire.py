@@ -1,0 +1,54 @@
+"""What a wire has to know: how to read a request, and how to write an answer."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from services.scripted_model.actions import FinishReason, ToolCall, Usage
+from services.scripted_model.conversation import Conversation
+from services.scripted_model.errors import Problem
+
+
+class Writer(Protocol):
+    """Writes one answer. All but `whole` are pieces of a server-sent event stream."""
+
+    def opening(self) -> bytes: ...
+
+    def text(self, piece: str, *, is_refusal: bool) -> bytes: ...
+
+    def tool_calls(self, calls: Sequence[ToolCall]) -> bytes: ...
+
+    def closing(self, finish: FinishReason, usage: Usage) -> bytes: ...
+
+    def error(self, problem: Problem) -> bytes: ...
+
+    def whole(self, text: str, calls: Sequence[ToolCall], finish: FinishReason, usage: Usage) -> bytes:
+        """The body of an answer that is not streamed."""
+        ...
+
+
+class Wire(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def request_id_header(self) -> str: ...
+
+    def read(self, body: bytes) -> Conversation:
+        """Understand a request's body. Raises ModelError (400) when it is not one of this wire."""
+        ...
+
+    def writer(self, conversation: Conversation) -> Writer: ...
+
+    def error(self, problem: Problem) -> bytes:
+        """The body of an error answer."""
+        ...
+
+
+def event(data: bytes, name: bytes | None = None) -> bytes:
+    """One server-sent event."""
+    return b"data: %b\n\n" % data if name is None else b"event: %b\ndata: %b\n\n" % (name, data)
+
+
+def halves(text: str) -> tuple[str, str]:
+    """Tool arguments come in pieces, so that callers must join them."""
+    return text[: len(text) // 2], text[len(text) // 2 :]

@@ -1,0 +1,112 @@
+"""The toolset `file_system`: files in the execution's own workspace directory."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from services.tools.spec import ToolFailed, ToolSpec
+from services.tools.workspace import Workspace
+
+#: Files and lines that one call lists at most.
+LIST_LIMIT = 1000
+MATCH_LIMIT = 200
+#: Lines that one call reads at most.
+LINES_LIMIT = 2000
+#: Characters of a line that a search shows.
+_LINE_LIMIT = 300
+
+_TEXT: Mapping[str, Any] = {"type": "string"}
+_PATH = {"type": "string", "minLength": 1, "maxLength": 1000, "description": "Relative to the workspace."}
+_GLOB = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 200,
+    "default": "**",
+    "description": "Which files: * stands for any part of a name, ** for any directories, such as src/**/*.py.",
+}
+
+
+def file_system_tools(root: Path) -> list[ToolSpec]:
+    """Tools to read, write, edit, list and search the files below `root`."""
+    tools = _Tools(Workspace(root))
+    line = {"type": "integer", "minimum": 1, "default": 1, "description": "The first line to read."}
+    count = {"type": "integer", "minimum": 1, "maximum": LINES_LIMIT, "default": LINES_LIMIT}
+    every = {"type": "boolean", "default": False, "description": "Replace all places; else there has to be just one."}
+    expression = {"type": "string", "minLength": 1, "maxLength": 500, "description": "A regular expression."}
+    return [
+        _spec(tools.read_file, {"path": _PATH, "first_line": line, "lines": count}, ["path"]),
+        _spec(tools.write_file, {"path": _PATH, "content": _TEXT}, ["path", "content"]),
+        _spec(
+            tools.edit_file,
+            {"path": _PATH, "old_text": {**_TEXT, "minLength": 1}, "new_text": _TEXT, "replace_all": every},
+            ["path", "old_text", "new_text"],
+        ),
+        _spec(tools.list_files, {"pattern": _GLOB}, []),
+        _spec(tools.search_files, {"expression": expression, "pattern": _GLOB}, ["expression"]),
+    ]
+
+
+class _Tools:
+    """The functions' docstrings are what the model reads."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def read_file(self, path: str, first_line: int = 1, lines: int = LINES_LIMIT) -> str:
+        """Read a text file of the workspace, or some of its lines."""
+        whole = self._workspace.read(path).splitlines(keepends=True)
+        shown = whole[first_line - 1 : first_line - 1 + lines]
+        left = len(whole) - (first_line - 1 + len(shown))
+        return "".join(shown) + (f"\n[{left} more lines]" if left > 0 else "")
+
+    def write_file(self, path: str, content: str) -> str:
+        """Write a text file in the workspace; an existing one is replaced, missing directories are made."""
+        return f"Wrote {self._workspace.write(path, content)} bytes to {path}."
+
+    def edit_file(self, path: str, old_text: str, new_text: str, replace_all: bool = False) -> str:
+        """Replace a piece of a text file of the workspace by another."""
+        text = self._workspace.read(path)
+        found = text.count(old_text)
+        if found == 0:
+            raise ToolFailed(f"'{path}' does not contain the old text. Read the file and copy it exactly.")
+        if found > 1 and not replace_all:
+            raise ToolFailed(f"'{path}' contains the old text {found} times. Give more of it, or set replace_all.")
+        self._workspace.write(path, text.replace(old_text, new_text))
+        return f"Replaced {found} {'place' if found == 1 else 'places'} in {path}."
+
+    def list_files(self, pattern: str = "**") -> str:
+        """List the files of the workspace with their sizes in bytes."""
+        return _lines((f"{path} ({size})" for path, size in self._workspace.files(pattern)), LIST_LIMIT, "No files.")
+
+    def search_files(self, expression: str, pattern: str = "**") -> str:
+        """Search the text files of the workspace line by line."""
+        found = self._workspace.search(expression, pattern)
+        return _lines((f"{path}:{number}: {line[:_LINE_LIMIT]}" for path, number, line in found), MATCH_LIMIT, "None.")
+
+
+def _lines(found: Iterable[str], limit: int, nothing: str) -> str:
+    shown = list(islice(found, limit + 1))
+    if len(shown) > limit:
+        shown[limit:] = [f"[only the first {limit} are shown]"]
+    return "\n".join(shown) or nothing
+
+
+def _spec(function: Callable[..., str], properties: Mapping[str, Any], required: Sequence[str]) -> ToolSpec:
+    return ToolSpec(
+        name=function.__name__,
+        description=function.__doc__ or "",
+        parameters={
+            "type": "object",
+            "properties": dict(properties),
+            "required": list(required),
+            "additionalProperties": False,
+        },
+        handler=partial(_in_thread, function),
+    )
+
+
+async def _in_thread(function: Callable[..., str], arguments: Mapping[str, Any]) -> str:
+    return await asyncio.to_thread(function, **arguments)

@@ -1,0 +1,97 @@
+"""The toolset `python`: plain functions of modules that the worker's operator allows."""
+
+import asyncio
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any, cast
+
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
+from pydantic_core import ArgsKwargs, to_json
+
+from runtimes.errors import ToolsetInvalid
+from services.tools.spec import ToolSpec
+
+_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z]\w{0,63}", re.ASCII)
+_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def python_tools(paths: Sequence[str], allowed: Sequence[str], timeout_seconds: float) -> list[ToolSpec]:
+    """Tools for `package.module:function` paths; `allowed` are modules, with all that is below them.
+
+    Raises:
+        ToolsetInvalid: a path leads to what is not allowed or is no plain function.
+    """
+    return [_tool(path, _function(path, allowed), timeout_seconds) for path in paths]
+
+
+def _function(path: str, allowed: Sequence[str]) -> Callable[..., Any]:
+    if not _PATH.fullmatch(path):
+        raise ToolsetInvalid(f"'{path[:200]}' is no path to a function.", hint="Write package.module:function.")
+    module_name, _, name = path.partition(":")
+    if not any(module_name == prefix or module_name.startswith(f"{prefix}.") for prefix in allowed):
+        raise ToolsetInvalid(f"This worker allows no functions of module '{module_name}'.", hint=_remedy(allowed))
+    found = getattr(_module(module_name), name, None)
+    if not inspect.isfunction(found) or found.__module__ != module_name:
+        raise ToolsetInvalid(
+            f"'{path}' is no function that module '{module_name}' defines itself.",
+            hint="Functions that a module only imports, classes and other callables are no tools.",
+        )
+    return found
+
+
+def _remedy(allowed: Sequence[str]) -> str:
+    names = f"Allowed are: {', '.join(allowed)}." if allowed else "It allows no modules at all."
+    return f"{names} The setting is HOLDFAST_PYTHON_TOOL_MODULES, on the worker."
+
+
+def _module(name: str) -> Any:
+    try:
+        return import_module(name)
+    except Exception as error:
+        raise ToolsetInvalid(f"Module '{name}' cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _tool(path: str, function: Callable[..., Any], timeout_seconds: float) -> ToolSpec:
+    _check_signature(path, function)
+    try:
+        adapter = TypeAdapter[Any](cast("Any", function))
+        parameters = adapter.json_schema()
+    except (PydanticUserError, NameError) as error:
+        raise ToolsetInvalid(f"The types of '{path}' have no JSON schema: {str(error)[:300]}") from error
+    run = _run_async if inspect.iscoroutinefunction(function) else _run_in_thread
+    return ToolSpec(
+        name=function.__name__,
+        description=inspect.getdoc(function) or "",
+        parameters=parameters,
+        handler=partial(run, adapter),
+        timeout_seconds=timeout_seconds,
+    )
+
+
+def _check_signature(path: str, function: Callable[..., Any]) -> None:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ToolsetInvalid(f"'{path}' is a generator; a tool returns its result.")
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind not in _KINDS or parameter.annotation is inspect.Parameter.empty:
+            raise ToolsetInvalid(
+                f"Parameter '{parameter.name}' of '{path}' cannot be filled by a model.",
+                hint="Each parameter of a tool has a name and a type; *args, **kwargs and / are not possible.",
+            )
+
+
+async def _run_async(adapter: TypeAdapter[Any], arguments: Mapping[str, Any]) -> str:
+    return _text(await adapter.validate_python(ArgsKwargs((), dict(arguments))))
+
+
+async def _run_in_thread(adapter: TypeAdapter[Any], arguments: Mapping[str, Any]) -> str:
+    return _text(await asyncio.to_thread(adapter.validate_python, ArgsKwargs((), dict(arguments))))
+
+
+def _text(result: Any) -> str:
+    if isinstance(result, str):
+        return result
+    return to_json(result, fallback=str).decode()

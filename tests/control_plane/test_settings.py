@@ -1,0 +1,130 @@
+"""Settings: where they come from, and what is said about bad ones."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from control_plane.settings import Settings, SettingsInvalid, load_settings
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "HOLDFAST_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def _problems() -> list[str]:
+    with pytest.raises(SettingsInvalid) as raised:
+        load_settings()
+    return raised.value.problems
+
+
+def test_an_argument_wins_over_the_environment_and_that_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "holdfast.toml").write_text("api_port = 1\nworker_slots = 2\ndatabase_pool_size = 3\n")
+    monkeypatch.setenv("HOLDFAST_API_PORT", "4")
+    monkeypatch.setenv("HOLDFAST_WORKER_SLOTS", "5")
+
+    settings = load_settings(api_port=6)
+
+    assert (settings.api_port, settings.worker_slots, settings.database_pool_size) == (6, 5, 3)
+
+
+def test_the_file_is_found_from_a_directory_below(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "holdfast.toml").write_text("worker_slots = 7\n")
+    (tmp_path / "src").mkdir()
+    monkeypatch.chdir(tmp_path / "src")
+
+    assert load_settings().worker_slots == 7
+
+
+def test_lists_may_be_words_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_ALLOWED_HOSTS", "one, two")
+    monkeypatch.setenv("HOLDFAST_PYTHON_TOOL_MODULES", '["a", "b"]')
+
+    settings = load_settings()
+
+    assert (settings.allowed_hosts, settings.python_tool_modules) == (["one", "two"], ["a", "b"])
+
+
+def test_a_provider_may_come_from_the_variables_of_its_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-1")
+
+    provider = load_settings().providers["anthropic"]
+
+    assert (provider.base_url, provider.wire) == ("https://api.anthropic.com", "anthropic")
+    assert provider.api_key is not None
+    assert provider.api_key.get_secret_value() == "sk-1"
+
+
+def test_a_provider_is_put_together_from_file_and_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "holdfast.toml").write_text('[providers.local]\nbase_url = "http://127.0.0.1:1/v1/"\nmodels = ["m"]\n')
+    monkeypatch.setenv("HOLDFAST_PROVIDERS__LOCAL__API_KEY", "sk-2")
+
+    provider = load_settings().providers["local"]
+
+    assert (provider.base_url, provider.models) == ("http://127.0.0.1:1/v1", ["m"])
+    assert provider.api_key is not None
+
+
+def test_a_bad_value_is_named_with_its_origin_and_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_API_PORT", "high")
+
+    assert _problems() == [
+        "api_port: 'high': Input should be a valid integer, unable to parse string as an integer"
+        " (from the environment variable HOLDFAST_API_PORT). Correct the value or remove it."
+    ]
+
+
+def test_an_unknown_variable_is_refused_with_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_API_PROT", "1")
+
+    assert _problems() == ["HOLDFAST_API_PROT: there is no such setting. Did you mean HOLDFAST_API_PORT? Unset it."]
+
+
+def test_an_unknown_key_in_the_file_is_refused_with_a_suggestion(tmp_path: Path) -> None:
+    (tmp_path / "holdfast.toml").write_text("worker_slot = 1\n")
+
+    assert _problems() == [
+        f"worker_slot: there is no such setting (from {tmp_path}/holdfast.toml). Did you mean worker_slots?"
+    ]
+
+
+def test_an_unknown_key_of_a_provider_is_refused_with_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_PROVIDERS__X__BASE_URL", "http://x")
+    monkeypatch.setenv("HOLDFAST_PROVIDERS__X__MODEL", "y")
+
+    (problem,) = _problems()
+
+    assert problem.endswith("Did you mean models?")
+
+
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_PROVIDERS", '{"x": "sk-secret"}')
+
+    problems = "".join(_problems())
+    with pytest.raises(ValidationError) as raised:
+        Settings()
+
+    assert "sk-secret" not in problems
+    assert "sk-secret" not in str(raised.value)
+
+
+def test_a_file_that_is_no_toml_or_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "holdfast.toml").write_text("api_port = \n")
+    (broken,) = _problems()
+    monkeypatch.setenv("HOLDFAST_CONFIG", str(tmp_path / "none.toml"))
+    (missing,) = _problems()
+
+    assert "holdfast.toml is not valid TOML" in broken
+    assert missing == f"HOLDFAST_CONFIG: {tmp_path}/none.toml does not exist. Create the file or unset the variable."
+
+
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("HOLDFAST_PORT_8080_TCP", "tcp://10.0.0.1:8080")
+
+    assert load_settings().api_port == 8080

@@ -1,0 +1,41 @@
+"""Fixtures of the runtimes' tests."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from runtimes.factory import RuntimeFactory
+from runtimes.types import Wire
+from tests.runtimes.model_server import ModelServer, serving
+from tests.runtimes.turns import Turns
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[ModelServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="session")
+async def factory() -> AsyncIterator[RuntimeFactory]:
+    factory = RuntimeFactory()
+    yield factory
+    await factory.close()
+
+
+@pytest.fixture(params=list(Wire))
+def wire(request: pytest.FixtureRequest) -> Wire:
+    return request.param
+
+
+@pytest.fixture
+def turns(factory: RuntimeFactory, model: ModelServer, wire: Wire) -> Turns:
+    """Streamed turns of the default runtime, on both wires."""
+    return Turns(factory, "default", model, model.endpoint(wire))
+
+
+@pytest.fixture(params=[True, False], ids=["streamed", "whole"])
+def both_ways(request: pytest.FixtureRequest, factory: RuntimeFactory, model: ModelServer, wire: Wire) -> Turns:
+    """Turns of the default runtime on both wires, streamed and in one piece."""
+    return Turns(factory, "default", model, model.endpoint(wire), streaming=request.param)

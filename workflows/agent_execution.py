@@ -1,0 +1,273 @@
+"""The workflow of an execution: its turns, its messages, its end."""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+
+from runtimes.turns import (
+    Admission,
+    AdmitExecution,
+    ExecutionEnd,
+    FinishExecution,
+    TurnOutcome,
+    TurnRequest,
+    TurnStatus,
+)
+from runtimes.types import ExecutionError
+from workflows import policies
+from workflows.failures import end_of, error_of
+from workflows.types import AgentExecutionInput, AgentExecutionResult, ExecutionState, QueuedMessage
+
+ORGANIZATION_ID = SearchAttributeKey.for_keyword("OrganizationId")
+AGENT_ID = SearchAttributeKey.for_keyword("AgentId")
+RUNTIME = SearchAttributeKey.for_keyword("Runtime")
+
+
+@workflow.defn(name="AgentExecutionWorkflow")
+class AgentExecutionWorkflow:
+    """One execution. All waiting happens here, never in an activity."""
+
+    @workflow.init
+    def __init__(self, state: AgentExecutionInput) -> None:
+        self._state = state
+        self._execution_id = state.execution_id or str(workflow.uuid4())
+        self._running: workflow.ActivityHandle[TurnOutcome] | None = None
+        self._interrupting = False
+
+    @workflow.run
+    async def run(self, state: AgentExecutionInput) -> AgentExecutionResult:
+        """Admit the execution, take its turns, record its end."""
+        try:
+            await self._admit()
+            while await self._has_message():
+                await self._take_turn()
+                self._honour_cancellation()
+                self._continue_as_new_if_long()
+            await self._complete()
+        except (asyncio.CancelledError, FailureError) as failure:
+            await self._fail(failure)
+        return self._result()
+
+    @workflow.update
+    def send_message(self, message: QueuedMessage) -> int:
+        """Queue a user message for the next turn; answers with the number of messages that wait."""
+        self._state.pending.append(message)
+        return len(self._state.pending)
+
+    @send_message.validator
+    def _may_send(self, message: QueuedMessage) -> None:
+        if not self._state.interactive:
+            _reject("execution_not_interactive", "The execution takes one message only; start it as interactive.")
+        if self._state.closing:
+            _reject("execution_closed", "The execution is closing and takes no more messages.")
+        if len(self._state.pending) >= policies.MAX_QUEUED_MESSAGES:
+            _reject("queue_full", f"{policies.MAX_QUEUED_MESSAGES} messages wait already; send it again later.")
+        if message.message_id is None and not message.content:
+            _reject("value_invalid", "The message is empty.")
+        if len(message.content or "") > policies.MAX_INLINE_MESSAGE:
+            _reject("body_too_large", "The message is too long for Temporal; send it through the REST API.")
+
+    @workflow.update
+    def interrupt(self) -> int:
+        """End the running turn and keep the execution; answers with the turn's number."""
+        self._interrupting = True
+        if self._running is not None:
+            self._running.cancel()
+        return self._state.turn
+
+    @interrupt.validator
+    def _may_interrupt(self) -> None:
+        if self._running is None:
+            _reject("turn_not_running", "No turn is running.")
+
+    @workflow.signal
+    def close(self) -> None:
+        """Complete the execution once the queued messages are answered."""
+        self._state.closing = True
+
+    @workflow.query
+    def state(self) -> ExecutionState:
+        """Where the execution is."""
+        return ExecutionState(
+            execution_id=self._execution_id,
+            turn=self._state.turn,
+            running=self._running is not None,
+            queued_messages=len(self._state.pending),
+            closing=self._state.closing,
+        )
+
+    @property
+    def _admission(self) -> Admission:
+        if self._state.admission is None:
+            raise ApplicationError("The execution was not admitted.", type="internal_error", non_retryable=True)
+        return self._state.admission
+
+    async def _admit(self) -> None:
+        if self._state.admission is None:
+            self._state.admission = await self._ask_for_admission()
+            self._state.execution_id = self._execution_id
+            self._upsert_search_attributes()
+        if self._state.turn == 0 and self._admission.message_id and not self._state.pending:
+            self._state.pending.append(QueuedMessage(message_id=self._admission.message_id))
+        self._state.prompt = None
+
+    async def _ask_for_admission(self) -> Admission:
+        state = self._state
+        request = AdmitExecution(
+            execution_id=self._execution_id,
+            workflow_id=workflow.info().workflow_id,
+            agent_id=state.agent_id,
+            organization_id=state.organization_id,
+            session_id=state.session_id,
+            runtime=state.runtime,
+            interactive=state.interactive,
+            metadata=state.metadata,
+            prompt=state.prompt,
+        )
+        return await workflow.execute_activity(
+            "admit_execution",
+            request,
+            result_type=Admission,
+            start_to_close_timeout=policies.BOOKKEEPING_TIMEOUT,
+            retry_policy=policies.BOOKKEEPING_RETRY,
+        )
+
+    def _upsert_search_attributes(self) -> None:
+        admission = self._admission
+        workflow.upsert_search_attributes(  # pyright: ignore[reportUnknownMemberType]
+            [
+                ORGANIZATION_ID.value_set(admission.organization_id),
+                AGENT_ID.value_set(admission.agent_id),
+                RUNTIME.value_set(admission.runtime),
+            ]
+        )
+
+    async def _has_message(self) -> bool:
+        if not self._state.pending and self._state.interactive and not self._state.closing:
+            self._describe("waiting for a message")
+            try:
+                await workflow.wait_condition(self._is_addressed, timeout=policies.IDLE_TIMEOUT)
+            except TimeoutError:
+                self._state.closing = True
+        return bool(self._state.pending)
+
+    def _is_addressed(self) -> bool:
+        return bool(self._state.pending) or self._state.closing
+
+    async def _take_turn(self) -> None:
+        message = self._state.pending.pop(0)
+        self._state.turn += 1
+        self._describe("running")
+        dispatch = 1
+        while (outcome := await self._dispatch(message, dispatch)).status is TurnStatus.PREEMPTED:
+            dispatch += 1
+        self._state.last = outcome
+        self._state.usage += outcome.usage
+        self._interrupting = False
+
+    async def _dispatch(self, message: QueuedMessage, dispatch: int) -> TurnOutcome:
+        self._running = self._start_turn(message, dispatch)
+        try:
+            return await self._running
+        except ActivityError as failure:
+            if self._interrupting and is_cancelled_exception(failure):
+                return TurnOutcome(status=TurnStatus.INTERRUPTED)
+            raise
+        finally:
+            self._running = None
+
+    def _start_turn(self, message: QueuedMessage, dispatch: int) -> workflow.ActivityHandle[TurnOutcome]:
+        admission = self._admission
+        request = TurnRequest(
+            execution_id=self._execution_id,
+            organization_id=admission.organization_id,
+            turn=self._state.turn,
+            dispatch=dispatch,
+            message_id=message.message_id,
+            prompt=message.content,
+        )
+        return workflow.start_activity(
+            "execute_agent_llm",
+            request,
+            result_type=TurnOutcome,
+            task_queue=admission.task_queue,
+            start_to_close_timeout=timedelta(seconds=admission.turn_timeout_seconds),
+            heartbeat_timeout=timedelta(seconds=admission.heartbeat_timeout_seconds),
+            retry_policy=policies.TURN_RETRY,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=f"{admission.agent_name}: turn {self._state.turn}",
+        )
+
+    def _honour_cancellation(self) -> None:
+        """A cancelled workflow gets its turn's outcome all the same; nothing else tells it."""
+        if workflow.cancellation_reason() is not None and not self._has_recorded_its_end():
+            raise asyncio.CancelledError
+
+    def _has_recorded_its_end(self) -> bool:
+        """A turn that completes a one-turn execution records that itself."""
+        last = self._state.last
+        return not self._state.interactive and last is not None and last.status is TurnStatus.COMPLETED
+
+    def _continue_as_new_if_long(self) -> None:
+        if workflow.info().is_continue_as_new_suggested() and self._state.interactive:
+            workflow.continue_as_new(self._state)
+
+    async def _complete(self) -> None:
+        if not self._has_recorded_its_end():
+            await self._record(ExecutionEnd.COMPLETED)
+        self._describe("completed")
+
+    async def _fail(self, failure: BaseException) -> None:
+        end = end_of(failure)
+        error = None if end is ExecutionEnd.CANCELLED else error_of(failure)
+        self._describe(end)
+        await self._record(end, error)
+        if error is None:
+            raise failure
+        raise ApplicationError(
+            f"{error.message} {error.hint}".strip(), error.model_dump(), type=error.code, non_retryable=True
+        ) from failure
+
+    async def _record(self, end: ExecutionEnd, error: ExecutionError | None = None) -> None:
+        if self._state.admission is None:
+            return
+        await workflow.execute_activity(
+            "finish_execution",
+            args=[
+                self._execution_id,
+                FinishExecution(organization_id=self._admission.organization_id, end=end, error=error),
+            ],
+            start_to_close_timeout=policies.BOOKKEEPING_TIMEOUT,
+            retry_policy=policies.BOOKKEEPING_RETRY,
+        )
+
+    def _describe(self, what: str) -> None:
+        """Current details in the Temporal Web UI: they cost no history."""
+        admission = self._admission if self._state.admission else None
+        name, runtime = (admission.agent_name, admission.runtime) if admission else (self._state.agent_id, "?")
+        workflow.set_current_details(
+            f"**{what}** · agent `{name}` · runtime `{runtime}` · turn {self._state.turn} · "
+            f"execution `{self._execution_id}`"
+        )
+
+    def _result(self) -> AgentExecutionResult:
+        last = self._state.last or TurnOutcome(status=TurnStatus.COMPLETED)
+        return AgentExecutionResult(
+            success=True,
+            execution_id=self._execution_id,
+            session_id=self._admission.session_id,
+            response=last.response,
+            usage=self._state.usage,
+            tool_messages=last.tool_messages,
+            model=last.model,
+            runtime=self._admission.runtime,
+            finish_reason=last.finish_reason,
+            metadata=self._state.metadata,
+        )
+
+
+def _reject(code: str, message: str) -> None:
+    raise ApplicationError(message, type=code, non_retryable=True)

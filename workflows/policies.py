@@ -1,0 +1,27 @@
+"""Timeouts and retries, in one place."""
+
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+
+#: How often a turn is tried: a killed worker costs one, a preempted one none.
+TURN_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    backoff_coefficient=2,
+    maximum_interval=timedelta(seconds=30),
+    maximum_attempts=5,
+    non_retryable_error_types=["TemporalTimeout:StartToClose"],
+)
+
+#: Bookkeeping is retried until the control plane is back; its own errors are not retryable.
+BOOKKEEPING_RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10))
+BOOKKEEPING_TIMEOUT = timedelta(seconds=30)
+
+#: An interactive execution that hears nothing for so long completes.
+IDLE_TIMEOUT = timedelta(hours=24)
+
+#: Messages that may wait while a turn runs.
+MAX_QUEUED_MESSAGES = 100
+
+#: Characters of a message that comes through Temporal; longer ones go through the REST API.
+MAX_INLINE_MESSAGE = 65_536
