@@ -20,12 +20,10 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.queues import WORKFLOW_QUEUE
 from control_plane.errors import (
     Conflict,
     ExecutionClosed,
@@ -39,7 +37,6 @@ from runtimes.turns import Admission, ExecutionEnd
 from runtimes.types import ExecutionError
 from workflows.agent_execution import AgentExecutionWorkflow
 from workflows.failures import error_of
-from workflows.queues import WORKFLOW_QUEUE
 from workflows.types import AgentExecutionInput, QueuedMessage
 
 RPC_TIMEOUT = timedelta(seconds=5)
@@ -56,15 +53,6 @@ ENDS = {
 REFUSALS = {kind.code: kind for kind in (ExecutionClosed, ExecutionNotInteractive, QueueFull, TurnNotRunning)}
 TERMINATED = ExecutionError(code="workflow_terminated", message="The workflow was terminated in Temporal.")
 TIMED_OUT = ExecutionError(code="workflow_timed_out", message="The workflow ran out of the time Temporal gave it.")
-
-
-async def connect(*, lazy: bool, identity: str | None = None, runtime: Runtime | None = None) -> Client:
-    """A client by Temporal's own settings: `TEMPORAL_*` and temporal.toml, TLS and API key included."""
-    config = ClientConfig.load_client_connect_config()
-    config.setdefault("target_host", "127.0.0.1:7233")
-    return await Client.connect(
-        **config, data_converter=pydantic_data_converter, lazy=lazy, identity=identity, runtime=runtime
-    )
 
 
 class TemporalGateway:
@@ -114,14 +102,16 @@ class TemporalGateway:
         """End the running turn."""
         with _temporal_errors():
             handle = self._handle(workflow_id)
-            await handle.execute_update(AgentExecutionWorkflow.interrupt, rpc_timeout=UPDATE_TIMEOUT)
+            await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+                AgentExecutionWorkflow.interrupt, rpc_timeout=UPDATE_TIMEOUT
+            )
 
     async def send_message(self, workflow_id: str, message_id: str) -> None:
         """Queue a stored message; sending it again does nothing."""
         with _temporal_errors():
             handle = self._handle(workflow_id)
             message = QueuedMessage(message_id=message_id)
-            await handle.execute_update(
+            await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
                 AgentExecutionWorkflow.send_message, message, id=message_id, rpc_timeout=UPDATE_TIMEOUT
             )
 

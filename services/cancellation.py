@@ -1,7 +1,7 @@
 """The turns that run in this worker, and how each is told to stop."""
 
 import asyncio
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from runtimes.turns import StopReason
@@ -36,6 +36,8 @@ class CancellationManager:
 
     def __init__(self) -> None:
         self._turns: dict[str, RunningTurn] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def __len__(self) -> int:
         return len(self._turns)
@@ -47,11 +49,14 @@ class CancellationManager:
         if older is not None:
             older.stop(StopReason.FENCED)
         self._turns[turn.execution_id] = turn
+        self._idle.clear()
         try:
             yield turn
         finally:
             if self._turns.get(turn.execution_id) is turn:
                 del self._turns[turn.execution_id]
+            if not self._turns:
+                self._idle.set()
 
     def stop(self, execution_id: str, attempt: int, reason: StopReason) -> bool:
         """Stop one attempt; False if it does not run here."""
@@ -68,8 +73,9 @@ class CancellationManager:
 
     def stop_all(self, reason: StopReason) -> None:
         """Stop every turn."""
-        for turn in self._all():
+        for turn in list(self._turns.values()):
             turn.stop(reason)
 
-    def _all(self) -> Iterable[RunningTurn]:
-        return list(self._turns.values())
+    async def idle(self) -> None:
+        """Return as soon as no turn runs."""
+        await self._idle.wait()

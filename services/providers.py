@@ -108,7 +108,8 @@ class ProviderRegistry:
         model = model_id.rpartition("/")[2]
         listed = [name for provider in self._providers.values() for name in provider.models]
         full = [f"{provider.name}/{name}" for provider in self._providers.values() for name in provider.models]
-        return [*full, *listed, *(f"{provider}/{model}" for provider in self._providers)]
+        open_ended = [f"{provider.name}/{model}" for provider in self._providers.values() if not provider.models]
+        return [*full, *listed, *open_ended]
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,9 +7,10 @@ from control_plane.api.app import create_app
 from control_plane.api.credentials import Credentials
 from control_plane.api.state import ApiState
 from control_plane.events.hub import EventHub
-from control_plane.gateway import TemporalGateway, connect
+from control_plane.gateway import TemporalGateway
 from control_plane.settings import Settings
 from control_plane.telemetry import configure_logging
+from control_plane.temporal import connect
 from db.session import Database, create_engine, driver_url
 
 #: Seconds that open requests get to end after a SIGTERM.

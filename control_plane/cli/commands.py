@@ -78,5 +78,11 @@ class LazyGroup(TyperGroup):
 
 
 def command_group(help_text: str) -> typer.Typer:
-    """A group of commands."""
-    return typer.Typer(help=help_text, rich_markup_mode=None, no_args_is_help=True, add_completion=False)
+    """A group of commands, also where it has only one."""
+    return typer.Typer(
+        help=help_text, callback=_nothing, rich_markup_mode=None, no_args_is_help=True, add_completion=False
+    )
+
+
+def _nothing() -> None:
+    """A group does nothing by itself."""

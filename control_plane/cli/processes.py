@@ -26,14 +26,16 @@ def worker(
     pool: Annotated[str | None, typer.Option("--pool", help="Run turns of this worker pool.")] = None,
     workflows: Annotated[bool, typer.Option("--workflows", help="Run workflows.")] = False,
 ) -> None:
-    """Run a worker: for turns (--pool NAME) or for workflows (--workflows)."""
+    """Run a worker, for turns (--pool NAME) or for workflows (--workflows)."""
     if workflows == (pool is not None):
         raise usage_error("A worker runs either workflows or turns.", hint="Give --workflows or --pool NAME.")
-    from control_plane.worker import run_runtime_worker, run_workflow_worker
-
     if pool is None:
+        from control_plane.worker.workflows import run_workflow_worker
+
         run_workflow_worker(invocation.settings)
     else:
+        from control_plane.worker.turns import run_runtime_worker
+
         run_runtime_worker(invocation.settings, pool)
 
 

@@ -1,7 +1,7 @@
 """The scripted runtime: no framework and no model, for tests and benchmarks."""
 
 from runtimes.manifests.manifest import RuntimeManifest
-from runtimes.types import Capability, RuntimeType, Wire
+from runtimes.types import Capability, RuntimeType
 
 SCRIPTED = RuntimeManifest(
     name=RuntimeType.SCRIPTED.value,
@@ -11,6 +11,6 @@ SCRIPTED = RuntimeManifest(
     package="holdfast",
     versions="",
     capabilities=frozenset({Capability.STREAMING, Capability.TOOLS}),
-    wires=frozenset({Wire.OPENAI, Wire.ANTHROPIC}),
+    wires=frozenset(),
     memory_mb=1,
 )

@@ -86,7 +86,7 @@ class ControlPlaneClient:
         content = body.model_dump_json(exclude_defaults=True).encode()
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((_Unavailable, aiohttp.ClientError, asyncio.TimeoutError)),
-            wait=wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),
+            wait=wait_exponential_jitter(multiplier=0.1, max=2.0, jitter=0.1),
             stop=stop_after_delay(self._patience),
             reraise=True,
         )

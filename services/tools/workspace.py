@@ -121,17 +121,18 @@ def _size(name: str, directory: int) -> int | None:
 
 def _read(directory: int, name: str, path: str) -> str:
     descriptor = os.open(name, _READ, dir_fd=directory)
-    with open(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not _is_own(found):
             raise ToolFailed(f"'{path}' is no ordinary file of the workspace.")
         if found.st_size > FILE_LIMIT:
             raise ToolFailed(f"'{path}' has {found.st_size} bytes; {FILE_LIMIT} are the most that can be read.")
-        data = file.read(FILE_LIMIT)
-    try:
-        return data.decode()
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(FILE_LIMIT).decode()
     except UnicodeDecodeError:
         raise ToolFailed(f"'{path}' is no UTF-8 text.") from None
+    finally:
+        os.close(descriptor)
 
 
 def _replace(directory: int, name: str, data: bytes) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Row, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from activities.queues import pool_queue
 from control_plane.api.credentials import Principal
 from control_plane.api.runtimes.service import Manifests, check_runtime, live_workers
 from control_plane.errors import HoldfastError
@@ -17,7 +18,6 @@ from db.models.agents import Agent, AgentVersion
 from db.models.sessions import Session
 from runtimes.types import ExecutionError
 from services.control_plane_client.models import AgentSpec
-from workflows.queues import pool_queue
 
 #: Characters of a prompt that name its session.
 TITLE = 80

@@ -1,0 +1,114 @@
+"""The runtime worker: runs the turns of one pool. It imports no workflow code."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import structlog
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
+
+from activities.agent_activities import AgentActivities
+from activities.queues import pool_queue
+from control_plane.settings import Settings
+from control_plane.worker.process import HAND_BACK, WorkerProcess, announcement_of, run_process, serve, worker_process
+from runtimes.errors import RuntimeFailure
+from runtimes.factory import RuntimeFactory
+from runtimes.turns import StopReason
+from services.agent_executor import AgentExecutorService
+from services.attempt import ExecutorLimits
+from services.cancellation import CancellationManager
+from services.control_plane_client.control_stream import ControlStream
+from services.control_plane_client.models import ControlCommand, RuntimeAnnouncement
+from services.providers import Provider, ProviderRegistry
+from services.tools.toolsets import Toolsets
+
+log = structlog.get_logger(__name__)
+
+#: A heartbeat's answer is how an activity hears of a cancellation.
+HEARTBEAT_THROTTLE = timedelta(seconds=1)
+
+
+def run_runtime_worker(settings: Settings, pool: str) -> None:
+    """Serve a pool's turns until SIGTERM; then take nothing new, give turns their grace, hand the rest back."""
+    run_process(settings, _serve_turns(settings, pool))
+
+
+async def _serve_turns(settings: Settings, pool: str) -> None:
+    async with worker_process(settings, pool) as process, AsyncExitStack() as stack:
+        turns = CancellationManager()
+        factory = RuntimeFactory()
+        stack.push_async_callback(factory.close)
+        served = [runtime for runtime in factory.installed() if runtime.name == pool] or factory.installed()
+        for runtime in served:
+            _preload(factory, runtime.name)
+        providers = _providers(settings)
+        worker = _turn_worker(process, pool, _executor(process, factory, providers, turns))
+        announced = {
+            "runtimes": [RuntimeAnnouncement(**runtime._asdict()) for runtime in served],
+            "providers": providers.announce(),
+        }
+        announcement = announcement_of(process, pool, pool_queue(pool), "runtime").model_copy(update=announced)
+        stream = ControlStream(process.http, process.worker_id)
+        tasks = [stream.run(lambda command: _obey(turns, process.stop, command))]
+        await serve(process, worker, announcement, turns, tasks)
+
+
+def _turn_worker(process: WorkerProcess, pool: str, executor: AgentExecutorService) -> Worker:
+    settings = process.settings
+    grace = timedelta(seconds=settings.worker_grace_seconds + settings.cancel_deadline_seconds)
+    return Worker(
+        process.temporal,
+        task_queue=pool_queue(pool),
+        activities=[AgentActivities(executor).execute_agent_llm],
+        max_concurrent_activities=settings.worker_slots,
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        graceful_shutdown_timeout=grace + HAND_BACK,
+    )
+
+
+def _executor(
+    process: WorkerProcess, factory: RuntimeFactory, providers: ProviderRegistry, turns: CancellationManager
+) -> AgentExecutorService:
+    settings = process.settings
+    return AgentExecutorService(
+        client=process.control_plane,
+        runtimes=factory,
+        providers=providers,
+        toolsets=Toolsets(settings.python_tool_modules),
+        turns=turns,
+        worker_id=process.worker_id,
+        workspaces=settings.workspace_dir,
+        limits=ExecutorLimits(
+            cancel_deadline=settings.cancel_deadline_seconds, stale_after=settings.stale_after_seconds
+        ),
+    )
+
+
+def _providers(settings: Settings) -> ProviderRegistry:
+    return ProviderRegistry(
+        Provider(
+            name=name,
+            base_url=provider.base_url,
+            api_key=provider.api_key.get_secret_value() if provider.api_key else None,
+            wire=provider.wire,
+            models=tuple(provider.models),
+        )
+        for name, provider in settings.providers.items()
+    )
+
+
+def _preload(factory: RuntimeFactory, name: str) -> None:
+    """The first turn does not wait for an import; what cannot be imported fails that turn, with its remedy."""
+    try:
+        factory.load(name)
+    except RuntimeFailure as failure:
+        log.warning("runtime cannot be used", runtime=name, error=failure.message, hint=failure.hint)
+
+
+def _obey(turns: CancellationManager, stop: asyncio.Event, command: ControlCommand) -> None:
+    if command.reason is StopReason.DRAIN and not command.execution_id:
+        stop.set()
+    else:
+        turns.stop(command.execution_id, command.attempt, command.reason)

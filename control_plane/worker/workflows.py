@@ -1,0 +1,45 @@
+"""The workflow worker: runs workflows and light bookkeeping."""
+
+from datetime import timedelta
+
+import pydantic
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.execution_activities import ExecutionActivities
+from activities.queues import WORKFLOW_QUEUE
+from control_plane.settings import Settings
+from control_plane.worker.process import HAND_BACK, announcement_of, run_process, serve, worker_process
+from services.cancellation import CancellationManager
+from workflows.agent_execution import AgentExecutionWorkflow
+
+#: After a worker's death its cached workflows wait so long for it.
+STICKY_TIMEOUT = timedelta(seconds=2)
+
+PASSED_THROUGH = ("workflows", "activities", "runtimes", "pydantic", "pydantic_core", "annotated_types")
+
+
+def run_workflow_worker(settings: Settings) -> None:
+    """Serve workflows and bookkeeping until SIGTERM."""
+    run_process(settings, _serve_workflows(settings))
+
+
+async def _serve_workflows(settings: Settings) -> None:
+    async with worker_process(settings, "workflows") as process:
+        bookkeeping = ExecutionActivities(process.control_plane)
+        worker = Worker(
+            process.temporal,
+            task_queue=WORKFLOW_QUEUE,
+            workflows=[AgentExecutionWorkflow],
+            activities=[bookkeeping.admit_execution, bookkeeping.finish_execution],
+            workflow_runner=SandboxedWorkflowRunner(
+                restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+            ),
+            workflow_failure_exception_types=[pydantic.ValidationError],
+            workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+            activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+            sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+            graceful_shutdown_timeout=HAND_BACK,
+        )
+        announcement = announcement_of(process, "workflows", WORKFLOW_QUEUE, "workflow")
+        await serve(process, worker, announcement, CancellationManager(), [])

@@ -1,0 +1,175 @@
+"""How commands end, and what they say when they fail."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from control_plane.cli.failures import ExitCode
+from tests.control_plane.cli.api_server import Answer, ApiServer
+from tests.control_plane.cli.conftest import HOLDFAST, Cli
+
+DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
+PROBLEM = {
+    "title": "Not found",
+    "code": "not_found",
+    "detail": "There is no agent 'x'.",
+    "hint": "holdfast agents list",
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(400, 2), (401, 4), (403, 4), (404, 3), (409, 5), (412, 5), (413, 2), (422, 2), (500, 6), (503, 6)],
+)
+def test_the_exit_code_says_what_kind_of_error_it_was(
+    holdfast: Cli, api: ApiServer, status: int, expected: int
+) -> None:
+    api.on("GET /api/v1/agents/x", Answer(status, PROBLEM | {"status": status}))
+
+    done = holdfast("agents", "get", "x")
+
+    assert done.returncode == expected
+    assert done.stderr == "Error: There is no agent 'x'.\nholdfast agents list\n"
+    assert done.stdout == ""
+
+
+def test_with_json_the_error_is_the_api_s_problem_document(holdfast: Cli, api: ApiServer) -> None:
+    api.on("GET /api/v1/agents/x", Answer(404, PROBLEM | {"status": 404}))
+
+    done = holdfast("agents", "get", "x", "-o", "json")
+
+    assert json.loads(done.stderr) == PROBLEM | {"status": 404}
+
+
+def test_an_error_in_the_body_names_the_field(holdfast: Cli, api: ApiServer) -> None:
+    api.on("POST /api/v1/agents", Answer(422, {"code": "runtime_unknown", "detail": "Unknown.", "field": "/runtime"}))
+
+    done = holdfast("agents", "create", "x", "--runtime", "agnoo")
+
+    assert done.stderr == "Error: Unknown. (at /runtime)\n"
+
+
+def test_an_api_that_is_not_there_is_explained(tmp_path: Path) -> None:
+    done = Cli(tmp_path, "http://127.0.0.1:9")("agents", "list")
+
+    assert done.returncode == ExitCode.UNREACHABLE
+    assert done.stderr.splitlines() == [
+        "Error: The Holdfast API at http://127.0.0.1:9 cannot be reached: connection refused.",
+        "  - URL from --api-url, HOLDFAST_API_URL or holdfast.toml",
+        f"  - local stack in {tmp_path}/data: not running",
+        "Start the local stack with `holdfast up`, or name another API with --api-url or HOLDFAST_API_URL.",
+    ]
+
+
+def test_a_server_that_is_no_holdfast_is_recognised(holdfast: Cli, api: ApiServer) -> None:
+    api.on("GET /api/v1/agents", Answer(stream="<html>hello</html>"))
+
+    done = holdfast("agents", "list")
+
+    assert done.returncode == ExitCode.UNREACHABLE
+    assert "something that is no JSON" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("agent",), "Did you mean 'agents'?"),
+        (("agents", "lst"), "Did you mean 'list'?"),
+        (("agents", "list", "--limit", "many"), "Invalid value for '--limit'"),
+        (("agents", "list", "--lmit", "1"), "No such option: --lmit"),
+        (("agents", "get"), "Missing argument"),
+        (("worker",), "Give --workflows or --pool NAME."),
+        (("migrate",), "Set HOLDFAST_DATABASE_URL"),
+        (("api",), "HOLDFAST_DATABASE_URL"),
+        (("run", "demo", "hi", "-m", "novalue"), "--metadata wants key=value"),
+        (("agents", "create", "-f", "missing.json"), "cannot be read as JSON"),
+        (("status", "--config", "missing.toml"), "does not exist"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_two_and_says_what_is_wrong(
+    holdfast: Cli, arguments: tuple[str, ...], message: str
+) -> None:
+    done = holdfast(*arguments)
+
+    assert done.returncode == ExitCode.USAGE
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_a_usage_error_is_json_too(holdfast: Cli) -> None:
+    done = holdfast("agents", "list", "--limit", "many", "--json")
+
+    assert json.loads(done.stderr)["code"] == "usage"
+
+
+def test_a_bad_setting_is_a_usage_error(holdfast: Cli) -> None:
+    (holdfast.directory / "holdfast.toml").write_text("api_prot = 1\n")
+
+    done = holdfast("agents", "list")
+
+    assert done.returncode == ExitCode.USAGE
+    assert "Did you mean api_port?" in done.stderr
+
+
+def test_status_of_a_stack_that_does_not_run_is_not_found(holdfast: Cli) -> None:
+    done = holdfast("status")
+
+    assert done.returncode == ExitCode.NOT_FOUND
+    assert "Start it with `holdfast up`." in done.stderr
+
+
+def test_reset_asks_and_without_anybody_to_ask_does_nothing(holdfast: Cli) -> None:
+    data = holdfast.directory / "data"
+    data.mkdir()
+    (data / ".holdfast").touch()
+
+    refused = holdfast("reset")
+    done = holdfast("reset", "--yes")
+
+    assert (refused.returncode, done.returncode) == (ExitCode.USAGE, ExitCode.OK)
+    assert "Say --yes" in refused.stderr
+    assert list(data.iterdir()) == []
+
+
+def test_up_refuses_a_directory_with_something_else_in_it(holdfast: Cli) -> None:
+    (holdfast.directory / "thesis.txt").touch()
+
+    done = holdfast("up", "--data-dir", str(holdfast.directory))
+
+    assert "is not empty and no data directory of Holdfast" in done.stderr
+    assert done.returncode == ExitCode.UNREACHABLE
+
+
+def test_every_exit_code_is_documented() -> None:
+    documented = set(map(int, re.findall(r"^\| (\d+) \|", DOCS.read_text(), re.MULTILINE)))
+
+    assert documented == set(map(int, ExitCode))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import runpy, sys\n"
+        f"sys.argv = [{HOLDFAST!r}, '--help']\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print(' '.join(sorted(sys.modules)), file=sys.stderr)\n"
+    )
+    from subprocess import run
+
+    done = run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    heavy = {"rich", "httpx", "pydantic", "asyncio", "sqlalchemy", "temporalio", "fastapi", "psycopg", "structlog"}
+    assert "Commands:" in done.stdout
+    assert heavy & set(done.stderr.split()) == set()
+
+
+def test_every_line_of_the_help_is_what_the_command_says_of_itself() -> None:
+    from control_plane.cli.commands import COMMANDS
+
+    for name, entry in COMMANDS.items():
+        own = (entry.build(name).help or "").splitlines()[0]
+        assert own.split()[:3] == entry.help.rstrip(".").split()[:3], name

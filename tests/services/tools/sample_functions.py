@@ -1,0 +1,58 @@
+"""Functions that the tests offer as tools."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from shutil import rmtree
+from typing import Any, Literal
+
+Unit = Literal["celsius", "fahrenheit"]
+__all__ = ["rmtree"]
+
+
+def add(first: int, second: int = 2) -> int:
+    """Add two numbers."""
+    return first + second
+
+
+async def weather(city: str, *, unit: Unit = "celsius") -> dict[str, str]:
+    """Tell the weather."""
+    await asyncio.sleep(0)
+    return {"city": city, "unit": unit}
+
+
+def thread_name() -> str:
+    return threading.current_thread().name
+
+
+def explode(word: str) -> str:
+    raise LookupError(f"no {word} at /etc/secret")
+
+
+def starred(*words: str) -> str:
+    return "".join(words)
+
+
+def untyped(word) -> str:  # type: ignore # noqa: ANN001
+    return str(word)  # pyright: ignore
+
+
+def strange(thing: threading.Thread) -> str:
+    return str(thing)
+
+
+def generator() -> Iterator[int]:
+    yield 1
+
+
+def _private(word: str) -> str:
+    return word
+
+
+class Callable:
+    def __call__(self, word: str) -> str:
+        return word
+
+
+an_object: Any = Callable()
+renamed = _private
