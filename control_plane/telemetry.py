@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from control_plane.settings import LogFormat, LogLevel
 
@@ -36,8 +36,18 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
 def _formatter(log_format: LogFormat, shared: Sequence[Processor]) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(log_format)],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _without_colour_codes,
+            *_rendering(log_format),
+        ],
     )
+
+
+def _without_colour_codes(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Uvicorn sends each message twice, once with codes for a terminal."""
+    event.pop("color_message", None)
+    return event
 
 
 def _rendering(log_format: LogFormat) -> list[Processor]:

@@ -60,7 +60,7 @@ _RULES = (
     _Rule(ModelFailure, {409, 425, *_SERVER_ERRORS}, {"server_error", "api_error", "internal_error"}),
     _Rule(ModelRequestRejected, _CLIENT_ERRORS, {"invalid_request_error"}),
     _Rule(ModelConnectionBroken, names={"connect", "remoteprotocol", "readerror", "writeerror", "networkerror"}),
-    _Rule(ModelAnswerInvalid, names={"jsondecode", "validation", "responsevalidation"}),
+    _Rule(ModelAnswerInvalid, names={"jsondecode", "validation"}),
     _Rule(ModelFailure, names={"apierror", "modelprovider"}),
 )
 _HAPPENED: Mapping[type[RuntimeFailure], str] = {

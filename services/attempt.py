@@ -28,7 +28,7 @@ from runtimes.types import (
 from services.cancellation import RunningTurn
 from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import AgentSpec, AttemptEnd, AttemptOpened, CloseAttempt, NewEvent
-from services.event_publisher import EventPublisher
+from services.event_publisher import EventPublisher, storable
 from services.tools.gateway import ToolObserver
 
 #: Longest argument or result text of a tool call in an execution's result, in characters.
@@ -114,8 +114,9 @@ class AttemptRun:
     async def started(self, call: ToolCallStarted) -> None:
         """A tool call begins."""
         self._touch()
+        arguments = storable(call.arguments[:SHORT_TOOL_TEXT])
         self._tool_messages[call.tool_call_id] = ToolMessage(
-            tool_call_id=call.tool_call_id, name=call.name, arguments=call.arguments[:SHORT_TOOL_TEXT], result=""
+            tool_call_id=call.tool_call_id, name=call.name, arguments=arguments, result=""
         )
         self._publisher.event("tool.started", asdict(call))
 
@@ -124,7 +125,7 @@ class AttemptRun:
         self._touch()
         message = self._tool_messages.get(call.tool_call_id)
         if message is not None:
-            message.result, message.is_error = call.result[:SHORT_TOOL_TEXT], call.is_error
+            message.result, message.is_error = storable(call.result[:SHORT_TOOL_TEXT]), call.is_error
         self._publisher.event("tool.completed", asdict(call))
 
     async def _work(self, parts: Parts) -> TurnFinished:
@@ -229,7 +230,7 @@ class AttemptRun:
                 batch=batch,
                 end=end,
                 events=events,
-                response=finished.response,
+                response=storable(finished.response),
                 usage=self._usage(finished.usage),
                 tool_messages=list(self._tool_messages.values())[-LISTED_TOOL_CALLS:],
                 model=finished.model,

@@ -6,8 +6,10 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from runtimes.errors import RuntimeFailure
-from runtimes.types import Usage
 from services.control_plane_client.models import AppendEvents, CloseAttempt, Delta, NewEvent
+
+#: What comes within this time of the first piece goes with it: a turn that is over by then needs one call.
+COALESCE_SECONDS = 0.001
 
 
 class EventLog(Protocol):
@@ -64,18 +66,18 @@ class EventPublisher:
     def event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Add an event; the open message is completed before it."""
         self.complete_message()
-        self._events.append(NewEvent(type=kind, data=dict(data)))
+        self._events.append(NewEvent(type=kind, data=_storable_data(data)))
         self._wake.set()
 
     def text(self, text: str) -> None:
         """Add text to the open message."""
-        self._message.text += text
+        self._message.text += storable(text)
         self._wake.set()
 
     def complete_message(self, text: str = "") -> None:
         """Close the open message; `text` stands in where nothing was streamed."""
         message = self._message
-        whole = message.text or text
+        whole = message.text or storable(text)
         if whole:
             self._events.append(
                 NewEvent(type="message.completed", data={"message": message.number, "text": whole}),
@@ -97,6 +99,7 @@ class EventPublisher:
     async def _send_batches(self) -> None:
         while True:
             await self._wake.wait()
+            await asyncio.sleep(COALESCE_SECONDS)
             self._wake.clear()
             sending = asyncio.ensure_future(self._send())
             try:
@@ -122,6 +125,12 @@ class EventPublisher:
         )
 
 
-def usage_event(usage: Usage) -> NewEvent:
-    """What a turn used, as an event."""
-    return NewEvent(type="usage", data=usage.model_dump())
+def storable(text: str) -> str:
+    """PostgreSQL stores neither NUL nor lone surrogates: both become U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _storable_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: storable(value) if isinstance(value, str) else value for name, value in data.items()}

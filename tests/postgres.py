@@ -24,7 +24,7 @@ FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """URL of a server of this run's own, as its superuser."""
-    serving = _container() if os.environ.get("HOLDFAST_TEST_STACK") == "containers" else _embedded()
+    serving = _container() if os.environ.get("HOLDFAST_TEST_STACK") == "containers" else embedded_postgres()
     with serving as url:
         yield url
 
@@ -69,7 +69,7 @@ def execute(url: str, statement: str) -> None:
 
 
 @contextmanager
-def _embedded() -> Generator[str]:
+def embedded_postgres() -> Generator[str]:
     directory = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
     server = get_server(directory, cleanup_mode="stop")
     try:

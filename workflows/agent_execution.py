@@ -67,6 +67,8 @@ class AgentExecutionWorkflow:
             _reject("queue_full", f"{policies.MAX_QUEUED_MESSAGES} messages wait already; send it again later.")
         if message.message_id is None and not message.content:
             _reject("value_invalid", "The message is empty.")
+        if "\0" in (message.content or ""):
+            _reject("text_nul", "The message has a NUL character.")
         if len(message.content or "") > policies.MAX_INLINE_MESSAGE:
             _reject("body_too_large", "The message is too long for Temporal; send it through the REST API.")
 
@@ -132,6 +134,7 @@ class AgentExecutionWorkflow:
             request,
             result_type=Admission,
             start_to_close_timeout=policies.BOOKKEEPING_TIMEOUT,
+            schedule_to_close_timeout=policies.ADMISSION_TIMEOUT,
             retry_policy=policies.BOOKKEEPING_RETRY,
         )
 

@@ -17,6 +17,9 @@ TURN_RETRY = RetryPolicy(
 BOOKKEEPING_RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10))
 BOOKKEEPING_TIMEOUT = timedelta(seconds=30)
 
+#: An execution that cannot be admitted for so long fails.
+ADMISSION_TIMEOUT = timedelta(hours=1)
+
 #: An interactive execution that hears nothing for so long completes.
 IDLE_TIMEOUT = timedelta(hours=24)
 

@@ -8,7 +8,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from control_plane.cli.connection import ApiLocation
-from control_plane.cli.failures import CliError, ExitCode, from_problem
+from control_plane.cli.failures import CliError, ExitCode, from_problem, usage_error
 
 PREFIX = "/api/v1"
 #: Answers of an API that is starting, stopping or cut off from what it needs.
@@ -60,6 +60,8 @@ class ApiClient:
             response = self.http.request(method, PREFIX + path, json=body, params=given, headers=headers)
         except httpx.TransportError as error:
             raise self.unreachable(error) from error
+        except UnicodeEncodeError as error:
+            raise usage_error("The text is not valid Unicode.", hint="Send it as UTF-8.") from error
         return answer(response)
 
     def send_for_sure(self, method: str, path: str, *, body: Any, headers: Mapping[str, str]) -> Any:

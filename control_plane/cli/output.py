@@ -100,7 +100,10 @@ class Printer:
         for row in rows:
             table.add_row(*(Text(printable(value)) for value in row))
         width = None if self.out_is_terminal else UNLIMITED
-        Console(file=self._out, no_color=plain, color_system=None if plain else "auto", width=width).print(table)
+        console = Console(file=self._out, no_color=plain, color_system=None if plain else "auto", width=width)
+        with console.capture() as captured:
+            console.print(table)
+        self._out.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def styles_allowed(stream: TextIO) -> bool:

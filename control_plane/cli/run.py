@@ -30,7 +30,7 @@ def run(
 
     body = {
         "agent_id": agent,
-        "prompt": sys.stdin.read() if prompt == "-" else prompt,
+        "prompt": _stdin() if prompt == "-" else prompt,
         "session_id": session,
         "runtime": runtime,
         "interactive": interactive or None,
@@ -44,6 +44,13 @@ def run(
     while code is ExitCode.PARTIAL and interactive and _is_dialogue(invocation):
         code = _next_turn(invocation, execution["id"])
     raise typer.Exit(code)
+
+
+def _stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise usage_error("What came from stdin is not UTF-8.") from error
 
 
 def _create(invocation: Invocation, body: dict[str, Any], idempotency_key: str | None) -> dict[str, Any]:

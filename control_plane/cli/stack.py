@@ -16,6 +16,9 @@ ApiPortOption = Annotated[int | None, typer.Option("--port", min=1, max=65535, h
 TemporalPortOption = Annotated[int | None, typer.Option("--temporal-port", min=1, max=65535, help="Port of Temporal.")]
 UiPortOption = Annotated[int | None, typer.Option("--ui-port", min=1, max=65535, help="Port of Temporal's Web UI.")]
 
+#: A detached supervisor leaves the table to the command that started it.
+SummaryOption = Annotated[bool, typer.Option("--summary/--no-summary", hidden=True)]
+
 
 @with_stack
 def up(
@@ -24,6 +27,7 @@ def up(
     port: ApiPortOption = None,
     temporal_port: TemporalPortOption = None,
     ui_port: UiPortOption = None,
+    summary: SummaryOption = True,
 ) -> None:
     """Start everything on this machine: PostgreSQL, Temporal, API, workers."""
     from control_plane.cli.stack_up import StackStart
@@ -33,7 +37,7 @@ def up(
     if detach:
         start.in_background()
     else:
-        start.in_foreground()
+        start.in_foreground(summary=summary)
 
 
 @with_stack

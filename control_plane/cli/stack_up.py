@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 
 from control_plane.cli.failures import CliError, ExitCode
 from control_plane.cli.options import Invocation
@@ -28,8 +29,8 @@ class StackStart:
         self._settings = invocation.settings
         self._wanted_ports = wanted_ports
 
-    def in_foreground(self) -> None:
-        """Run the stack until Ctrl-C or SIGTERM.
+    def in_foreground(self, *, summary: bool) -> None:
+        """Run the stack until Ctrl-C or SIGTERM; `summary` prints the table when it is ready.
 
         Raises:
             CliError: it cannot be started.
@@ -38,7 +39,7 @@ class StackStart:
             self._directory.prepare()
             with self._directory.held() as mine:
                 if mine:
-                    self._supervise()
+                    self._supervise(self._show_with_hint if summary else _nothing)
                     return
         except UNUSABLE as error:
             raise _failed(str(error)) from error
@@ -60,7 +61,7 @@ class StackStart:
         except UNUSABLE as error:
             raise _failed(str(error)) from error
 
-    def _supervise(self) -> None:
+    def _supervise(self, ready: Callable[[StackState], None]) -> None:
         # As root the directory must let PostgreSQL's user pass; what lies in it stays private.
         os.umask(0o077)
         progress = Progress()
@@ -71,7 +72,7 @@ class StackStart:
         if "api" not in ports and "api_port" in self._settings.model_fields_set:
             ports = {**ports, "api": self._settings.api_port}
         supervisor = Supervisor(self._settings, self._directory, ports, progress)
-        asyncio.run(supervisor.run(self._show_with_hint))
+        asyncio.run(supervisor.run(ready))
 
     def _already_running(self) -> None:
         state = running_stack(self._directory)
@@ -102,6 +103,10 @@ class StackStart:
             }
         )
         self._printer.note('Try:  holdfast run demo "hello"')
+
+
+def _nothing(state: StackState) -> None:
+    """The table is printed by somebody else."""
 
 
 _FLAGS = {"api": "port", "temporal": "temporal-port", "temporal_ui": "ui-port"}

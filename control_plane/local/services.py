@@ -93,11 +93,13 @@ class OwnServices:
         base = self._base() | {"HOLDFAST_API_URL": self.api_url, "HOLDFAST_API_KEY": credentials.worker_key}
         with_providers = base | provider_environment(self.providers())
         return (
-            self._worker("workflow-worker", "Workflow worker", ("--workflows",), base),
-            self._worker("runtime-worker", "Runtime worker", ("--pool", POOL), with_providers),
+            self._worker("workflow-worker", "Workflow worker", ("--workflows",), "workflows", base),
+            self._worker("runtime-worker", "Runtime worker", ("--pool", POOL), f"pool {POOL}", with_providers),
         )
 
-    def _worker(self, name: str, title: str, options: tuple[str, ...], environment: dict[str, str]) -> Service:
+    def _worker(
+        self, name: str, title: str, options: tuple[str, ...], serves: str, environment: dict[str, str]
+    ) -> Service:
         return Service(
             name=name,
             title=title,
@@ -105,7 +107,7 @@ class OwnServices:
             environment=environment,
             log=self.directory.log(name),
             ready=Announcement(self.database_url).is_there,
-            address=" ".join(options),
+            address=serves,
             stop_seconds=self.settings.worker_grace_seconds + DRAIN_MARGIN,
         )
 

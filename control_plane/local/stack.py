@@ -30,7 +30,7 @@ def start_detached(directory: DataDirectory, options: list[str], echo: Callable[
         ServiceFailed: it ended before that.
     """
     log = directory.log("supervisor")
-    command = [holdfast_command(), "up", "--data-dir", str(directory.root), *options]
+    command = [holdfast_command(), "up", "--no-summary", "--data-dir", str(directory.root), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True

@@ -86,13 +86,13 @@ class StackChecks:
 def _ready(response: httpx.Response, url: str) -> Check:
     if response.is_success:
         return passed("api", url)
-    return failed("api", f"{url}: not ready, HTTP {response.status_code} {response.text[:200]}", RESTART)
+    return failed("api", f"{url}: not ready, HTTP {response.status_code}", RESTART)
 
 
 def _key(response: httpx.Response) -> Check:
     if response.is_success:
         return passed("api_key", "accepted")
-    return failed("api_key", f"HTTP {response.status_code} {response.text[:200]}", RESTART)
+    return failed("api_key", f"HTTP {response.status_code}", RESTART)
 
 
 def _one(connection: psycopg.Connection[tuple[Any, ...]], query: str, *values: object) -> tuple[Any, ...] | None:

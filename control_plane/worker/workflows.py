@@ -32,9 +32,7 @@ async def _serve_workflows(settings: Settings) -> None:
             task_queue=WORKFLOW_QUEUE,
             workflows=[AgentExecutionWorkflow],
             activities=[bookkeeping.admit_execution, bookkeeping.finish_execution],
-            workflow_runner=SandboxedWorkflowRunner(
-                restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
-            ),
+            workflow_runner=workflow_runner(),
             workflow_failure_exception_types=[pydantic.ValidationError],
             workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
             activity_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -43,3 +41,10 @@ async def _serve_workflows(settings: Settings) -> None:
         )
         announcement = announcement_of(process, "workflows", WORKFLOW_QUEUE, "workflow")
         await serve(process, worker, announcement, CancellationManager(), [])
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """The sandbox: our packages are not imported anew for each workflow, the restrictions stay."""
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    )

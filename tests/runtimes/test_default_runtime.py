@@ -247,9 +247,9 @@ async def test_leaving_the_stream_stops_the_call_at_once(turns: Turns) -> None:
     marker = f"leave-{time.time_ns()}"
     events = turns.factory.create_runtime("default").stream_execute(turns.context(f"{marker} [[emit 3;; hang]]"))
 
-    assert isinstance(await anext(aiter(events)), TextDelta)
+    assert isinstance(await anext(events), TextDelta)
     began = time.perf_counter()
-    await events.aclose()  # pyright: ignore
+    await events.aclose()
     took = time.perf_counter() - began
 
     assert took < 0.2

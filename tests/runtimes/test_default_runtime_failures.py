@@ -14,6 +14,7 @@ from runtimes.errors import (
     ModelOverloaded,
     ModelRateLimited,
     ModelRequestRejected,
+    ModelTimeout,
     ModelUnknown,
     RuntimeFailure,
 )
@@ -71,6 +72,12 @@ async def test_a_failed_call_is_made_once(both_ways: Turns) -> None:
 async def test_a_stream_that_breaks_off_in_the_middle_is_no_answer(turns: Turns) -> None:
     with pytest.raises((ModelConnectionBroken, ModelAnswerInvalid)):
         await turns.run("[[emit 2;; garbage]]")
+
+
+@pytest.mark.parametrize("script", ["[[hang]]", "[[emit 3;; hang]]"])
+async def test_silence_of_the_provider_has_an_end(both_ways: Turns, script: str) -> None:
+    with pytest.raises(ModelTimeout):
+        await both_ways.run(script, configuration={"runtime_config": {"request_timeout_seconds": 0.2}})
 
 
 async def test_an_endpoint_that_nobody_serves_is_a_broken_connection(factory: RuntimeFactory, wire: Wire) -> None:

@@ -68,7 +68,7 @@ class Turns:
         ran = Ran(marker=uuid4().hex)
         runtime = self.factory.create_runtime(self.runtime)
         context = self.context(f"{ran.marker} {prompt}", **changes)
-        async with aclosing(runtime.stream_execute(context)) as events:  # pyright: ignore[reportArgumentType]
+        async with aclosing(runtime.stream_execute(context)) as events:
             async for event in events:
                 ran.events.append(event)
         return ran

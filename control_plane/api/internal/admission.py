@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from control_plane.api.credentials import Principal
 from control_plane.api.executions.admission import NewExecution, find_agent, insert, insert_failed, require_runtime
 from control_plane.api.state import ApiState
-from control_plane.errors import AgentUnknown, HoldfastError, ValueInvalid
+from control_plane.errors import AgentUnknown, FieldMissing, HoldfastError, TextNul, ValueInvalid
 from db.enums import Source
 from db.models.executions import Execution
 from runtimes.turns import Admission, AdmitExecution
@@ -21,8 +21,10 @@ async def admit(
     """Give the execution its row, idempotently; a refusal is kept as a failed execution.
 
     Raises:
-        ValueInvalid: the execution's id in the workflow's input is no UUID.
+        TextNul, ValueInvalid: the workflow's input cannot be stored.
     """
+    if "\\u0000" in request.model_dump_json():
+        raise TextNul("The workflow's input has a NUL character.")
     new = _new_execution(organization_id, request)
     try:
         agent = await _checked(connection, new, request, principal, state)
@@ -36,6 +38,8 @@ async def admit(
 async def _checked(
     connection: AsyncConnection, new: NewExecution, request: AdmitExecution, principal: Principal, state: ApiState
 ) -> AgentSpec:
+    if not request.prompt and not request.interactive:
+        raise FieldMissing("'prompt' is missing.", hint="Give a prompt, or start it as interactive.", field="/prompt")
     agent = await find_agent(connection, new.organization_id, request.agent_id)
     if agent is None:
         raise AgentUnknown(f"There is no agent '{request.agent_id[:80]}'.")

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,6 +41,10 @@ class ApiServer:
         """`route` as in `GET /api/v1/agents`."""
         self.answers[route].extend(answers)
 
+    def replace(self, route: str, *answers: Answer) -> None:
+        """Forget what the route was to answer."""
+        self.answers[route] = deque(answers)
+
     def answer(self, request: Seen) -> Answer:
         self.seen.append(request)
         waiting = self.answers[f"{request.method} {request.path.partition('?')[0]}"]
@@ -54,18 +58,21 @@ class ApiServer:
 
 
 @contextmanager
-def serving() -> Iterator[ApiServer]:
+def serving() -> Generator[ApiServer]:
     """Serve on a free port of loopback."""
     api = ApiServer()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+        def __getattr__(self, name: str) -> Callable[[], None]:
+            if name.startswith("do_"):
+                return self._handle
+            raise AttributeError(name)
+
+        def _handle(self) -> None:
             length = int(self.headers.get("content-length") or 0)
             raw = self.rfile.read(length)
             seen = Seen(self.command, self.path, dict(self.headers.items()), json.loads(raw) if raw else None)
             self._send(api.answer(seen))
-
-        do_POST = do_PATCH = do_DELETE = do_GET
 
         def _send(self, answer: Answer) -> None:
             content = answer.stream.encode() if answer.stream is not None else _json(answer.body)
@@ -77,7 +84,7 @@ def serving() -> Iterator[ApiServer]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             """Nothing is logged."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

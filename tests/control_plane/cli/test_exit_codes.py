@@ -2,11 +2,13 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from control_plane.cli.commands import COMMANDS
 from control_plane.cli.failures import ExitCode
 from tests.control_plane.cli.api_server import Answer, ApiServer
 from tests.control_plane.cli.conftest import HOLDFAST, Cli
@@ -158,9 +160,8 @@ def test_help_imports_nothing_heavy() -> None:
         "except SystemExit: pass\n"
         "print(' '.join(sorted(sys.modules)), file=sys.stderr)\n"
     )
-    from subprocess import run
 
-    done = run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     heavy = {"rich", "httpx", "pydantic", "asyncio", "sqlalchemy", "temporalio", "fastapi", "psycopg", "structlog"}
     assert "Commands:" in done.stdout
@@ -168,8 +169,6 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_every_line_of_the_help_is_what_the_command_says_of_itself() -> None:
-    from control_plane.cli.commands import COMMANDS
-
     for name, entry in COMMANDS.items():
         own = (entry.build(name).help or "").splitlines()[0]
         assert own.split()[:3] == entry.help.rstrip(".").split()[:3], name

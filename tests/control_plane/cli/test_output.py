@@ -3,6 +3,7 @@
 import io
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from control_plane.cli.output import Output, Printer, ago, printable
 from tests.control_plane.cli.api_server import Answer, ApiServer
 from tests.control_plane.cli.conftest import Cli
 
-AGENT = {
+AGENT: dict[str, Any] = {
     "id": "0190a5a0-0000-7000-8000-000000000001",
     "name": "demo",
     "description": "",

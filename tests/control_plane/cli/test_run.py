@@ -1,14 +1,16 @@
 """`holdfast run`: the answer as it streams, whatever happens to the connection and to the attempts."""
 
 import json
+import os
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from control_plane.cli.failures import ExitCode
-from tests.control_plane.cli.api_server import Answer, ApiServer, delta, entry
+from tests.control_plane.cli.api_server import Answer, ApiServer, delta, entry, serving
 from tests.control_plane.cli.conftest import HOLDFAST, Cli
 
 ID = "0190a5a0-0000-7000-8000-00000000000a"
@@ -17,9 +19,9 @@ EVENTS = f"GET {BASE}/events"
 
 
 def _execution(status: str, **more: Any) -> dict[str, Any]:
-    times = {"created_at": "2026-11-21T10:00:00Z", "finished_at": "2026-11-21T10:00:02.5Z"}
+    times: dict[str, Any] = {"created_at": "2026-11-21T10:00:00Z", "finished_at": "2026-11-21T10:00:02.5Z"}
     usage = {"input_tokens": 12, "output_tokens": 3}
-    return {"id": ID, "status": status, "usage": usage, "error": None, "warnings": [], "last_seq": 5} | times | more
+    return {"id": ID, "status": status, "usage": usage, "error": None, "last_seq": 5, **times, **more}
 
 
 @pytest.fixture(autouse=True)
@@ -161,9 +163,7 @@ def test_what_is_asked_is_what_the_api_gets(holdfast: Cli, api: ApiServer) -> No
     assert done.stdout == f"{ID}\n"
 
 
-def test_an_api_that_is_away_for_a_moment_gets_the_same_request_again(tmp_path: Any) -> None:
-    from tests.control_plane.cli.api_server import serving
-
+def test_an_api_that_is_away_for_a_moment_gets_the_same_request_again(tmp_path: Path) -> None:
     with serving() as api:
         away = Answer(503, {"code": "temporal_unavailable", "detail": "Away.", "status": 503})
         api.on("POST /api/v1/executions", away, away, Answer(201, _execution("queued")))
@@ -220,3 +220,41 @@ def test_a_result_that_is_not_there_yet_ends_with_ten(holdfast: Cli, api: ApiSer
 
     assert done.returncode == ExitCode.PARTIAL
     assert "it has no result yet" in done.stderr
+
+
+def test_ctrl_c_on_a_terminal_asks_and_cancels_on_request(holdfast: Cli, api: ApiServer) -> None:
+    cut = Answer(stream=entry(1, "attempt.started") + delta("1.3", 0, "abc"))
+    away = Answer(503, {"code": "database_unavailable", "detail": "Away.", "status": 503})
+    api.on(EVENTS, cut, away)
+    api.on(f"POST {BASE}/cancel", Answer(202, _execution("running")))
+    api.on(f"GET {BASE}", Answer(body=_execution("cancelled")))
+    terminal, end = os.openpty()
+    with subprocess.Popen(
+        [HOLDFAST, "run", "demo", "hi"], stdin=end, stdout=subprocess.PIPE, stderr=end, env=holdfast.environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(3) == b"abc"
+        process.send_signal(signal.SIGINT)
+        _read_until(terminal, b"[d/c] ")
+        api.replace(EVENTS, Answer(stream=entry(2, "execution.cancelled")))
+        os.write(terminal, b"c\n")
+
+        process.communicate(timeout=20)
+
+    os.close(end)
+    os.close(terminal)
+    assert process.returncode == ExitCode.CANCELLED
+    assert len(api.requests("POST", f"{BASE}/cancel")) == 1
+
+
+def test_a_prompt_that_is_no_text_is_a_usage_error(holdfast: Cli) -> None:
+    done = holdfast("run", "demo", "bad \udcff byte")
+
+    assert done.returncode == ExitCode.USAGE
+    assert "not valid Unicode" in done.stderr
+
+
+def _read_until(terminal: int, text: bytes) -> None:
+    seen = b""
+    while text not in seen:
+        seen += os.read(terminal, 1024)

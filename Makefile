@@ -1,0 +1,53 @@
+# Needs Python 3.11 or newer and PyPI; everything else goes into .tools and .venv.
+.PHONY: demo test bench setup lint fmt clean
+
+UV_VERSION := 0.13.8
+UV := .tools/bin/uv
+BIN := .venv/bin
+
+unexport VIRTUAL_ENV
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+#: The newest Python here that is new enough and starts.
+PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
+  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+NO_PYTHON := Holdfast needs Python 3.11 or newer; none of python3.13, python3.12, python3.11, python3 is.
+
+# $(call step,what it does,command)
+step = @printf '==> %s\n' '$(1)'; start=$$(date +%s); $(2) && printf '    done in %s s\n' "$$(($$(date +%s) - start))"
+
+# The demo: start everything, run an agent, kill its worker, see it carry on, stop everything.
+demo: setup
+	@./docs/demo.sh
+
+# Every check and every test; pytest has the last word.
+test: lint
+	@printf '==> %s\n' 'Tests, against a real PostgreSQL and a real Temporal'
+	@$(BIN)/pytest --ignore=tests/benchmarks
+
+# Measure against a bare Temporal workflow on the same server; writes .bench/results.json.
+bench: setup
+	@printf '==> %s\n' 'Benchmarks'
+	@$(BIN)/python -m tests.benchmarks
+
+lint: setup
+	$(call step,Style,$(BIN)/ruff check --quiet)
+	$(call step,Format,$(BIN)/ruff format --check --quiet)
+	$(call step,Types,$(BIN)/pyright --warnings)
+	$(call step,Import contracts,$(BIN)/lint-imports --no-logo --no-cache)
+
+fmt: setup
+	$(call step,Format,$(BIN)/ruff check --fix --quiet; $(BIN)/ruff format)
+
+setup: $(UV)
+	$(call step,Dependencies into .venv,$(UV) sync --locked --all-extras --quiet --python .tools/bin/python)
+
+$(UV): Makefile
+	@[ -n "$(PYTHON)" ] || { echo "$(NO_PYTHON)" >&2; exit 1; }
+	$(call step,Tools into .tools,$(PYTHON) -m venv --clear .tools && .tools/bin/python -m pip install --quiet \
+	  --disable-pip-version-check uv==$(UV_VERSION) && touch $(UV))
+
+clean:
+	rm -rf .tools .venv .bench .demo dist

@@ -1,0 +1,67 @@
+"""`python -m tests.benchmarks`: measures the whole system beside a bare Temporal workflow.
+
+Prints a table and writes `.bench/results.json`. A missed bar is a finding, not a failure: the exit code is 0 unless
+something could not be measured.
+"""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+
+import uvloop
+from rich.console import Console
+
+from tests.benchmarks import concurrency, first_token, latency, throughput
+from tests.benchmarks.report import Result, show, show_cpu, write
+from tests.benchmarks.system import System, running_system
+from tests.benchmarks.throughput import Throughput
+
+#: Seconds after which something hangs.
+LIMIT = 350
+
+
+async def run(console: Console, *, profile: bool) -> list[Result]:
+    """Measure everything once.
+
+    Raises:
+        TimeoutError: it took longer than `LIMIT`.
+    """
+    async with asyncio.timeout(LIMIT), running_system() as system:
+        console.print("Everything runs. Measuring, ours and bare in turns …")
+        memory = concurrency.begin(system)
+        rates = await throughput.measure(system)
+        idle = await latency.measure(system)
+        tokens = await first_token.measure(system)
+        history = await latency.history_events(system)
+        await concurrency.measure(system, memory)
+    _tell(console, rates, tokens.story(), profile=profile)
+    return [*rates.results(), *idle.results(), *tokens.results(), history, *memory.results()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; gives its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--profile", action="store_true", help="print CPU time per execution and process")
+    options = parser.parse_args(arguments)
+    console = Console()
+    began = monotonic()
+    results = uvloop.run(run(console, profile=options.profile))
+    show(console, results)
+    write(results)
+    console.print(f"Written to .bench/results.json after {monotonic() - began:.0f} s.")
+    return 0
+
+
+def _tell(console: Console, rates: Throughput, story: list[tuple[str, float]], *, profile: bool) -> None:
+    console.print("First token, medians from POST on:")
+    for moment, milliseconds in story:
+        console.print(f"  {milliseconds:7.1f} ms  {moment}")
+    ours, bare = rates.ours_spent, rates.bare_spent
+    console.print(f"The driver's share of the CPU time: ours {ours.share('driver'):.0%}, bare {bare.share('driver'):.0%}.")
+    if profile:
+        show_cpu(console, "CPU per execution at full load", [("ours", ours), ("bare", bare)])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

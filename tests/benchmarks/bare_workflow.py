@@ -1,0 +1,23 @@
+"""The least that Temporal can do durably: one workflow, one activity, eleven events."""
+
+from datetime import timedelta
+
+from temporalio import activity, workflow
+
+BARE_QUEUE = "benchmark-bare"
+
+
+@activity.defn
+async def answer(prompt: str) -> str:
+    """Does nothing."""
+    return f"You said: {prompt}"
+
+
+@workflow.defn
+class BareWorkflow:
+    """Runs the activity."""
+
+    @workflow.run
+    async def run(self, prompt: str) -> str:
+        """The activity's answer."""
+        return await workflow.execute_activity(answer, prompt, start_to_close_timeout=timedelta(minutes=1))

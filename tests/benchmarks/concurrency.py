@@ -1,0 +1,68 @@
+"""A hundred turns at once in one runtime worker: wall time and memory."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import median
+from time import perf_counter
+
+from tests.benchmarks.report import Result
+from tests.benchmarks.system import AGNO, System
+
+TURNS = 100
+ROUNDS = 3
+MODEL_SECONDS = 1.0
+PROMPT = "[[wait 1;; say done]]"
+WORKER = "default"
+
+
+@dataclass
+class Concurrency:
+    """Seconds and MiB, a value per round; `idle` is the worker's memory before its first turn."""
+
+    idle: float
+    turns: list[float] = field(default_factory=list[float])
+    clients: list[float] = field(default_factory=list[float])
+    peaks: list[float] = field(default_factory=list[float])
+
+    def results(self) -> list[Result]:
+        """The figures."""
+        per_turn = (max(self.peaks) - self.idle) / TURNS
+        wall, client = median(self.turns), median(self.clients)
+        return [
+            Result.of("worker_rss_mb", self.idle, "MiB"),
+            Result("turn_rss_mb", round(per_turn, 3), "MiB", baseline=round(self.idle, 3)).at_most(10),
+            Result.of("concurrent_turns_100_wall_s", wall, "s", MODEL_SECONDS).at_most(1.3),
+            Result.of("concurrent_turns_100_client_wall_s", client, "s", MODEL_SECONDS),
+        ]
+
+
+def begin(system: System) -> Concurrency:
+    """Note the worker's memory while it is idle."""
+    return Concurrency(idle=system.meter.rss(WORKER))
+
+
+async def measure(system: System, found: Concurrency) -> Concurrency:
+    """All at once, several times."""
+    for _ in range(ROUNDS):
+        watching = asyncio.create_task(_watch(system, found))
+        began = perf_counter()
+        executions = await asyncio.gather(*(system.api.run(AGNO, PROMPT) for _ in range(TURNS)))
+        found.clients.append(perf_counter() - began)
+        watching.cancel()
+        spans = await asyncio.gather(*(_span(system, execution) for execution in executions))
+        found.turns.append((max(end for _, end in spans) - min(start for start, _ in spans)).total_seconds())
+    return found
+
+
+async def _watch(system: System, found: Concurrency) -> None:
+    found.peaks.append(0.0)
+    while True:
+        found.peaks[-1] = max(found.peaks[-1], system.meter.rss(WORKER))
+        await asyncio.sleep(0.05)
+
+
+async def _span(system: System, execution: str) -> tuple[datetime, datetime]:
+    events = system.api.events(execution, follow=False)
+    times = {event.type: datetime.fromisoformat(event.body["created_at"]) async for event in events}
+    return times["attempt.started"], times["turn.completed"]

@@ -1,0 +1,118 @@
+"""Records histories of every kind of execution, for the replay tests: `python -m tests.histories VERSION`.
+
+Histories are only ever added: what is here was run by some version, and must replay with every later one.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from uuid import uuid4
+
+from db.migrate import upgrade
+from tests.postgres import embedded_postgres
+from tests.stack import Stack
+
+HERE = Path(__file__).parent
+
+
+async def _one_turn(stack: Stack) -> str:
+    execution = await stack.start("[[say hi]]")
+    await stack.result(execution)
+    return execution
+
+
+async def _interactive(stack: Stack) -> str:
+    execution = await stack.start("[[say one]]", interactive=True)
+    await stack.until_status(execution, "waiting")
+    await stack.http.post(f"/api/v1/executions/{execution}/messages", json={"content": "[[say two]]"})
+    await stack.http.post(f"/api/v1/executions/{execution}/close")
+    await stack.result(execution)
+    return execution
+
+
+async def _interrupted(stack: Stack) -> str:
+    return await _stopped(stack, "interrupt")
+
+
+async def _cancelled(stack: Stack) -> str:
+    return await _stopped(stack, "cancel")
+
+
+async def _stopped(stack: Stack, how: str) -> str:
+    execution = await stack.start("[[emit 500 @20]]")
+    await stack.until_event(execution, "message.delta")
+    await stack.http.post(f"/api/v1/executions/{execution}/{how}")
+    await stack.result(execution)
+    return execution
+
+
+async def _failed(stack: Stack) -> str:
+    execution = await stack.start("[[error 401]]")
+    await stack.result(execution)
+    return execution
+
+
+async def _continued_as_new(stack: Stack) -> str:
+    execution = await stack.start(None, interactive=True)
+    for number in range(5):
+        await stack.http.post(f"/api/v1/executions/{execution}/messages", json={"content": f"[[say {number}]]"})
+    await stack.http.post(f"/api/v1/executions/{execution}/close")
+    await stack.result(execution)
+    return execution
+
+
+async def _started_by_temporal(stack: Stack) -> str:
+    handle = await stack.temporal.start_workflow(
+        "AgentExecutionWorkflow", {"agent_id": "demo", "prompt": "[[say hi]]"}, id=str(uuid4()), task_queue="holdfast"
+    )
+    return (await handle.result())["execution_id"]
+
+
+async def _preempted(stack: Stack) -> str:
+    execution = await stack.start("[[emit 40 @20]]")
+    await stack.until_event(execution, "message.delta")
+    worker = stack.processes["default"]
+    worker.terminate()
+    await asyncio.to_thread(worker.wait)
+    worker.start()
+    await stack.result(execution)
+    return execution
+
+
+KINDS: dict[str, Callable[[Stack], Awaitable[str]]] = {
+    "one-turn": _one_turn,
+    "interactive": _interactive,
+    "interrupted": _interrupted,
+    "cancelled": _cancelled,
+    "failed": _failed,
+    "continued-as-new": _continued_as_new,
+    "started-by-temporal": _started_by_temporal,
+    "preempted": _preempted,
+}
+
+
+async def _record(version: str) -> None:
+    with embedded_postgres() as url, tempfile.TemporaryDirectory() as directory:
+        upgrade(url)
+        settings = {"HOLDFAST_WORKER_GRACE_SECONDS": "0"}
+        dynamic_config = ("limit.historyCount.suggestContinueAsNew=20",)
+        stack = Stack(Path(directory), url, settings, pools=("default",), dynamic_config=dynamic_config)
+        async with stack:
+            await stack.agent("demo")
+            for kind, run in KINDS.items():
+                await _save(stack, await run(stack), f"{version}-{kind}")
+
+
+async def _save(stack: Stack, execution: str, name: str) -> None:
+    await asyncio.sleep(1)
+    workflow_id = (await stack.get(execution))["workflow_id"]
+    first = [run async for run in stack.temporal.list_workflows(f"WorkflowId='{workflow_id}'")][-1]
+    history = await stack.temporal.get_workflow_handle(workflow_id, run_id=first.run_id).fetch_history()
+    (HERE / f"{name}.json").write_text(history.to_json())
+    print(f"{name}: {len(history.events)} events")
+
+
+if __name__ == "__main__":
+    asyncio.run(_record(sys.argv[1]))

@@ -1,0 +1,216 @@
+"""One attempt, seen from the control plane that it reports to."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from runtimes.base import AgentRuntime, BaseRuntime
+from runtimes.errors import AttemptFenced, ModelRateLimited, RuntimeCrashed, RuntimeFailure, RuntimeStalled
+from runtimes.manifests.scripted import SCRIPTED
+from runtimes.scripted_runtime import ScriptedRuntime
+from runtimes.turns import StopReason, TurnOutcome, TurnRequest, TurnStatus
+from runtimes.types import (
+    FinishReason,
+    ModelEndpoint,
+    RuntimeEvent,
+    RuntimeExecutionContext,
+    TextDelta,
+    Tool,
+    TurnFinished,
+    Wire,
+)
+from services.attempt import AttemptRun, ExecutorLimits, TurnPlan
+from services.cancellation import RunningTurn
+from services.control_plane_client.client import ControlPlaneClient
+from services.control_plane_client.models import AgentSpec, AppendEvents, AttemptEnd, AttemptOpened, CloseAttempt
+from services.tools.gateway import ToolObserver
+
+
+class RecordingControlPlane(ControlPlaneClient):
+    """Keeps what it is told; `refusal` is raised at every append."""
+
+    def __init__(self) -> None:
+        super().__init__(aiohttp.ClientSession())
+        self.appended: list[AppendEvents] = []
+        self.closed: list[CloseAttempt] = []
+        self.refusal: RuntimeFailure | None = None
+
+    async def append(self, execution_id: str, attempt: int, request: AppendEvents) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.appended.append(request)
+
+    async def close(self, execution_id: str, attempt: int, request: CloseAttempt) -> None:
+        self.closed.append(request)
+
+
+class StubbornRuntime(BaseRuntime):
+    """Ends only when it wants to, whoever cancels it."""
+
+    manifest = SCRIPTED
+
+    async def stream(self, context: RuntimeExecutionContext) -> AsyncGenerator[RuntimeEvent, None]:
+        yield TextDelta("begun")
+        for _ in range(3):
+            try:
+                await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                continue
+        yield TurnFinished("late")
+
+
+class FailingRuntime(BaseRuntime):
+    """Raises what a framework might."""
+
+    manifest = SCRIPTED
+
+    async def stream(self, context: RuntimeExecutionContext) -> AsyncGenerator[RuntimeEvent, None]:
+        yield TextDelta("begun")
+        if context.prompt == "limited":
+            raise ModelRateLimited("Too many requests.", retry_after=7)
+        raise KeyError("surprise")
+
+
+class Bench:
+    """Runs attempts of one runtime."""
+
+    def __init__(self, tmp_path: Path, runtime: BaseRuntime, control_plane: RecordingControlPlane) -> None:
+        self.control_plane = control_plane
+        self._runtime = runtime
+        self._workspace = tmp_path
+        self.running = RunningTurn("execution", 1)
+
+    def runtime(self, name: str) -> AgentRuntime:
+        return self._runtime
+
+    def endpoint(self, agent: AgentSpec) -> ModelEndpoint:
+        return ModelEndpoint("", "", Wire.OPENAI, agent.model_id, "")
+
+    def tools(self, plan: TurnPlan, runtime: AgentRuntime, observer: ToolObserver) -> Sequence[Tool]:
+        return ()
+
+    async def run(self, prompt: str, why: StopReason = StopReason.CANCEL, **limits: float) -> TurnOutcome:
+        agent = AgentSpec(id="agent", version=1, name="agent", runtime="scripted", model_id="none")
+        opened = AttemptOpened(attempt=1, session_id="session", agent=agent, prompt=prompt)
+        request = TurnRequest(execution_id="execution", organization_id="organization", turn=1)
+        plan = TurnPlan(request, opened, self._workspace)
+        attempt = AttemptRun(plan, self.control_plane, self.running, ExecutorLimits(**limits), lambda: why)
+        return await attempt.run(self)
+
+
+@pytest.fixture
+async def control_plane() -> AsyncGenerator[RecordingControlPlane]:
+    recording = RecordingControlPlane()
+    yield recording
+    await recording._session.close()  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_a_quick_turn_needs_one_call(tmp_path: Path, control_plane: RecordingControlPlane) -> None:
+    outcome = await Bench(tmp_path, ScriptedRuntime(), control_plane).run("[[say hi]]")
+
+    assert (outcome.status, outcome.response) == (TurnStatus.COMPLETED, "hi")
+    assert control_plane.appended == []
+    assert [event.type for event in control_plane.closed[0].events] == ["message.completed"]
+
+
+async def test_the_first_token_is_sent_at_once_and_later_ones_in_batches(
+    tmp_path: Path, control_plane: RecordingControlPlane
+) -> None:
+    await Bench(tmp_path, ScriptedRuntime(), control_plane).run("[[emit 50 @200]]", flush_interval=0.05)
+
+    texts = [append.delta.text for append in control_plane.appended if append.delta]
+    assert texts[0].split() == ["tok1"]
+    assert len(texts) < 15
+    whole = control_plane.closed[0].events[-1].data["text"]
+    assert whole.startswith("".join(texts))
+
+
+async def test_a_stopped_turn_is_closed_as_interrupted_with_what_it_said(
+    tmp_path: Path, control_plane: RecordingControlPlane
+) -> None:
+    bench = Bench(tmp_path, ScriptedRuntime(), control_plane)
+    turn = asyncio.create_task(bench.run("[[say partly;; hang]]"))
+    await asyncio.sleep(0.1)
+
+    bench.running.stop(StopReason.INTERRUPT)
+
+    assert (await turn).finish_reason is FinishReason.INTERRUPTED
+    assert control_plane.closed[0].end is AttemptEnd.INTERRUPTED
+    assert control_plane.closed[0].events[-1].data["text"].strip() == "partly"
+
+
+async def test_temporals_cancellation_ends_in_an_outcome(tmp_path: Path, control_plane: RecordingControlPlane) -> None:
+    turn = asyncio.create_task(Bench(tmp_path, ScriptedRuntime(), control_plane).run("[[hang]]"))
+    await asyncio.sleep(0.1)
+
+    turn.cancel()
+
+    assert (await turn).status is TurnStatus.INTERRUPTED
+
+
+async def test_a_drained_turn_is_handed_back(tmp_path: Path, control_plane: RecordingControlPlane) -> None:
+    turn = asyncio.create_task(Bench(tmp_path, ScriptedRuntime(), control_plane).run("[[hang]]", StopReason.DRAIN))
+    await asyncio.sleep(0.1)
+
+    turn.cancel()
+
+    assert (await turn).status is TurnStatus.PREEMPTED
+    assert control_plane.closed[0].end is AttemptEnd.PREEMPTED
+
+
+async def test_a_runtime_that_does_not_stop_is_left_behind_at_the_deadline(
+    tmp_path: Path, control_plane: RecordingControlPlane
+) -> None:
+    bench = Bench(tmp_path, StubbornRuntime(), control_plane)
+    turn = asyncio.create_task(bench.run("x", cancel_deadline=0.2))
+    await asyncio.sleep(0.1)
+
+    bench.running.stop(StopReason.CANCEL)
+
+    async with asyncio.timeout(2):
+        assert (await turn).status is TurnStatus.INTERRUPTED
+
+
+async def test_silence_counts_as_a_hang(tmp_path: Path, control_plane: RecordingControlPlane) -> None:
+    with pytest.raises(RuntimeStalled):
+        await Bench(tmp_path, ScriptedRuntime(), control_plane).run("[[hang]]", stale_after=0.2)
+
+    error = control_plane.closed[0].error
+    assert error is not None
+    assert (control_plane.closed[0].end, error.code, error.retryable) == (AttemptEnd.FAILED, "runtime_stalled", True)
+
+
+async def test_a_fenced_attempt_stops_its_runtime_and_closes_nothing(
+    tmp_path: Path, control_plane: RecordingControlPlane
+) -> None:
+    control_plane.refusal = AttemptFenced("A newer attempt holds the turn.")
+
+    async with asyncio.timeout(5):
+        with pytest.raises(AttemptFenced):
+            await Bench(tmp_path, ScriptedRuntime(), control_plane).run("[[say x;; hang]]")
+
+    assert control_plane.closed == []
+
+
+@pytest.mark.parametrize(("prompt", "kind"), [("limited", ModelRateLimited), ("other", RuntimeCrashed)])
+async def test_a_failure_is_reported_and_raised(
+    tmp_path: Path, control_plane: RecordingControlPlane, prompt: str, kind: type[RuntimeFailure]
+) -> None:
+    with pytest.raises(kind) as failed:
+        await Bench(tmp_path, FailingRuntime(), control_plane).run(prompt)
+
+    error = control_plane.closed[0].error
+    assert error is not None
+    assert error.code == failed.value.code
+
+
+async def test_text_that_the_database_cannot_store_is_made_storable(
+    tmp_path: Path, control_plane: RecordingControlPlane
+) -> None:
+    outcome = await Bench(tmp_path, ScriptedRuntime(), control_plane).run("[[say a\0b\ud800c]]")
+
+    assert control_plane.closed[0].events[0].data["text"] == "a\ufffdb\ufffdc"
+    assert outcome.response == "a\ufffdb\ufffdc"

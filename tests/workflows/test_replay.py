@@ -1,0 +1,41 @@
+"""Recorded histories replay with the present code; new ones are recorded by `python -m tests.histories`."""
+
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from control_plane.worker.workflows import workflow_runner
+from workflows.agent_execution import AgentExecutionWorkflow
+
+HISTORIES = sorted((Path(__file__).parent.parent / "histories").glob("*.json"))
+
+
+@pytest.mark.parametrize("recorded", HISTORIES, ids=lambda path: path.stem)
+async def test_a_recorded_history_replays(recorded: Path) -> None:
+    replayer = Replayer(
+        workflows=[AgentExecutionWorkflow],
+        data_converter=pydantic_data_converter,
+        workflow_runner=workflow_runner(),
+    )
+
+    result = await replayer.replay_workflow(WorkflowHistory.from_json(recorded.stem, recorded.read_text()))
+
+    assert result.replay_failure is None
+
+
+def test_every_kind_of_end_is_recorded() -> None:
+    kinds = {path.stem.split("-", 1)[1] for path in HISTORIES}
+
+    assert kinds >= {
+        "one-turn",
+        "interactive",
+        "cancelled",
+        "failed",
+        "started-by-temporal",
+        "continued-as-new",
+        "preempted",
+        "interrupted",
+    }
