@@ -7,11 +7,14 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from control_plane.api.agents.endpoints import router as agents
 from control_plane.api.body import BodyGuard
 from control_plane.api.executions.endpoints import router as executions
 from control_plane.api.guard import RequestGuard
+from control_plane.api.health.endpoints import router as health
 from control_plane.api.internal.endpoints import router as internal
 from control_plane.api.problems import install_problem_handlers
+from control_plane.api.runtimes.endpoints import router as runtimes
 from control_plane.api.state import ApiState
 from control_plane.reconciler import Reconciler
 
@@ -32,7 +35,7 @@ def create_app(state: ApiState) -> FastAPI:
     install_problem_handlers(app)
     app.add_middleware(BodyGuard, max_bytes=state.settings.max_body_bytes)
     app.add_middleware(RequestGuard, allowed_hosts=state.settings.allowed_hosts)
-    for router in (executions, internal):
+    for router in (agents, executions, runtimes, health, internal):
         app.include_router(router)
     return app
 

@@ -33,10 +33,10 @@ class Entry:
 
 
 COMMANDS: Mapping[str, Entry] = {
-    "up": Entry("stack", "up", "Start everything on this machine."),
+    "up": Entry("stack", "up", "Start everything on this machine: PostgreSQL, Temporal, API, workers."),
     "down": Entry("stack", "down", "Stop the local stack; the data stays."),
-    "status": Entry("stack", "status", "Show the local stack's processes."),
-    "doctor": Entry("stack", "doctor", "Check everything that Holdfast needs."),
+    "status": Entry("stack", "status", "Show the local stack's processes. Exit code 3 if it is not running."),
+    "doctor": Entry("stack", "doctor", "Check everything that Holdfast needs, and say how to mend what is wrong."),
     "reset": Entry("stack", "reset", "Stop the local stack and delete its data."),
     "run": Entry("run", "run", "Ask an agent; the answer streams to stdout."),
     "executions": Entry("executions", "app", "Look at executions and steer them."),
@@ -45,10 +45,14 @@ COMMANDS: Mapping[str, Entry] = {
     "runtimes": Entry("workers", "runtimes", "Look at runtimes."),
     "pools": Entry("workers", "pools", "Look at worker pools."),
     "keys": Entry("keys", "app", "Manage API keys."),
-    "api": Entry("processes", "api", "Serve the API."),
-    "worker": Entry("processes", "worker", "Run a worker, for turns or for workflows."),
-    "migrate": Entry("processes", "migrate", "Bring the database to the newest schema."),
-    "scripted-model": Entry("processes", "scripted_model", "Serve the scripted model."),
+    "api": Entry("processes", "api", "Serve the API, against any PostgreSQL and any Temporal."),
+    "worker": Entry("processes", "worker", "Run a worker, for turns (--pool NAME) or for workflows (--workflows)."),
+    "migrate": Entry("processes", "migrate", "Bring the database (HOLDFAST_DATABASE_URL) to the newest schema."),
+    "scripted-model": Entry(
+        "processes",
+        "scripted_model",
+        "Serve the scripted model, which follows directions in the prompt. It is no language model.",
+    ),
     "version": Entry("processes", "version", "Show the version."),
 }
 

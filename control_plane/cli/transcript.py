@@ -62,8 +62,8 @@ class Transcript:
         begin = self._written - int(event.data["offset"])
         # Text that begins beyond what was written is left to `message.completed`.
         if begin >= 0 and (fresh := str(event.data["text"])[begin:]):
-            self._write(fresh)
             self._written += len(fresh)
+            self._write(fresh)
 
     def _message_completed(self, event: WatchedEvent) -> None:
         if _attempt(event) < self._attempt:
@@ -103,9 +103,10 @@ class Transcript:
 
     def _write(self, text: str) -> None:
         if text:
-            self._printer.text(text)
+            # Known before it is written: Ctrl-C may come in between.
             self._answer_begun = True
             self._line_open = not text.endswith("\n")
+            self._printer.text(text)
 
 
 def event_line(event: WatchedEvent) -> str:

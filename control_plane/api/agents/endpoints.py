@@ -1,0 +1,102 @@
+"""Routes of agents."""
+
+import re
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Response
+
+from control_plane.api.agents.schemas import Agent, AgentPage, CreateAgent, ListAgents, UpdateAgent
+from control_plane.api.agents.service import Agents
+from control_plane.api.auth import Reader, Writer
+from control_plane.api.openapi import CHANGING, KEYED, LISTING, WITH_BODY, problems
+from control_plane.api.pagination import Cursors, page
+from control_plane.api.runtimes.service import live_workers
+from control_plane.api.state import State
+from control_plane.errors import (
+    AgentInUse,
+    NameConflict,
+    NotFound,
+    OptionUnsupported,
+    PromptTooLarge,
+    RuntimeUnknown,
+    VersionConflict,
+)
+
+router = APIRouter(prefix="/api/v1/agents", tags=["agents"])
+
+IfMatch = Annotated[str | None, Header(alias="If-Match", description="The ETag of the version that was seen.")]
+DEFINITION = (NameConflict, RuntimeUnknown, OptionUnsupported, PromptTooLarge)
+
+_ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
+
+
+@router.post("", operation_id="create_agent", status_code=201, responses=problems(WITH_BODY, *DEFINITION))
+async def create_agent(body: CreateAgent, principal: Writer, state: State, response: Response) -> Agent:
+    """Define an agent."""
+    async with state.database.transaction(principal.organization_id) as connection:
+        workers = await live_workers(connection, principal)
+        agent = await Agents(connection, principal.organization_id, state.manifests, workers).create(body)
+    response.headers["Location"] = f"/api/v1/agents/{agent.id}"
+    return _tagged(agent, response)
+
+
+@router.get("", operation_id="list_agents", responses=problems(LISTING))
+async def list_agents(query: Annotated[ListAgents, Query()], principal: Reader, state: State) -> AgentPage:
+    """Agents, newest first."""
+    cursors = Cursors("agents", principal.organization_id)
+    after = cursors.decode(query.cursor, datetime.fromisoformat, UUID) if query.cursor else None
+    async with state.database.transaction(principal.organization_id) as connection:
+        workers = await live_workers(connection, principal)
+        agents = Agents(connection, principal.organization_id, state.manifests, workers)
+        rows = await agents.page(query, (after[0], after[1]) if after else None)
+    shown, cursor = page(rows, query.limit, lambda row: cursors.encode(row.created_at.isoformat(), row.id))
+    return AgentPage(items=[agents.body(row) for row in shown], next_cursor=cursor)
+
+
+@router.get("/{agent}", operation_id="get_agent", responses=problems(KEYED, NotFound))
+async def get_agent(agent: str, principal: Reader, state: State, response: Response) -> Agent:
+    """One agent, by id or by name."""
+    async with state.database.transaction(principal.organization_id) as connection:
+        workers = await live_workers(connection, principal)
+        found = await Agents(connection, principal.organization_id, state.manifests, workers).get(agent)
+    return _tagged(found, response)
+
+
+@router.patch(
+    "/{agent}",
+    operation_id="update_agent",
+    responses=problems(WITH_BODY, NotFound, VersionConflict, *DEFINITION),
+)
+async def update_agent(
+    agent: str, body: UpdateAgent, principal: Writer, state: State, response: Response, if_match: IfMatch = None
+) -> Agent:
+    """Replace fields of an agent; running executions keep the version that they started with."""
+    async with state.database.transaction(principal.organization_id) as connection:
+        workers = await live_workers(connection, principal)
+        agents = Agents(connection, principal.organization_id, state.manifests, workers)
+        changed = await agents.update(agent, body, _version(if_match))
+    return _tagged(changed, response)
+
+
+@router.delete(
+    "/{agent}", operation_id="delete_agent", status_code=204, responses=problems(CHANGING, NotFound, AgentInUse)
+)
+async def delete_agent(agent: str, principal: Writer, state: State) -> None:
+    """Delete an agent that has no running execution."""
+    async with state.database.transaction(principal.organization_id) as connection:
+        await Agents(connection, principal.organization_id, state.manifests).delete(agent)
+
+
+def _tagged(agent: Agent, response: Response) -> Agent:
+    response.headers["ETag"] = f'"{agent.version}"'
+    return agent
+
+
+def _version(if_match: str | None) -> int | None:
+    """The version that a caller wants to change; a tag that no version has matches none."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    match = _ETAG.fullmatch(if_match.strip())
+    return int(match[1]) if match else 0

@@ -1,0 +1,48 @@
+"""Routes of health; the first two need no key."""
+
+from fastapi import APIRouter
+from sqlalchemy import text
+
+from control_plane.api.auth import Reader
+from control_plane.api.health.schemas import Health, ModelHealth, RuntimeHealth
+from control_plane.api.openapi import KEYED, OPEN, problems
+from control_plane.api.runtimes.service import list_runtimes, live_workers
+from control_plane.api.state import State
+from control_plane.errors import DatabaseUnavailable, TemporalUnavailable
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+@router.get("/live", operation_id="is_live", responses=problems(OPEN))
+async def is_live() -> Health:
+    """Whether the process turns."""
+    return Health()
+
+
+@router.get("/ready", operation_id="is_ready", responses=problems(OPEN, DatabaseUnavailable, TemporalUnavailable))
+async def is_ready(state: State) -> Health:
+    """Whether database and Temporal answer."""
+    async with state.database.transaction(None) as connection:
+        await connection.execute(text("SELECT 1"))
+    await state.gateway.ping()
+    return Health()
+
+
+@router.get("/runtimes", operation_id="runtimes_health", responses=problems(KEYED))
+async def runtimes_health(principal: Reader, state: State) -> RuntimeHealth:
+    """Which runtimes have a live worker."""
+    async with state.database.transaction(principal.organization_id) as connection:
+        workers = await live_workers(connection, principal)
+    return RuntimeHealth(runtimes={each.name: each.live for each in list_runtimes(state.manifests, workers)})
+
+
+@router.get("/models", operation_id="models_health", responses=problems(KEYED))
+async def models_health(principal: Reader, state: State) -> ModelHealth:
+    """Which providers the live workers can call; false where the key is missing."""
+    async with state.database.transaction(principal.organization_id) as connection:
+        workers = await live_workers(connection, principal)
+    found: dict[str, bool] = {}
+    for worker in workers:
+        for name, ready in worker.providers.items():
+            found[name] = found.get(name, False) or ready
+    return ModelHealth(providers=found)
