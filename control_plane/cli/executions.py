@@ -1,6 +1,7 @@
 """`holdfast executions …`."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -38,7 +39,8 @@ def list_(
     """List executions, the newest first."""
     from control_plane.cli.watch import duration
 
-    filters = {"status": status, "agent_id": agent, "session_id": session, "runtime": runtime}
+    agent_id = _agent_id(invocation, agent) if agent else None
+    filters = {"status": status, "agent_id": agent_id, "session_id": session, "runtime": runtime}
     page = invocation.api.get("/executions", limit=limit, cursor=cursor, **filters)
     if invocation.printer.output is Output.TABLE:
         for item in page["items"]:
@@ -124,6 +126,13 @@ def result(
     else:
         invocation.printer.document(found)
     raise typer.Exit(_result_code(invocation, execution, found))
+
+
+def _agent_id(invocation: Invocation, agent: str) -> str:
+    try:
+        return str(UUID(agent))
+    except ValueError:
+        return invocation.api.get(f"/agents/{agent}")["id"]
 
 
 def _result_code(invocation: Invocation, execution: str, found: dict[str, Any]) -> ExitCode:

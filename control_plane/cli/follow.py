@@ -73,6 +73,8 @@ class EventStream:
         if response.status_code == httpx.codes.NO_CONTENT.value:
             return
         for message in EventSource(response).iter_sse():
+            if not message.data:
+                continue
             event = WatchedEvent(message.id, message.event, orjson.loads(message.data))
             if "." not in event.position and _seq(event.position) <= self.seq:
                 continue

@@ -48,10 +48,8 @@ class Printer:
 
     def warnings(self, document: Mapping[str, Any]) -> None:
         """The warnings that came with an answer."""
-        warnings: list[Any] = document.get("warnings") or []
-        for warning in warnings:
-            text: Any = cast("dict[str, Any]", warning).get("message") if isinstance(warning, dict) else warning
-            self.note(f"Warning: {text}")
+        for warning in document.get("warnings") or []:
+            self.note(f"Warning: {_notice(warning)}")
 
     def document(self, value: Any) -> None:
         """One JSON value on stdout: on one line for jsonl."""
@@ -123,11 +121,15 @@ def cell(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(cell(part) for part in value) or "-"  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)
+    if isinstance(value, list):
+        return ", ".join(map(cell, cast("list[Any]", value))) or "-"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+
+
+def _notice(warning: str | dict[str, str]) -> str:
+    if isinstance(warning, str):
+        return warning
+    return f"{warning['message']} {warning.get('hint', '')}".rstrip()
 
 
 def ago(moment: str | None, now: datetime | None = None) -> str:

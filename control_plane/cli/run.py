@@ -28,15 +28,15 @@ def run(
     """Ask an agent; the answer streams to stdout."""
     from control_plane.cli.watch import Watch
 
-    body = {
+    request = {
         "agent_id": agent,
         "prompt": _stdin() if prompt == "-" else prompt,
         "session_id": session,
         "runtime": runtime,
-        "interactive": interactive or None,
-        "metadata": _pairs(metadata or []) or None,
+        "interactive": interactive,
+        "metadata": _pairs(metadata or []),
     }
-    execution = _create(invocation, {name: value for name, value in body.items() if value is not None}, idempotency_key)
+    execution = _create(invocation, request, idempotency_key)
     if detach:
         _show_started(invocation, execution)
         return
@@ -53,7 +53,8 @@ def _stdin() -> str:
         raise usage_error("What came from stdin is not UTF-8.") from error
 
 
-def _create(invocation: Invocation, body: dict[str, Any], idempotency_key: str | None) -> dict[str, Any]:
+def _create(invocation: Invocation, request: dict[str, Any], idempotency_key: str | None) -> dict[str, Any]:
+    body = {name: value for name, value in request.items() if value not in (None, False, {})}
     headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
     execution = invocation.api.send_for_sure("POST", "/executions", body=body, headers=headers)
     invocation.printer.warnings(execution)

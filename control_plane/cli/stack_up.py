@@ -95,7 +95,7 @@ class StackStart:
         self._printer.record(
             {
                 "API": state.api_url,
-                "API docs": f"{state.api_url}/docs",
+                "OpenAPI": f"{state.api_url}/openapi.json",
                 "Temporal UI": state.temporal_ui_url,
                 "Temporal": state.temporal_address,
                 "PostgreSQL": state.database_url,

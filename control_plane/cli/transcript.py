@@ -92,7 +92,7 @@ class Transcript:
 
     def _attempt_over(self, event: WatchedEvent) -> None:
         how = "was lost with its worker" if event.type == "attempt.lost" else "was given back by its worker"
-        self._note(f"attempt {_attempt(event)} {how}: another one goes on")
+        self._note(f"attempt {event.data.get('attempt') or _attempt(event)} {how}: another one goes on")
 
     def _turn_interrupted(self, event: WatchedEvent) -> None:
         self._note("the turn was interrupted")

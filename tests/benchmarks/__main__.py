@@ -14,11 +14,13 @@ from rich.console import Console
 
 from tests.benchmarks import concurrency, first_token, latency, throughput
 from tests.benchmarks.report import Result, show, show_cpu, write
-from tests.benchmarks.system import System, running_system
+from tests.benchmarks.system import running_system
 from tests.benchmarks.throughput import Throughput
 
 #: Seconds after which something hangs.
 LIMIT = 350
+#: Busy cores of other programs from which on figures cannot be trusted.
+NOISE = 0.2
 
 
 async def run(console: Console, *, profile: bool) -> list[Result]:
@@ -58,7 +60,10 @@ def _tell(console: Console, rates: Throughput, story: list[tuple[str, float]], *
     for moment, milliseconds in story:
         console.print(f"  {milliseconds:7.1f} ms  {moment}")
     ours, bare = rates.ours_spent, rates.bare_spent
-    console.print(f"The driver's share of the CPU time: ours {ours.share('driver'):.0%}, bare {bare.share('driver'):.0%}.")
+    shares = f"ours {ours.share('driver'):.0%}, bare {bare.share('driver'):.0%}"
+    console.print(f"The driver's share of the CPU time: {shares}.")
+    if (foreign := max(ours.foreign_cores, bare.foreign_cores)) > NOISE:
+        console.print(f"[yellow]Other programs kept {foreign:.1f} cores busy: the figures are noisy.")
     if profile:
         show_cpu(console, "CPU per execution at full load", [("ours", ours), ("bare", bare)])
 

@@ -16,19 +16,22 @@ class Reading:
 
     at: float
     seconds: Mapping[str, float]
+    machine: float
 
 
 @dataclass(slots=True)
 class Spent:
-    """CPU seconds per process, wall seconds and executions, summed over rounds."""
+    """CPU seconds per process and of the whole machine, wall seconds and executions, summed over rounds."""
 
     wall: float = 0.0
+    machine: float = 0.0
     executions: int = 0
     seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     def add(self, before: Reading, after: Reading, executions: int) -> Self:
         """Add a round."""
         self.wall += after.at - before.at
+        self.machine += after.machine - before.machine
         self.executions += executions
         for name, seconds in after.seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds - before.seconds[name]
@@ -52,6 +55,11 @@ class Spent:
         """Cores that were busy on average."""
         return sum(self.seconds.values()) / self.wall
 
+    @property
+    def foreign_cores(self) -> float:
+        """Cores that processes of somebody else kept busy meanwhile."""
+        return max(self.machine / self.wall - self.cores, 0.0)
+
 
 class Meter:
     """Reads the CPU time of processes and of their children; the driver's is its own only."""
@@ -63,7 +71,9 @@ class Meter:
     def read(self) -> Reading:
         """All processes now."""
         seconds = {name: _tree_seconds(process) for name, process in self._processes.items()}
-        return Reading(time.perf_counter(), seconds | {"driver": _seconds([self._driver])})
+        machine = psutil.cpu_times()
+        busy = sum(machine) - machine.idle - getattr(machine, "iowait", 0.0)
+        return Reading(time.perf_counter(), seconds | {"driver": _seconds([self._driver])}, busy)
 
     def rss(self, name: str) -> float:
         """Resident memory of a process, in MiB."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
-from typing import Any
 
 from tests.benchmarks.report import Result
 from tests.benchmarks.system import AGNO, System
@@ -75,7 +74,7 @@ async def _sample(system: System, number: int) -> Sample:
     began = time.time()
     execution = await system.api.start(AGNO, prompt)
     answered = time.time()
-    seen = {event.type: event.at async for event in _firsts(system, execution)}
+    seen = await _firsts(system, execution)
     call = await system.model.call(prompt)
     called = datetime.fromisoformat(call["received_at"]).timestamp()
     return Sample(
@@ -85,13 +84,12 @@ async def _sample(system: System, number: int) -> Sample:
     )
 
 
-async def _firsts(system: System, execution: str) -> Any:
-    """The first event of each type; the whole log is read, so that the next sample begins in peace."""
-    known: set[str] = set()
+async def _firsts(system: System, execution: str) -> dict[str, float]:
+    """When each type of event came first; the whole log is read, so that the next sample begins in peace."""
+    seen: dict[str, float] = {}
     async for event in system.api.events(execution):
-        if event.type not in known:
-            known.add(event.type)
-            yield event
+        seen.setdefault(event.type, event.at)
+    return seen
 
 
 def _since(began: float, *moments: float) -> Sequence[float]:

@@ -94,11 +94,11 @@ KINDS: dict[str, Callable[[Stack], Awaitable[str]]] = {
 
 
 async def _record(version: str) -> None:
-    with embedded_postgres() as url, tempfile.TemporaryDirectory() as directory:
-        upgrade(url)
+    with embedded_postgres() as server, tempfile.TemporaryDirectory() as directory:
+        upgrade(server.url)
         settings = {"HOLDFAST_WORKER_GRACE_SECONDS": "0"}
         dynamic_config = ("limit.historyCount.suggestContinueAsNew=20",)
-        stack = Stack(Path(directory), url, settings, pools=("default",), dynamic_config=dynamic_config)
+        stack = Stack(Path(directory), server.url, settings, pools=("default",), dynamic_config=dynamic_config)
         async with stack:
             await stack.agent("demo")
             for kind, run in KINDS.items():
