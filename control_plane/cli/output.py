@@ -48,7 +48,8 @@ class Printer:
 
     def warnings(self, document: Mapping[str, Any]) -> None:
         """The warnings that came with an answer."""
-        for warning in document.get("warnings") or []:
+        warnings: list[str | dict[str, str]] = document.get("warnings") or []
+        for warning in warnings:
             self.note(f"Warning: {_notice(warning)}")
 
     def document(self, value: Any) -> None:

@@ -8,7 +8,7 @@ from control_plane.cli.commands import command_group
 from control_plane.cli.options import Invocation, with_api
 from control_plane.cli.output import Output, ago
 
-RUNTIME_COLUMNS = {"NAME": "name", "LIVE": "live", "CAPABILITIES": "capabilities", "DESCRIPTION": "description"}
+RUNTIME_COLUMNS = {"NAME": "name", "LIVE": "live", "CAPABILITIES": "capabilities", "TITLE": "title"}
 POOL_COLUMNS = {
     "POOL": "pool",
     "KIND": "kind",

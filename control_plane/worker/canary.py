@@ -16,7 +16,6 @@ CORE_HEARTBEAT = timedelta(seconds=10)
 CHECK_SECONDS = 10.0
 #: Checks in a row that have to fail: a busy server may be late with one or two.
 STRIKES = 6
-#: A core that was heard of within this time lives.
 FRESH = timedelta(seconds=45)
 
 
@@ -24,12 +23,13 @@ FRESH = timedelta(seconds=45)
 class Canary:
     """Compares what Temporal knows of this worker with what it does.
 
-    `running` counts the activities that this process runs.
+    `running` counts the activities that this process runs; a core that was heard of within `fresh` lives.
     """
 
     client: Client
     identity: str
     running: Callable[[], int]
+    fresh: timedelta = FRESH
 
     async def watch(self, dead: Callable[[str], None]) -> NoReturn:
         """Call `dead` with the reason when the core has hung; an unreachable server is no reason."""
@@ -57,7 +57,7 @@ class Canary:
         if entry is None:
             return "Temporal does not list this worker."
         silence = datetime.now(UTC) - _heard_at(entry)
-        if silence > FRESH:
+        if silence > self.fresh:
             return f"The SDK's core was last heard of {silence.total_seconds():.0f} s ago."
         used, running = entry.activity_task_slots_info.current_used_slots, self.running()
         if used > running and entry.activity_task_slots_info.current_available_slots == 0:
