@@ -13,8 +13,11 @@ from control_plane.api.executions.endpoints import router as executions
 from control_plane.api.guard import RequestGuard
 from control_plane.api.health.endpoints import router as health
 from control_plane.api.internal.endpoints import router as internal
+from control_plane.api.keys.endpoints import router as keys
+from control_plane.api.openapi import document_problems
 from control_plane.api.problems import install_problem_handlers
 from control_plane.api.runtimes.endpoints import router as runtimes
+from control_plane.api.sessions.endpoints import router as sessions
 from control_plane.api.state import ApiState
 from control_plane.reconciler import Reconciler
 
@@ -35,8 +38,9 @@ def create_app(state: ApiState) -> FastAPI:
     install_problem_handlers(app)
     app.add_middleware(BodyGuard, max_bytes=state.settings.max_body_bytes)
     app.add_middleware(RequestGuard, allowed_hosts=state.settings.allowed_hosts)
-    for router in (agents, executions, runtimes, health, internal):
+    for router in (agents, executions, sessions, runtimes, keys, health, internal):
         app.include_router(router)
+    document_problems(app)
     return app
 
 

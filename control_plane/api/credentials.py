@@ -20,7 +20,7 @@ PREFIX = "hf_"
 KEY_LENGTH = len(PREFIX) + 43
 
 #: Characters of a key that lists show, so that people can tell keys apart.
-SHOWN = 8
+SHOWN = len(PREFIX) + 8
 
 #: Seconds that a key is known without asking the database; a revoked key works this long at most.
 CACHE_SECONDS = 4.0

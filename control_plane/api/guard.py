@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from control_plane.api.problems import REQUEST_ID, as_holdfast_error, problem_response
-from control_plane.errors import HeadersTooLarge, HostForbidden, OriginDenied, UriTooLong
+from control_plane.errors import HeadersTooLarge, HostForbidden, NotFound, OriginDenied, UriTooLong
 
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
@@ -39,7 +39,8 @@ class RequestGuard:
         scope[REQUEST_ID] = request_id.decode()
         sending = _Sending(send, request_id)
         try:
-            self._check(scope, headers)
+            _check_head(scope)
+            self._check_source(scope, headers)
             await self._app(scope, receive, sending)
         except Exception as error:
             failure = as_holdfast_error(error, scope)
@@ -47,11 +48,7 @@ class RequestGuard:
                 raise
             await problem_response(failure, scope)(scope, receive, sending)
 
-    def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        if len(scope["path"]) + len(scope["query_string"]) > MAX_URI:
-            raise UriTooLong(f"Path and query are longer than {MAX_URI} bytes.")
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
-            raise HeadersTooLarge(f"The headers are larger than {MAX_HEADERS} bytes.")
+    def _check_source(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if not self._allows(host) and scope["path"] not in PROBES:
             raise HostForbidden("The Host header names a host that this API does not serve.", field="Host")
@@ -77,6 +74,15 @@ class _Sending:
             self.started = True
             message["headers"] = [*message.get("headers", ()), self._header]
         await self._send(message)
+
+
+def _check_head(scope: Scope) -> None:
+    if len(scope["path"]) + len(scope["query_string"]) > MAX_URI:
+        raise UriTooLong(f"Path and query are longer than {MAX_URI} bytes.")
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+        raise HeadersTooLarge(f"The headers are larger than {MAX_HEADERS} bytes.")
+    if "\x00" in scope["path"]:
+        raise NotFound("There is nothing at this path.")
 
 
 def _request_id(headers: dict[bytes, bytes]) -> bytes:

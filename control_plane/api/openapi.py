@@ -43,25 +43,24 @@ Kinds = tuple[type[HoldfastError], ...]
 
 OPEN: Kinds = (HeadersTooLarge, HostForbidden, InternalError, UriTooLong)
 KEYED: Kinds = (*OPEN, AuthMissing, DatabaseUnavailable, KeyExpired, KeyInvalid, KeyRevoked, ScopeMissing)
-LISTING: Kinds = (*KEYED, CursorInvalid, FieldUnknown, TypeMismatch, ValueInvalid)
-CHANGING: Kinds = (*KEYED, BodyTimeout, BodyTooLarge, OriginDenied)
-WITH_BODY: Kinds = (
-    *CHANGING,
+LISTING: Kinds = (*KEYED, CursorInvalid, FieldUnknown, TextNul, TypeMismatch, ValueInvalid)
+#: A body is looked through also where none is wanted.
+CHANGING: Kinds = (
+    *KEYED,
     BodyNotUtf8,
-    BodyRequired,
+    BodyTimeout,
+    BodyTooLarge,
     ContentTypeUnsupported,
-    FieldMissing,
-    FieldReadonly,
-    FieldUnknown,
     JsonDuplicateKey,
     JsonInvalid,
     JsonTooDeep,
     NumberOutOfRange,
+    OriginDenied,
     TextNotUtf8,
     TextNul,
     TypeMismatch,
-    ValueInvalid,
 )
+WITH_BODY: Kinds = (*CHANGING, BodyRequired, FieldMissing, FieldReadonly, FieldUnknown, ValueInvalid)
 
 
 def problems(common: Kinds, *own: type[HoldfastError]) -> dict[int | str, dict[str, Any]]:

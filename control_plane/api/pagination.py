@@ -36,7 +36,7 @@ class Cursors:
             mark, *position = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
             if mark != self._mark or len(position) != len(parsers):
                 raise ValueError(cursor)
-            return tuple(parse(part) for parse, part in zip(parsers, position, strict=True))
+            return tuple(parse(str(part)) for parse, part in zip(parsers, position, strict=True))
         except (ValueError, TypeError):
             raise CursorInvalid("The cursor is not one of this list's.", field="cursor") from None
 

@@ -24,9 +24,11 @@ from control_plane.errors import (
     HoldfastError,
     InternalError,
     JsonInvalid,
+    MetadataLimits,
     MethodNotAllowed,
     NotFound,
     NumberOutOfRange,
+    TextNul,
     TypeMismatch,
     ValueInvalid,
 )
@@ -47,6 +49,8 @@ BY_TYPE: Mapping[str, type[HoldfastError]] = {
     "finite_number": NumberOutOfRange,
     "int_parsing_size": NumberOutOfRange,
     "json_invalid": JsonInvalid,
+    "text_nul": TextNul,
+    "metadata_limits": MetadataLimits,
 }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 #: What only Holdfast sets, whatever the noun.
@@ -32,6 +32,16 @@ class Strict(BaseModel):
             return PydanticCustomError("field_readonly", "Holdfast sets this field.", {"name": name})
         known = list(cls.model_fields)
         return PydanticCustomError("field_unknown", "There is no such field.", {"name": name, "known": known})
+
+
+def _no_nul(given: str) -> str:
+    if "\x00" in given:
+        raise PydanticCustomError("text_nul", "The text contains the character U+0000.")
+    return given
+
+
+#: Text of a query; that of bodies is looked through before it is parsed.
+PlainText = Annotated[str, AfterValidator(_no_nul)]
 
 
 class Paging(Strict):

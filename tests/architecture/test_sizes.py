@@ -18,13 +18,12 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "core"}
 
 #: Where boolean operators take a function over the bound that ruff keeps without them.
 COMPLEX = {
+    "control_plane/api/agents/warnings.py model_warnings",
     "control_plane/api/guard.py _check",
     "control_plane/api/internal/service.py open",
     "control_plane/api/problems.py _from_validation",
     "control_plane/api/runtimes/service.py _runtime",
     "control_plane/cli/connection.py find_api",
-    "control_plane/cli/output.py cell",
-    "control_plane/cli/run.py run",
     "runtimes/agno_models.py _note",
     "tests/benchmarks/report.py show_cpu",
     "workflows/agent_execution.py _may_send",

@@ -1,5 +1,6 @@
 """Shapes of agents."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 from pydantic_core import PydanticCustomError
 
-from control_plane.api.schemas import NextCursor, Notice, Paging, Strict
+from control_plane.api.schemas import NextCursor, Notice, Paging, PlainText, Strict
 
 NAME_RULE = "1 to 63 characters: lower-case letters, digits, '.', '_', '-', beginning with a letter or digit"
 
@@ -22,7 +23,16 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-def _no_uuid(name: str) -> str:
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
+
+
+def _is_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise PydanticCustomError("name_invalid", "A name has {rule}; for example: support-agent", {"rule": NAME_RULE})
+    return name
+
+
+def _is_no_id(name: str) -> str:
     try:
         UUID(name)
     except ValueError:
@@ -32,25 +42,46 @@ def _no_uuid(name: str) -> str:
 
 AgentName = Annotated[
     str,
-    Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", min_length=1, max_length=63, description=NAME_RULE),
-    AfterValidator(_no_uuid),
+    AfterValidator(_is_name),
+    AfterValidator(_is_no_id),
+    Field(description=NAME_RULE, json_schema_extra={"pattern": f"^{NAME.pattern}$"}),
 ]
 RuntimeName = Annotated[str, Field(min_length=1, max_length=63)]
 ModelId = Annotated[str, Field(min_length=1, max_length=200, description="`provider/model`")]
 Description = Annotated[str, Field(max_length=2000)]
+#: `package.module:function`.
+FunctionPath = Annotated[str, Field(max_length=300, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z]\w{0,63}$")]
 #: A whole or a fractional number, never a text or a truth value.
 Number = StrictFloat | StrictInt
 
 
-class Toolset(BaseModel):
-    """A set of tools; what else it takes depends on its type."""
+class PythonToolset(Strict):
+    """Functions of modules that the worker's settings allow, as `package.module:function`."""
 
-    model_config = ConfigDict(extra="allow")
+    type: Literal["python"]
+    functions: Annotated[list[FunctionPath], Field(min_length=1, max_length=100)]
+    timeout_seconds: Annotated[Number, Field(gt=0, le=3600)] = 120
 
-    type: Literal["python", "file_system"]
+
+class FileSystemToolset(Strict):
+    """Files in the execution's own workspace directory."""
+
+    type: Literal["file_system"]
 
 
-Toolsets = Annotated[list[Toolset], Field(max_length=64)]
+Toolset = Annotated[PythonToolset | FileSystemToolset, Field(discriminator="type")]
+
+
+def _once_each(toolsets: list[Toolset]) -> list[Toolset]:
+    names = [path.rpartition(":")[2] for toolset in toolsets for path in getattr(toolset, "functions", [])]
+    types = [toolset.type for toolset in toolsets if toolset.type != "python"]
+    twice = next((name for name in (*names, *types) if (*names, *types).count(name) > 1), None)
+    if twice is not None:
+        raise PydanticCustomError("tool_twice", "Two of the tools are called '{tool}'.", {"tool": twice})
+    return toolsets
+
+
+Toolsets = Annotated[list[Toolset], Field(max_length=64), AfterValidator(_once_each)]
 
 
 class Configuration(Strict):
@@ -78,7 +109,7 @@ class CreateAgent(Strict):
     runtime: RuntimeName = "default"
     model_id: ModelId
     system_prompt: str = ""
-    toolsets: Toolsets = Field(default_factory=list[Toolset])
+    toolsets: Toolsets = Field(default_factory=list[PythonToolset | FileSystemToolset])
     configuration: Configuration = Field(default_factory=Configuration)
 
 
@@ -92,7 +123,7 @@ class UpdateAgent(Strict):
     runtime: RuntimeName = Field(default_factory=str)
     model_id: ModelId = Field(default_factory=str)
     system_prompt: str = Field(default_factory=str)
-    toolsets: Toolsets = Field(default_factory=list[Toolset])
+    toolsets: Toolsets = Field(default_factory=list[PythonToolset | FileSystemToolset])
     configuration: Configuration = Field(default_factory=Configuration)
 
 
@@ -125,4 +156,4 @@ class AgentPage(BaseModel):
 class ListAgents(Paging):
     """Which agents to list."""
 
-    runtime: str | None = Field(default=None, max_length=63)
+    runtime: Annotated[PlainText, Field(max_length=63)] | None = None

@@ -74,6 +74,8 @@ class Agents:
         if expected is not None and expected != row.version:
             raise VersionConflict(f"The agent has version {row.version} by now.", current_version=row.version)
         values = body.model_dump(mode="json", exclude_unset=True)
+        if not values:
+            return self._body(row)
         self._check({**row._mapping, **values})  # pyright: ignore[reportPrivateUsage]
         changed = values | {"version": row.version + 1, "updated_at": func.now()}
         return await self._store(update(Agent).where(Agent.id == row.id).values(changed))

@@ -4,17 +4,40 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
-from control_plane.api.schemas import NextCursor, Paging, Strict
+from control_plane.api.schemas import NextCursor, Paging, PlainText, Strict
 from db.enums import ExecutionStatus, Source
 from runtimes.types import ExecutionError, FinishReason, Usage
 
 MAX_METADATA_KEYS = 64
+MAX_METADATA_NAME = 200
+MAX_METADATA_TEXT = 2000
+METADATA_RULE = "At most 64 entries, names of 1 to 200 characters, texts of at most 2000."
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 #: Names and ids that a client may write.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+def _within_limits(metadata: dict[str, Any]) -> dict[str, Any]:
+    texts = [value for value in metadata.values() if isinstance(value, str)]
+    if (
+        len(metadata) > MAX_METADATA_KEYS
+        or any(not 0 < len(name) <= MAX_METADATA_NAME for name in metadata)
+        or any(len(text) > MAX_METADATA_TEXT for text in texts)
+    ):
+        raise PydanticCustomError("metadata_limits", METADATA_RULE)
+    return metadata
+
+
+#: It travels through Temporal, so it has to stay small.
+Metadata = Annotated[
+    dict[str, str | int | float | bool | None],
+    AfterValidator(_within_limits),
+    Field(json_schema_extra={"maxProperties": MAX_METADATA_KEYS}),
+]
 
 
 class ExecutionCreate(Strict):
@@ -26,10 +49,8 @@ class ExecutionCreate(Strict):
     prompt: Text | None = Field(None, description="The first user message; needed unless `interactive`.")
     session_id: UUID | None = Field(None, description="Continues a conversation.")
     runtime: Name | None = Field(None, description="Instead of the agent's own.")
-    interactive: bool = Field(False, description="Waits for further messages after each turn, until closed.")
-    metadata: dict[Name, str | int | float | bool | None] = Field(
-        default_factory=dict[str, Any], max_length=MAX_METADATA_KEYS
-    )
+    interactive: StrictBool = Field(False, description="Waits for further messages after each turn, until closed.")
+    metadata: Metadata = Field(default_factory=dict[str, Any])
 
     @model_validator(mode="after")
     def _has_something_to_do(self) -> "ExecutionCreate":
@@ -103,4 +124,4 @@ class ExecutionList(Paging):
     status: ExecutionStatus | None = None
     agent_id: UUID | None = None
     session_id: UUID | None = None
-    runtime: Name | None = None
+    runtime: Annotated[PlainText, Field(max_length=63)] | None = None

@@ -90,7 +90,7 @@ def _announced(workers: Workers) -> dict[str, list[tuple[Row[Any], Mapping[str, 
 def _runtime(
     name: str, manifest: RuntimeManifest | None, announced: Sequence[tuple[Row[Any], Mapping[str, Any]]]
 ) -> Runtime:
-    live = announced[0][1] if announced else {}
+    live: Mapping[str, Any] = announced[0][1] if announced else {}
     return Runtime(
         name=name,
         title=manifest.title if manifest else live["title"],
