@@ -1,7 +1,7 @@
 """Shapes that all nouns share."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,6 +12,10 @@ READONLY = frozenset(
 )
 
 
+def _names(given: Any) -> Iterable[str]:
+    return cast("dict[str, Any]", given) if isinstance(given, dict) else ()
+
+
 class Strict(BaseModel):
     """Input in which every name must be known."""
 
@@ -20,8 +24,7 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _names_are_known(cls, given: Any) -> Any:
-        names: Mapping[str, Any] = given if isinstance(given, dict) else {}
-        for name in names:
+        for name in _names(given):
             if name not in cls.model_fields:
                 raise cls._unknown(name)
         return given

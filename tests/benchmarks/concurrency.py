@@ -1,6 +1,8 @@
 """A hundred turns at once in one runtime worker: wall time and memory."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
@@ -43,13 +45,12 @@ def begin(system: System) -> Concurrency:
 
 async def measure(system: System, found: Concurrency) -> Concurrency:
     """All at once, several times: from the first POST to the last result, and the turns alone."""
-    watching = asyncio.create_task(_watch(system, found))
-    for _ in range(ROUNDS):
-        began = perf_counter()
-        await asyncio.gather(*(system.api.run(AGNO, PROMPT) for _ in range(TURNS)))
-        found.clients.append(perf_counter() - began)
-        found.turns.append(await _turns(system))
-    watching.cancel()
+    async with _watching(system, found):
+        for _ in range(ROUNDS):
+            began = perf_counter()
+            await asyncio.gather(*(system.api.run(AGNO, PROMPT) for _ in range(TURNS)))
+            found.clients.append(perf_counter() - began)
+            found.turns.append(await _turns(system))
     return found
 
 
@@ -65,6 +66,15 @@ async def _turns(system: System) -> float:
     await asyncio.gather(*(system.api.result(execution) for execution in executions))
     spans = [await _span(system, execution) for execution in executions]
     return (max(end for _, end in spans) - min(start for start, _ in spans)).total_seconds()
+
+
+@asynccontextmanager
+async def _watching(system: System, found: Concurrency) -> AsyncGenerator[None]:
+    watching = asyncio.create_task(_watch(system, found))
+    try:
+        yield
+    finally:
+        watching.cancel()
 
 
 async def _watch(system: System, found: Concurrency) -> None:

@@ -73,7 +73,8 @@ def _session(url: str, key: str) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         url,
         headers={"Authorization": f"Bearer {key}"},
-        connector=aiohttp.TCPConnector(limit=0),
+        # Shorter than any server keeps them: none is closed under a request.
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=3),
         timeout=aiohttp.ClientTimeout(total=90),
     )
 
