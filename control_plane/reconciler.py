@@ -15,6 +15,7 @@ from control_plane.api.executions.service import Executions, admission_of
 from control_plane.api.internal.service import TurnLedger
 from control_plane.events.hub import EventHub
 from control_plane.gateway import TemporalGateway
+from control_plane.settings import Settings
 from db.enums import ExecutionStatus
 from db.models.sessions import Message
 from db.session import Database
@@ -40,18 +41,17 @@ WORKFLOW_LOST = ExecutionError(
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Looks after executions that nothing was heard of for `interval` seconds."""
+    """Looks after executions that nothing was heard of for the interval of the settings."""
 
     database: Database
     gateway: TemporalGateway
     hub: EventHub
-    interval: float
-    heartbeat_timeout: float
+    settings: Settings
 
     async def run(self) -> NoReturn:
         """Reconcile for ever; what is unreachable now is tried again at the next pass."""
         while True:
-            await asyncio.sleep(self.interval)
+            await asyncio.sleep(self.settings.reconcile_interval_seconds)
             try:
                 await self.reconcile()
             except (SQLAlchemyError, errors.HoldfastError, OSError) as error:
@@ -67,7 +67,7 @@ class Reconciler:
     async def _claimed(self) -> AsyncGenerator[Sequence[Row[Any]]]:
         async with self.database.transaction(None) as connection:
             locked = (await connection.execute(_TRY_LOCK, {"key": LOCK})).scalar_one()
-            parameters = {"idle": self.interval, "most": BATCH}
+            parameters = {"idle": self.settings.reconcile_interval_seconds, "most": BATCH}
             yield (await connection.execute(_UNSETTLED, parameters)).all() if locked else ()
 
     async def _settle(self, row: Row[Any]) -> bool:
@@ -90,7 +90,7 @@ class Reconciler:
             has_message = bool((await connection.execute(query)).scalar_one())
         await self.gateway.start(
             execution.workflow_id,
-            admission_of(execution, has_message=has_message, heartbeat_timeout=self.heartbeat_timeout),
+            admission_of(execution, self.settings, has_message=has_message),
             interactive=execution.interactive,
             metadata=execution.metadata,
         )
@@ -102,7 +102,7 @@ class Reconciler:
         request = FinishExecution(organization_id=str(row.organization_id), end=end, error=error)
         async with self.database.transaction(row.organization_id) as connection:
             finished = await TurnLedger(connection, row.organization_id, row.id).finish(request)
-        self.hub.announce(str(row.id))
+        self.hub.announce(str(row.id), ended=True)
         log.info("settled an execution", execution_id=str(row.id), end=end.value)
         return finished
 

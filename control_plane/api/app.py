@@ -62,6 +62,5 @@ def _reconciler(state: ApiState) -> Reconciler:
         state.database,
         state.gateway,
         state.hub,
-        interval=state.settings.reconcile_interval_seconds,
-        heartbeat_timeout=state.settings.heartbeat_timeout_seconds,
+        state.settings,
     )

@@ -7,11 +7,12 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from control_plane.errors import (
@@ -43,6 +44,7 @@ ECHO = 80
 #: Errors of pydantic by its name for them; what is not here is `value_invalid` or, by its ending, `type_error`.
 BY_TYPE: Mapping[str, type[HoldfastError]] = {
     "missing": FieldMissing,
+    "field_missing": FieldMissing,
     "field_unknown": FieldUnknown,
     "extra_forbidden": FieldUnknown,
     "field_readonly": FieldReadonly,
@@ -121,8 +123,8 @@ def _from_router(error: HTTPException, scope: Scope) -> HoldfastError:
 
 def _allowed_methods(scope: Scope) -> set[str]:
     routes: Sequence[BaseRoute] = scope["app"].routes
-    matching = (route for route in routes if route.matches(scope)[0] is not Match.NONE)
-    return {method for route in matching for method in getattr(route, "methods", None) or ()}
+    matching = [route for route in iter_route_contexts(routes) if route.path_regex.match(scope["path"])]
+    return {method for route in matching for method in route.methods or ()}
 
 
 def _from_validation(invalid: RequestValidationError) -> HoldfastError:
@@ -136,40 +138,43 @@ def _from_validation(invalid: RequestValidationError) -> HoldfastError:
     context: Mapping[str, Any] = error.get("ctx", {})
     if "name" in context:
         path.append(context["name"])
-    field = _pointer(path, invalid.body) if place == "body" else "/".join(str(part) for part in path)
-    return kind(_sentence(kind, error["msg"], path), hint=_suggestion(path, context.get("known", ())), field=field)
+    is_body = place == "body"
+    parts = _parts(path, invalid.body, absent=kind is FieldMissing) if is_body else [str(part)[:ECHO] for part in path]
+    hint = context.get("hint", "") or _suggestion(parts, context.get("known", ()))
+    return kind(_sentence(kind, error["msg"], parts), hint=hint, field=_pointer(parts) if is_body else "/".join(parts))
 
 
 def _is_type(name: str) -> bool:
     return name.endswith(("_type", "_parsing"))
 
 
-def _sentence(kind: type[HoldfastError], message: str, path: Sequence[str | int]) -> str:
-    name = str(path[-1])[:ECHO] if path else "body"
+def _sentence(kind: type[HoldfastError], message: str, parts: Sequence[str]) -> str:
     if kind is FieldUnknown:
-        return f"There is no field '{name}' here."
+        return f"There is no field '{parts[-1]}' here."
     if kind is FieldMissing:
-        return f"'{name}' is missing."
-    return f"'{name}': {message.removeprefix('Value error, ')}"
+        return f"'{parts[-1]}' is missing."
+    return f"'{'/'.join(parts) or 'body'}': {message.removeprefix('Value error, ')}"
 
 
-def _suggestion(path: Sequence[str | int], known: Sequence[str]) -> str:
+def _suggestion(parts: Sequence[str], known: Sequence[str]) -> str:
     if not known:
         return ""
-    close = get_close_matches(str(path[-1]), known, n=1)
+    close = get_close_matches(parts[-1], known, n=1)
     return f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(sorted(known))}."
 
 
-def _pointer(path: Sequence[str | int], body: Any) -> str:
-    """The JSON pointer of a place in the body; parts that name a union's member are left out."""
+def _parts(path: Sequence[str | int], body: Any, *, absent: bool) -> list[str]:
+    """The way to a place in the body, whose last part may be absent; names of a union's members are left out."""
     parts: list[str] = []
     for index, part in enumerate(path):
-        inside = _child(body, part)
-        if inside is None and index < len(path) - 1 and not _has(body, part):
-            continue
-        parts.append(str(part)[:ECHO].replace("~", "~0").replace("/", "~1"))
-        body = inside
-    return "/" + "/".join(parts)
+        if _has(body, part) or (absent and index == len(path) - 1):
+            parts.append(str(part)[:ECHO])
+            body = _child(body, part)
+    return parts
+
+
+def _pointer(parts: Sequence[str]) -> str:
+    return "/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def _has(value: Any, part: str | int) -> bool:

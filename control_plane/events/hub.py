@@ -14,6 +14,8 @@ from services.control_plane_client.models import ControlCommand
 
 EVENTS = "holdfast_events"
 CONTROL = "holdfast_control"
+#: Follows the execution's id in the payload that tells of its end.
+ENDED = " ended"
 RECONNECT_SECONDS = 0.5
 #: PostgreSQL takes payloads under 8,000 bytes.
 BATCH = 100
@@ -61,14 +63,14 @@ class EventHub:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @contextmanager
-    def subscribed(self, execution_id: str) -> Generator[Subscription]:
-        """A bell that rings when the execution's log may have grown."""
-        subscription = Subscription()
-        self._readers[execution_id].add(subscription)
+    def subscribed(self, execution_id: str, *, to_end: bool = False) -> Generator[Subscription]:
+        """A bell that rings when the execution's log may have grown; with `to_end` only when it has ended."""
+        subscription, topic = Subscription(), execution_id + ENDED if to_end else execution_id
+        self._readers[topic].add(subscription)
         try:
             yield subscription
         finally:
-            _remove(self._readers, execution_id, subscription)
+            _remove(self._readers, topic, subscription)
 
     @contextmanager
     def commands(self, worker_id: str) -> Generator["asyncio.Queue[ControlCommand]"]:
@@ -80,10 +82,11 @@ class EventHub:
         finally:
             _remove(self._workers, worker_id, queue)
 
-    def announce(self, execution_id: str) -> None:
-        """Tell readers here at once, and those of other processes, that a log has grown."""
-        self._ring(execution_id)
-        self._send(EVENTS, execution_id)
+    def announce(self, execution_id: str, *, ended: bool = False) -> None:
+        """Tell readers here at once, and those of other processes, that a log has grown, or ended."""
+        payload = execution_id + ENDED if ended else execution_id
+        self._ring(payload)
+        self._send(EVENTS, payload)
 
     def command(self, worker_id: str, command: ControlCommand) -> None:
         """Send a command to a worker, whichever process it is connected to."""
@@ -124,9 +127,10 @@ class EventHub:
                 )
                 del self._outbox[:BATCH]
 
-    def _ring(self, execution_id: str) -> None:
-        for subscription in self._readers.get(execution_id, ()):
-            subscription.ring()
+    def _ring(self, payload: str) -> None:
+        for topic in {payload, payload.removesuffix(ENDED)}:
+            for subscription in self._readers.get(topic, ()):
+                subscription.ring()
 
     def _deliver(self, payload: str) -> None:
         message = orjson.loads(payload)

@@ -45,6 +45,4 @@ async def _serve_workflows(settings: Settings) -> None:
 
 def workflow_runner() -> SandboxedWorkflowRunner:
     """The sandbox: our packages are not imported anew for each workflow, the restrictions stay."""
-    return SandboxedWorkflowRunner(
-        restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
-    )
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))

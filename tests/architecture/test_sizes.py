@@ -19,7 +19,6 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "core"}
 #: Where boolean operators take a function over the bound that ruff keeps without them.
 COMPLEX = {
     "control_plane/api/agents/warnings.py model_warnings",
-    "control_plane/api/guard.py _check",
     "control_plane/api/internal/service.py open",
     "control_plane/api/problems.py _from_validation",
     "control_plane/api/runtimes/service.py _runtime",

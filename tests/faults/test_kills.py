@@ -132,3 +132,14 @@ async def test_a_frozen_worker_that_wakes_up_writes_nothing(victim: Stack) -> No
     assert await victim.log(execution) == before
     await assert_ended_well(victim, execution)
     other.kill()
+
+
+async def test_a_turn_that_takes_too_long_is_not_tried_again(new_stack: NewStack) -> None:
+    async with new_stack(settings={"HOLDFAST_TURN_TIMEOUT_SECONDS": "2"}) as stack:
+        execution = await stack.start("[[hang]]")
+
+        result = await stack.result(execution)
+
+        assert result["error"]["code"] == "turn_timed_out"
+        events = await assert_ended_well(stack, execution, "timed_out")
+        assert [event["type"] for event in events].count("attempt.started") == 1

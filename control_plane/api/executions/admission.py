@@ -6,6 +6,7 @@ from uuid import UUID
 
 import orjson
 from sqlalchemy import Row, or_, select, text
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
@@ -110,6 +111,18 @@ async def session_exists(connection: AsyncConnection, organization_id: UUID, ses
     """Whether the organization has such a session."""
     query = select(Session.id).where(Session.organization_id == organization_id, Session.id == session_id)
     return (await connection.execute(query)).first() is not None
+
+
+async def claim_session(connection: AsyncConnection, new: NewExecution, agent: AgentSpec) -> bool:
+    """Whether the session is the organization's, after making it where nobody has it."""
+    values = {
+        "id": new.session_id,
+        "organization_id": new.organization_id,
+        "agent_id": UUID(agent.id),
+        "title": (new.prompt or "")[:TITLE],
+    }
+    await connection.execute(pg_insert(Session).values(values).on_conflict_do_nothing())
+    return new.session_id is not None and await session_exists(connection, new.organization_id, new.session_id)
 
 
 async def insert(connection: AsyncConnection, new: NewExecution, agent: AgentSpec) -> Row[Any] | None:

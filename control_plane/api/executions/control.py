@@ -87,11 +87,10 @@ class ExecutionControl:
         return row
 
     async def _start(self, row: Row[Any], *, has_message: bool) -> list[str]:
-        heartbeat = self.state.settings.heartbeat_timeout_seconds
         try:
             await self.state.gateway.start(
                 row.workflow_id,
-                admission_of(row, has_message=has_message, heartbeat_timeout=heartbeat),
+                admission_of(row, self.state.settings, has_message=has_message),
                 interactive=row.interactive,
                 metadata=row.metadata,
             )

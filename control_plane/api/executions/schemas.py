@@ -55,7 +55,8 @@ class ExecutionCreate(Strict):
     @model_validator(mode="after")
     def _has_something_to_do(self) -> "ExecutionCreate":
         if self.prompt is None and not self.interactive:
-            raise ValueError("a prompt is needed unless the execution is interactive")
+            hint = "Give a prompt, or start it as interactive."
+            raise PydanticCustomError("field_missing", "The prompt is missing.", {"name": "prompt", "hint": hint})
         return self
 
 

@@ -16,6 +16,7 @@ from control_plane import errors
 from control_plane.api.executions import admission
 from control_plane.api.executions.schemas import Execution as ExecutionBody
 from control_plane.api.executions.schemas import ExecutionCreate, ExecutionList
+from control_plane.settings import Settings
 from db.enums import TERMINAL, ExecutionStatus, MessageRole, Source
 from db.models.executions import Execution, Turn
 from db.models.sessions import Message
@@ -164,7 +165,7 @@ def require_open(row: Row[Any]) -> None:
         raise errors.ExecutionClosed(f"The execution has ended: {row.status}.", execution_status=row.status)
 
 
-def admission_of(row: Row[Any], *, has_message: bool, heartbeat_timeout: float) -> Admission:
+def admission_of(row: Row[Any], settings: Settings, *, has_message: bool) -> Admission:
     """What the execution's workflow is started with; its first message has the execution's id."""
     return Admission(
         execution_id=str(row.id),
@@ -175,7 +176,8 @@ def admission_of(row: Row[Any], *, has_message: bool, heartbeat_timeout: float) 
         runtime=row.runtime,
         task_queue=row.task_queue,
         message_id=str(row.id) if has_message else None,
-        heartbeat_timeout_seconds=heartbeat_timeout,
+        heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
+        turn_timeout_seconds=settings.turn_timeout_seconds,
     )
 
 

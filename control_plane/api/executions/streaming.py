@@ -50,7 +50,7 @@ async def awaited_result(
 ) -> AgentExecutionResult | ExecutionStatus:
     """The result, waited for up to `wait` seconds; the status if there is none by then."""
     deadline = asyncio.get_running_loop().time() + wait
-    with state.hub.subscribed(str(execution_id)) as subscription:
+    with state.hub.subscribed(str(execution_id), to_end=True) as subscription:
         while True:
             async with state.database.transaction(principal.organization_id) as connection:
                 found = await Executions(connection, principal.organization_id).result(execution_id)

@@ -6,9 +6,16 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.api.credentials import Principal
-from control_plane.api.executions.admission import NewExecution, find_agent, insert, insert_failed, require_runtime
+from control_plane.api.executions.admission import (
+    NewExecution,
+    claim_session,
+    find_agent,
+    insert,
+    insert_failed,
+    require_runtime,
+)
 from control_plane.api.state import ApiState
-from control_plane.errors import AgentUnknown, FieldMissing, HoldfastError, TextNul, ValueInvalid
+from control_plane.errors import AgentUnknown, FieldMissing, HoldfastError, NotFound, TextNul, ValueInvalid
 from db.enums import Source
 from db.models.executions import Execution
 from runtimes.turns import Admission, AdmitExecution
@@ -22,6 +29,7 @@ async def admit(
 
     Raises:
         TextNul, ValueInvalid: the workflow's input cannot be stored.
+        NotFound: another organization has an execution of that id.
     """
     if "\\u0000" in request.model_dump_json():
         raise TextNul("The workflow's input has a NUL character.")
@@ -44,6 +52,8 @@ async def _checked(
     if agent is None:
         raise AgentUnknown(f"There is no agent '{request.agent_id[:80]}'.")
     await require_runtime(connection, principal, state.manifests, new.runtime or agent.runtime)
+    if new.session_id is not None and not await claim_session(connection, new, agent):
+        raise NotFound(f"There is no session '{new.session_id}'.", field="/session_id")
     return agent
 
 
@@ -69,9 +79,15 @@ def _uuid(field: str, value: str) -> UUID:
 
 
 async def _admission(connection: AsyncConnection, new: NewExecution, agent: AgentSpec, state: ApiState) -> Admission:
-    """Read from the row, so that a repeated admission gives the same answer."""
+    """Read from the row, so that a repeated admission gives the same answer.
+
+    Raises:
+        NotFound: the id is another organization's.
+    """
     query = select(Execution.session_id, Execution.runtime, Execution.task_queue).where(Execution.id == new.id)
-    row = (await connection.execute(query)).one()
+    row = (await connection.execute(query)).first()
+    if row is None:
+        raise NotFound(f"There is no execution '{new.id}'.")
     return Admission(
         execution_id=str(new.id),
         organization_id=str(new.organization_id),
@@ -82,4 +98,5 @@ async def _admission(connection: AsyncConnection, new: NewExecution, agent: Agen
         task_queue=row.task_queue,
         message_id=None if new.message_id is None else str(new.message_id),
         heartbeat_timeout_seconds=state.settings.heartbeat_timeout_seconds,
+        turn_timeout_seconds=state.settings.turn_timeout_seconds,
     )

@@ -44,7 +44,7 @@ async def admit_execution(request: AdmitExecution, principal: WorkerKey, state: 
     organization_id = _organization(principal, asked)
     async with state.database.transaction(organization_id) as connection:
         admitted = await admission.admit(connection, organization_id, request, principal, state)
-    state.hub.announce(request.execution_id)
+    state.hub.announce(request.execution_id, ended=isinstance(admitted, HoldfastError))
     if isinstance(admitted, HoldfastError):
         raise admitted
     return admitted
@@ -55,7 +55,7 @@ async def finish_execution(execution_id: UUID, request: FinishExecution, princip
     organization_id = _organization(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
         await TurnLedger(connection, organization_id, execution_id).finish(request)
-    state.hub.announce(str(execution_id))
+    state.hub.announce(str(execution_id), ended=True)
 
 
 @router.post("/executions/{execution_id}/attempts")
@@ -83,8 +83,8 @@ async def close_attempt(
 ) -> None:
     organization_id = _organization(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
-        await TurnLedger(connection, organization_id, execution_id).close(attempt, request)
-    state.hub.announce(str(execution_id))
+        ended = await TurnLedger(connection, organization_id, execution_id).close(attempt, request)
+    state.hub.announce(str(execution_id), ended=ended)
 
 
 @router.post("/workers", status_code=204)
@@ -95,6 +95,8 @@ async def announce_worker(request: AnnounceWorker, principal: WorkerKey, state: 
 
 @router.get("/workers/{worker_id}/control")
 async def control_stream(worker_id: str, principal: WorkerKey, state: State) -> EventSourceResponse:
+    async with state.database.transaction(principal.organization_id) as connection:
+        await workers.require_worker(connection, principal, worker_id)
     return EventSourceResponse(_commands(worker_id, state), ping=PING_SECONDS)
 
 

@@ -71,21 +71,21 @@ class TurnLedger:
         if row.attempt != attempt or row.status in TERMINAL:
             raise errors.AttemptFenced("A newer attempt holds the turn.")
 
-    async def close(self, attempt: int, request: CloseAttempt) -> None:
-        """End the attempt, and its turn and execution with it where that is what happened.
+    async def close(self, attempt: int, request: CloseAttempt) -> bool:
+        """End the attempt, and its turn and execution with it where that is what happened; True if it ended.
 
         Raises:
             errors.AttemptFenced: a newer attempt holds the turn, or the execution has ended.
         """
         row = await self._locked()
         if row.attempt == attempt and row.attempt_batch >= request.batch:
-            return
+            return row.status in TERMINAL
         if row.attempt != attempt or row.status in TERMINAL:
             raise errors.AttemptFenced("A newer attempt holds the turn.")
         if request.end in (AttemptEnd.FAILED, AttemptEnd.PREEMPTED):
             await self._give_back(row, request)
-        else:
-            await self._end_turn(row, request)
+            return False
+        return await self._end_turn(row, request)
 
     async def finish(self, request: FinishExecution) -> bool:
         """Record the execution's end and shut out whoever still writes; False if it had ended."""
@@ -167,7 +167,7 @@ class TurnLedger:
         )
         await log.record(self.connection, self.execution_id, events, turn=row.attempt_turn, attempt=row.attempt)
 
-    async def _end_turn(self, row: Row[Any], request: CloseAttempt) -> None:
+    async def _end_turn(self, row: Row[Any], request: CloseAttempt) -> bool:
         outcome = _outcome(row, request)
         text = request.response or _last_text(request.events)
         message_id = uuid5(self.execution_id, f"turn/{row.attempt_turn}/answer") if text else None
@@ -184,6 +184,7 @@ class TurnLedger:
         )
         events = [*request.events, *_closing_events(row, request, status, message_id)]
         await log.record(self.connection, self.execution_id, events, turn=row.attempt_turn, attempt=row.attempt)
+        return status in TERMINAL
 
 
 async def execution_exists(connection: AsyncConnection, organization_id: UUID, execution_id: UUID) -> bool:

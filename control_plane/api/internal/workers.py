@@ -2,18 +2,40 @@
 
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from control_plane.api.credentials import Principal
+from control_plane.errors import NotFound
 from db.models.workers import Worker
 from services.control_plane_client.models import AnnounceWorker
 
 
 async def announce(connection: AsyncConnection, organization_id: UUID, request: AnnounceWorker) -> None:
-    """Keep the worker's latest sign of life."""
+    """Keep the worker's latest sign of life.
+
+    Raises:
+        NotFound: another organization runs a worker of that id.
+    """
     values = request.model_dump(exclude={"worker_id"}) | {"organization_id": organization_id}
     statement = insert(Worker).values(id=request.worker_id, **values)
-    await connection.execute(
-        statement.on_conflict_do_update(index_elements=[Worker.id], set_=values | {"seen_at": func.now()})
+    upsert = statement.on_conflict_do_update(
+        index_elements=[Worker.id],
+        set_=values | {"seen_at": func.now()},
+        where=Worker.organization_id == organization_id,
     )
+    if (await connection.execute(upsert.returning(Worker.id))).first() is None:
+        raise NotFound("There is no such worker.")
+
+
+async def require_worker(connection: AsyncConnection, principal: Principal, worker_id: str) -> None:
+    """Accept a worker that announced itself with a key of the same organization; the operator's sees all.
+
+    Raises:
+        NotFound: there is none.
+    """
+    query = select(Worker.organization_id).where(Worker.id == worker_id)
+    owner = (await connection.execute(query)).scalar_one_or_none()
+    if owner is None or not (principal.operator or owner == principal.organization_id):
+        raise NotFound("There is no such worker.")

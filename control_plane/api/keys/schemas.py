@@ -12,10 +12,13 @@ from db.enums import Scope
 
 EXAMPLE: dict[str, Any] = {"name": "dashboard", "scopes": ["read"], "expires_at": "2099-12-31T23:59:59Z"}
 
+#: Moments near the calendar's end cannot be shown in every time zone.
+LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+
 
 def _to_come(moment: datetime) -> datetime:
-    if moment <= datetime.now(UTC):
-        raise PydanticCustomError("moment_is_past", "The moment must be in the future.")
+    if not datetime.now(UTC) < moment < LATEST:
+        raise PydanticCustomError("moment_is_past", "The moment must be in the future, before the year 9999.")
     return moment
 
 

@@ -104,7 +104,7 @@ CREATE TABLE executions (
     metadata jsonb NOT NULL DEFAULT '{}'::jsonb,
     idempotency_key text,
     request_hash bytea,
-    last_seq bigint NOT NULL DEFAULT 0,
+    last_seq bigint NOT NULL DEFAULT '0',
     attempt integer NOT NULL DEFAULT 0,
     attempt_turn integer NOT NULL DEFAULT 0,
     attempt_dispatch integer NOT NULL DEFAULT 0,
@@ -211,23 +211,22 @@ CREATE INDEX ix_workers_seen_at ON workers (seen_at);
 
 SEED = "INSERT INTO organizations (id, name, operator) VALUES (gen_random_uuid(), 'default', true)"
 
-# The owner sees other organizations' rows inside these functions only, also where it is no superuser.
 FUNCTIONS = """
 CREATE FUNCTION holdfast_key(key_hash bytea) RETURNS TABLE (
     id uuid, organization_id uuid, name text, scopes text[], expires_at timestamptz, revoked_at timestamptz,
     operator boolean
-) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET holdfast.definer = 'on' AS $$
+) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT k.id, k.organization_id, k.name, k.scopes, k.expires_at, k.revoked_at, o.operator
     FROM api_keys k JOIN organizations o ON o.id = k.organization_id
     WHERE k.hash = key_hash
 $$;
 CREATE FUNCTION holdfast_operator_organization() RETURNS uuid
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET holdfast.definer = 'on' AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT id FROM organizations WHERE operator ORDER BY created_at LIMIT 1
 $$;
 CREATE FUNCTION holdfast_unsettled(idle_seconds double precision, max_rows int) RETURNS TABLE (
     organization_id uuid, id uuid, workflow_id text, status text, task_queue text
-) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET holdfast.definer = 'on' AS $$
+) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT e.organization_id, e.id, e.workflow_id, e.status, e.task_queue
     FROM executions e
     WHERE e.status IN ('queued', 'running', 'waiting')
@@ -261,6 +260,9 @@ PRIVILEGES = {
 
 READ_BY_FUNCTIONS = ("organizations", "api_keys", "executions")
 
+#: Where the owner is no superuser, it reads past the policies too, but only inside a function that others call.
+INSIDE_A_FUNCTION = "current_setting('role') <> 'none' OR session_user <> current_user"
+
 
 def upgrade() -> None:
     for part in (ORGANIZATIONS, AGENTS, SESSIONS, EXECUTIONS, TURNS, EVENTS, WORKERS, SEED, FUNCTIONS):
@@ -270,10 +272,7 @@ def upgrade() -> None:
         _secure(table)
         op.execute(f"GRANT {privileges} ON {table} TO {role}")
     for table in READ_BY_FUNCTIONS:
-        op.execute(
-            f"CREATE POLICY definer ON {table} FOR SELECT TO CURRENT_USER"
-            " USING (current_setting('holdfast.definer', true) = 'on')"
-        )
+        op.execute(f"CREATE POLICY definer ON {table} FOR SELECT TO CURRENT_USER USING ({INSIDE_A_FUNCTION})")
     op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON workers TO {role}")
     op.execute(f"GRANT USAGE ON SEQUENCE message_position TO {role}")
     op.execute(f"GRANT USAGE ON SCHEMA public TO {role}")

@@ -1,0 +1,80 @@
+"""One row in every table, for any organization."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Table, insert
+
+from db.models.agents import Agent, AgentVersion
+from db.models.base import Base
+from db.models.events import Delta, Event
+from db.models.executions import Attempt, Execution, Turn
+from db.models.organizations import ApiKey, Organization
+from db.models.sessions import Message, Session
+from db.models.workers import Worker
+
+#: Every table of the application; naming the models also loads them.
+MODELS = (
+    Organization,
+    ApiKey,
+    Agent,
+    AgentVersion,
+    Session,
+    Execution,
+    Message,
+    Turn,
+    Attempt,
+    Event,
+    Delta,
+    Worker,
+)
+TABLES: dict[str, Table] = dict(Base.metadata.tables)
+OWNED = sorted(name for name in TABLES if name not in {"organizations", "workers"})
+
+
+def organization_row(name: str) -> dict[str, Any]:
+    """A row of `organizations`."""
+    return {"id": uuid4(), "name": name}
+
+
+def owned_rows(organization_id: UUID) -> dict[str, dict[str, Any]]:
+    """A row for each table that belongs to organizations, by table; they refer to each other."""
+    agent_id, session_id, execution_id = uuid4(), uuid4(), uuid4()
+    execution = {"execution_id": execution_id}
+    mine = {"organization_id": organization_id}
+    return {
+        "api_keys": mine
+        | {"id": uuid4(), "name": "key", "prefix": "hf_x", "hash": organization_id.bytes, "scopes": ["read"]},
+        "agents": mine | {"id": agent_id, "name": "agent", "model_id": "scripted/model"},
+        "agent_versions": mine | {"agent_id": agent_id, "version": 1, "spec": {"name": "agent"}},
+        "sessions": mine | {"id": session_id, "agent_id": agent_id},
+        "executions": mine | _execution(execution_id, agent_id, session_id),
+        "messages": mine
+        | {"id": uuid4(), "session_id": session_id, "role": "user", "content": "Hello", "execution_id": execution_id},
+        "turns": mine | execution | {"turn": 1},
+        "attempts": mine | execution | {"attempt": 1, "turn": 1, "dispatch": 1, "try_number": 1, "worker_id": "worker"},
+        "events": mine | execution | {"seq": 1, "type": "execution.accepted", "data": {}},
+        "deltas": mine | execution | {"attempt": 1, "message": 0, "offset": 0, "text": "Hel"},
+    }
+
+
+def _execution(execution_id: UUID, agent_id: UUID, session_id: UUID) -> dict[str, Any]:
+    return {
+        "id": execution_id,
+        "agent_id": agent_id,
+        "agent_name": "agent",
+        "agent_version": 1,
+        "session_id": session_id,
+        "workflow_id": f"agent-execution/{execution_id}",
+        "runtime": "default",
+        "task_queue": "holdfast.default",
+    }
+
+
+def fill(connection: Connection, name: str) -> UUID:
+    """Make an organization with a row in every table; its id."""
+    organization = organization_row(name)
+    connection.execute(insert(TABLES["organizations"]).values(organization))
+    for table, row in owned_rows(organization["id"]).items():
+        connection.execute(insert(TABLES[table]).values(row))
+    return organization["id"]
