@@ -149,7 +149,7 @@ class WatchedOpenAI(_Watched, OpenAILike):
             parsed.content, answer.finish = refusal, "refusal"
         elif finish and answer.finish is None:
             answer.finish = finish
-        answer.spoke = answer.spoke or bool(parsed.content or parsed.tool_calls)
+        answer.spoke |= bool(parsed.content or parsed.tool_calls)
         if response.usage is not None:
             answer.usage = _openai_usage(response.usage)
         self.turn.model = response.model or self.turn.model
@@ -172,7 +172,7 @@ class WatchedClaude(_Watched, Claude):
     def _note(self, message: AnthropicMessage | None, parsed: ModelResponse) -> ModelResponse:
         answer = self.turn.answer
         answer.started = True
-        answer.spoke = answer.spoke or bool(parsed.content or parsed.tool_calls)
+        answer.spoke |= bool(parsed.content or parsed.tool_calls)
         if message is not None:
             answer.finish = message.stop_reason
             answer.usage = _anthropic_usage(message)

@@ -65,12 +65,8 @@ class AgentExecutionWorkflow:
             _reject("execution_closed", "The execution is closing and takes no more messages.")
         if len(self._state.pending) >= policies.MAX_QUEUED_MESSAGES:
             _reject("queue_full", f"{policies.MAX_QUEUED_MESSAGES} messages wait already; send it again later.")
-        if message.message_id is None and not message.content:
-            _reject("value_invalid", "The message is empty.")
-        if "\0" in (message.content or ""):
-            _reject("text_nul", "The message has a NUL character.")
-        if len(message.content or "") > policies.MAX_INLINE_MESSAGE:
-            _reject("body_too_large", "The message is too long for Temporal; send it through the REST API.")
+        if message.message_id is None:
+            _check_content(message.content or "")
 
     @workflow.update
     def interrupt(self) -> int:
@@ -270,6 +266,15 @@ class AgentExecutionWorkflow:
             finish_reason=last.finish_reason,
             metadata=self._state.metadata,
         )
+
+
+def _check_content(content: str) -> None:
+    if not content:
+        _reject("value_invalid", "The message is empty.")
+    if "\0" in content:
+        _reject("text_nul", "The message has a NUL character.")
+    if len(content) > policies.MAX_INLINE_MESSAGE:
+        _reject("body_too_large", "The message is too long for Temporal; send it through the REST API.")
 
 
 def _reject(code: str, message: str) -> None:

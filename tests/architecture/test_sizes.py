@@ -18,14 +18,10 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "core"}
 
 #: Where boolean operators take a function over the bound that ruff keeps without them.
 COMPLEX = {
-    "control_plane/api/agents/warnings.py model_warnings",
-    "control_plane/api/internal/service.py open",
     "control_plane/api/problems.py _from_validation",
     "control_plane/api/runtimes/service.py _runtime",
     "control_plane/cli/connection.py find_api",
-    "runtimes/agno_models.py _note",
     "tests/benchmarks/report.py show_cpu",
-    "workflows/agent_execution.py _may_send",
 }
 #: A tool function that must be refused for that.
 UNTYPED = {"tests/services/tools/sample_functions.py untyped"}

@@ -14,13 +14,15 @@ from services.providers import NO_KEY, Provider, ProviderRegistry
 def model_warnings(agent: Row[Any], workers: Workers) -> list[Notice]:
     """What an execution of the agent would fail with now, by what the live workers of its runtime announce."""
     manifest = KNOWN.get(agent.runtime)
-    serving = [worker for worker in workers if any(one["name"] == agent.runtime for one in worker.runtimes)]
-    if not serving or (manifest is not None and not manifest.wires):
+    if manifest is not None and not manifest.wires:
         return []
-    failures = [_failure(agent.model_id, worker.providers) for worker in serving]
-    if None in failures:
-        return []
-    return [Notice(code=each.code, message=each.message, hint=each.hint) for each in failures[:1] if each]
+    failures = [_failure(agent.model_id, worker.providers) for worker in workers if _serves(worker, agent.runtime)]
+    first = failures[0] if failures and None not in failures else None
+    return [] if first is None else [Notice(code=first.code, message=first.message, hint=first.hint)]
+
+
+def _serves(worker: Row[Any], runtime: str) -> bool:
+    return any(one["name"] == runtime for one in worker.runtimes)
 
 
 def _failure(model_id: str, providers: dict[str, bool]) -> RuntimeFailure | None:

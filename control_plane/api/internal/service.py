@@ -47,16 +47,16 @@ class TurnLedger:
         row = await self._locked(with_spec=True)
         held = (row.attempt_turn, row.attempt_dispatch, row.attempt_try)
         asked = (request.turn, request.dispatch, request.try_number)
-        repeated = asked == held and request.token == row.attempt_token
-        if row.status in TERMINAL or asked < held or (request.turn == held[0] and not repeated):
-            closed = await self._closed_turn(row, request.turn)
-            if closed is not None:
-                return closed
+        if asked == held and request.token == row.attempt_token:
+            return await self._opened(row, row.attempt_turn, row.attempt)
+        closed = await self._closed_turn(row, request.turn) if request.turn <= row.attempt_turn else None
+        if closed is not None:
+            return closed
         if row.status in TERMINAL:
             raise errors.ExecutionClosed(f"The execution has ended: {row.status}.")
-        if asked <= held and not repeated:
+        if asked <= held:
             raise errors.AttemptFenced("A newer attempt holds the turn.")
-        return await (self._reopen(row) if repeated else self._take_over(row, request))
+        return await self._take_over(row, request)
 
     async def append(self, attempt: int, request: AppendEvents) -> None:
         """Append events and text of the running attempt; a repeated batch does nothing.
@@ -126,9 +126,6 @@ class TurnLedger:
         await statements.begin_attempt(self.connection, self.organization_id, self.execution_id, attempt, request)
         await log.record(self.connection, self.execution_id, events, turn=request.turn, attempt=attempt)
         return await self._opened(row, request.turn, attempt)
-
-    async def _reopen(self, row: Row[Any]) -> AttemptOpened:
-        return await self._opened(row, row.attempt_turn, row.attempt)
 
     async def _begin_turn(self, row: Row[Any], request: OpenAttempt, message_id: UUID) -> str:
         if request.prompt is not None:
