@@ -41,6 +41,7 @@ def create_engine(url: str, *, role: str | None, pool_size: int) -> AsyncEngine:
         pool_use_lifo=True,
         isolation_level="AUTOCOMMIT",
         use_native_hstore=False,
+        hide_parameters=True,
         connect_args={"options": " ".join(options), "connect_timeout": CONNECT_TIMEOUT},
     )
 

@@ -27,16 +27,17 @@ class BodyGuard:
             await self._app(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
+        if b"content-length" not in headers and b"transfer-encoding" not in headers:
+            await self._app(scope, receive, send)
+            return
         self._check_length(headers.get(b"content-length"))
-        if b"content-length" in headers or b"transfer-encoding" in headers:
-            body = await self._read(receive)
-            if body is None:
-                return
-            if body and scope["path"].startswith(PUBLIC):
-                _check_type(headers)
-                check_json_object(body)
-            receive = _Replay(body, receive)
-        await self._app(scope, receive, send)
+        body = await self._read(receive)
+        if body is None:
+            return
+        if body and scope["path"].startswith(PUBLIC):
+            _check_type(headers)
+            check_json_object(body)
+        await self._app(scope, _Replay(body, receive), send)
 
     def _check_length(self, length: bytes | None) -> None:
         if length is not None and length.isdigit() and int(length) > self._max_bytes:
@@ -65,9 +66,7 @@ class BodyGuard:
                 return b"".join(chunks)
 
     def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(
-            f"The body is larger than {self._max_bytes} bytes.", headers={"Connection": "close"}, limit=self._max_bytes
-        )
+        return BodyTooLarge(f"The body is larger than {self._max_bytes} bytes.", limit=self._max_bytes)
 
 
 class _Replay:

@@ -2,6 +2,7 @@
 
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -58,10 +59,11 @@ def key_hash(key: str) -> bytes:
 
 
 class Credentials:
-    """Looks keys up, and remembers them for a few seconds."""
+    """Looks keys up, and remembers them for a few seconds of `clock`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] = monotonic) -> None:
         self._database = database
+        self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
     async def principal(self, key: str) -> Principal:
@@ -75,7 +77,7 @@ class Credentials:
             raise KeyInvalid("The API key is not valid.")
         hashed = key_hash(key)
         known = self._known.get(hashed)
-        if known is None or known.stale_at < monotonic():
+        if known is None or known.stale_at < self._clock():
             known = await self._find(hashed)
         if known.revoked_at is not None:
             raise KeyRevoked("The API key has been revoked.")
@@ -96,7 +98,7 @@ class Credentials:
             raise KeyInvalid("The API key is not valid.")
         scopes = frozenset(Scope(scope) for scope in row.scopes)
         principal = Principal(row.organization_id, row.id, scopes, row.operator)
-        known = _Known(principal, row.expires_at, row.revoked_at, monotonic() + CACHE_SECONDS)
+        known = _Known(principal, row.expires_at, row.revoked_at, self._clock() + CACHE_SECONDS)
         self._known[hashed] = known
         if len(self._known) > CACHE_SIZE:
             self._known.popitem(last=False)

@@ -9,7 +9,15 @@ import typer
 
 from control_plane.cli.commands import command_group
 from control_plane.cli.failures import usage_error
-from control_plane.cli.options import CursorOption, Invocation, LimitOption, YesOption, with_api
+from control_plane.cli.options import (
+    CursorOption,
+    Invocation,
+    LimitOption,
+    YesOption,
+    confirm,
+    segment,
+    with_api,
+)
 from control_plane.cli.output import Output, ago
 
 COLUMNS = {
@@ -21,7 +29,8 @@ COLUMNS = {
     "UPDATED": "updated",
     "DESCRIPTION": "description",
 }
-AgentArgument = Annotated[str, typer.Argument(help="Name or id of the agent.")]
+CREATE = "holdfast agents create NAME --model PROVIDER/MODEL"
+AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", parser=segment, help="Name or id of the agent.")]
 DescriptionOption = Annotated[str | None, typer.Option("--description", help="What it is for.")]
 RuntimeOption = Annotated[str | None, typer.Option("--runtime", help="The runtime that runs it.")]
 ModelOption = Annotated[str | None, typer.Option("--model", help="provider/model.")]
@@ -66,6 +75,8 @@ def create(
     """Create an agent from options, from a file, or from both (options win)."""
     given = {"name": name, "description": description, "runtime": runtime}
     body = _definition(file, given | {"model_id": model, "system_prompt": system_prompt})
+    if not body.keys() >= {"name", "model_id"}:
+        raise usage_error("An agent has a name and a model.", hint=f"{CREATE}, or --file with `name` and `model_id`")
     _show(invocation, invocation.api.send("POST", "/agents", body=body))
 
 
@@ -85,6 +96,8 @@ def update(
     """Change what is given; the rest stays."""
     given = {"name": name, "description": description, "runtime": runtime}
     body = _definition(file, given | {"model_id": model, "system_prompt": system_prompt})
+    if not body:
+        raise usage_error("There is nothing to change.", hint="holdfast agents update --help")
     headers = {"If-Match": f'"{if_version}"'} if if_version is not None else None
     _show(invocation, invocation.api.send("PATCH", f"/agents/{agent}", body=body, headers=headers))
 
@@ -94,7 +107,7 @@ def update(
 def delete(invocation: Invocation, agent: AgentArgument, yes: YesOption = False) -> None:
     """Delete an agent."""
     if not yes and sys.stdin.isatty():
-        typer.confirm(f"Delete the agent {agent}?", abort=True, err=True)
+        confirm(f"Delete the agent {agent}?")
     invocation.api.send("DELETE", f"/agents/{agent}")
     invocation.printer.note(f"Deleted the agent {agent}.")
 
@@ -105,12 +118,13 @@ def _definition(file: Path | None, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    place = "stdin" if str(file) == "-" else str(file)
     try:
-        definition = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text())
+        definition = json.loads(sys.stdin.read() if place == "stdin" else file.read_text())
     except (OSError, ValueError) as error:
-        raise usage_error(f"{file} cannot be read as JSON: {error}.") from error
+        raise usage_error(f"{place} cannot be read as JSON: {error}.") from error
     if not isinstance(definition, dict):
-        raise usage_error(f"{file} holds no JSON object.")
+        raise usage_error(f"{place} holds no JSON object.")
     return definition  # pyright: ignore[reportUnknownVariableType]
 
 

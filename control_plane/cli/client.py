@@ -1,13 +1,12 @@
 """The API as the CLI uses it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import httpx
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from control_plane.cli.connection import ApiLocation
+from control_plane.cli.connection import ApiLocation, is_here
 from control_plane.cli.failures import CliError, ExitCode, from_problem, usage_error
 
 PREFIX = "/api/v1"
@@ -24,13 +23,15 @@ class ApiClient:
     def __init__(self, location: ApiLocation, *, patience: float = PATIENCE) -> None:
         self.location = location
         self._patience = patience
+        #: Whether somebody was there, if only to break the connection.
+        self._met = False
         headers = {"Authorization": f"Bearer {location.key}"} if location.key else {}
-        host = urlsplit(location.url).hostname or ""
         self.http = httpx.Client(
             base_url=location.url,
             headers=headers,
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-            trust_env=host not in {"localhost", "127.0.0.1", "::1"},
+            trust_env=not is_here(location.url),
+            event_hooks={"response": [self._heard]},
         )
 
     def get(self, path: str, **query: Any) -> Any:
@@ -64,23 +65,47 @@ class ApiClient:
             raise usage_error("The text is not valid Unicode.", hint="Send it as UTF-8.") from error
         return answer(response)
 
-    def send_for_sure(self, method: str, path: str, *, body: Any, headers: Mapping[str, str]) -> Any:
-        """Send a request that may safely arrive twice, again and again while the API is away.
+    def send_for_sure(
+        self, method: str, path: str, *, body: Any, headers: Mapping[str, str], say: Callable[[str], None]
+    ) -> Any:
+        """Send a request that may safely arrive twice, again and again while the API is away; `say` is told.
 
         Raises:
             CliError: the answer is no success, or there was none for too long.
         """
-        retrying = Retrying(
-            retry=retry_if_exception(is_passing),
-            stop=stop_after_delay(self._patience),
+        return self.retrying(self._patience, say)(self.send, method, path, body=body, headers=headers)
+
+    def retrying(self, seconds: float, say: Callable[[str], None]) -> Retrying:
+        """Tries again while the API is away, for so long; `say` is told once."""
+
+        def tell(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if state.attempt_number == 1 and isinstance(error, CliError):
+                say(f"{error.detail} Trying again for {seconds:.0f} s.")
+
+        return Retrying(
+            retry=retry_if_exception(self.may_pass),
+            stop=stop_after_delay(seconds),
             wait=wait_random_exponential(multiplier=0.2, max=2.0),
+            before_sleep=tell,
             reraise=True,
         )
-        return retrying(self.send, method, path, body=body, headers=headers)
+
+    def may_pass(self, error: BaseException) -> bool:
+        """Whether the same request may succeed in a moment; not where nobody was met or is expected."""
+        if not isinstance(error, CliError):
+            return False
+        if error.code == "api_unreachable":
+            return self._met or self.location.expected
+        return error.as_problem().get("status") in PASSING
+
+    def _heard(self, response: httpx.Response) -> None:
+        self._met = True
 
     def unreachable(self, error: httpx.TransportError) -> CliError:
         """The API did not answer: what failed, what was looked at, what to do."""
         location = self.location
+        self._met = self._met or not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
         return CliError(
             f"The Holdfast API at {location.url} cannot be reached: {_reason(error)}.",
             exit_code=ExitCode.TIMEOUT if isinstance(error, httpx.ReadTimeout) else ExitCode.UNREACHABLE,
@@ -107,13 +132,6 @@ def answer(response: httpx.Response) -> Any:
             code="not_an_api",
             hint="Is the URL that of a Holdfast API?",
         ) from None
-
-
-def is_passing(error: BaseException) -> bool:
-    """Whether the same request may succeed in a moment."""
-    return isinstance(error, CliError) and (
-        error.code == "api_unreachable" or error.as_problem().get("status") in PASSING
-    )
 
 
 def _problem(response: httpx.Response) -> dict[str, Any]:

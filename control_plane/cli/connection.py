@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import urlsplit
 
+from control_plane.local.credentials import read_credentials
 from control_plane.local.directory import DataDirectory
-from control_plane.local.keys import read_credentials
-from control_plane.local.stack import running_stack
+from control_plane.local.state import running_stack
 from control_plane.settings import Settings
 
 
@@ -26,6 +27,8 @@ class ApiLocation:
     source: Source
     #: A sentence about the local stack, for error messages.
     stack: str
+    #: Whether somebody may be about to answer there: anywhere else, or here while the local stack runs.
+    expected: bool = True
 
 
 def find_api(settings: Settings, directory: DataDirectory) -> ApiLocation:
@@ -37,7 +40,13 @@ def find_api(settings: Settings, directory: DataDirectory) -> ApiLocation:
     if state is not None and given in (None, state.api_url):
         source = Source.SETTINGS if given else Source.STACK
         return ApiLocation(state.api_url, key or _local_key(directory), source, stack)
-    return ApiLocation(settings.api_url, key, Source.SETTINGS if given else Source.DEFAULT, stack)
+    source = Source.SETTINGS if given else Source.DEFAULT
+    return ApiLocation(settings.api_url, key, source, stack, expected=not is_here(settings.api_url))
+
+
+def is_here(url: str) -> bool:
+    """Whether the URL is one of this machine."""
+    return urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}
 
 
 def _local_key(directory: DataDirectory) -> str | None:

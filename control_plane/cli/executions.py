@@ -7,7 +7,7 @@ import typer
 
 from control_plane.cli.commands import command_group
 from control_plane.cli.failures import BY_EXECUTION, CliError, ExitCode
-from control_plane.cli.options import CursorOption, Invocation, LimitOption, with_api
+from control_plane.cli.options import CursorOption, Invocation, LimitOption, segment, with_api
 from control_plane.cli.output import Output, ago
 
 COLUMNS = {
@@ -19,7 +19,7 @@ COLUMNS = {
     "CREATED": "created",
     "SECONDS": "seconds",
 }
-ExecutionArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the execution.")]
+ExecutionArgument = Annotated[str, typer.Argument(metavar="ID", parser=segment, help="Id of the execution.")]
 
 
 app = command_group("Look at executions and steer them.")
@@ -100,7 +100,7 @@ def send(
 ) -> None:
     """Send a message to an interactive execution."""
     receipt = invocation.api.send("POST", f"/executions/{execution}/messages", body={"content": message})
-    _show(invocation, receipt, f"Message {receipt['message_id']} is {receipt['status']}.")
+    _show(invocation, receipt, f"Queued. See the answer with: holdfast executions logs -f {execution}")
 
 
 @app.command("result")
@@ -113,7 +113,7 @@ def result(
     """Show the result. Exit code 10 while there is none."""
     from control_plane.cli.waiting import await_result
 
-    found = await_result(invocation.api, execution, wait)
+    found = await_result(invocation.api, execution, wait, say=invocation.printer.note)
     if "response" not in found:
         raise CliError(
             f"The execution is {found['status']}: it has no result yet.",
@@ -132,7 +132,7 @@ def _agent_id(invocation: Invocation, agent: str) -> str:
     try:
         return str(UUID(agent))
     except ValueError:
-        return invocation.api.get(f"/agents/{agent}")["id"]
+        return invocation.api.get(f"/agents/{segment(agent)}")["id"]
 
 
 def _result_code(invocation: Invocation, execution: str, found: dict[str, Any]) -> ExitCode:

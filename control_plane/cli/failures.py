@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     PARTIAL = 10
     BUG = 70
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 #: By HTTP status; what is not listed is a usage error (4xx) or an API that does not work (5xx).

@@ -7,10 +7,8 @@ from typing import Any
 import httpx
 import orjson
 from httpx_sse import EventSource
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from control_plane.cli.client import CONNECT_SECONDS, PREFIX, ApiClient, answer, is_passing
-from control_plane.cli.failures import CliError
+from control_plane.cli.client import CONNECT_SECONDS, PREFIX, ApiClient, answer
 
 #: The API pings every 10 s: silence for longer (seconds) means that the connection is dead.
 SILENCE_SECONDS = 30.0
@@ -86,14 +84,7 @@ class EventStream:
             raise _Cut
 
     def _connected(self) -> httpx.Response:
-        retrying = Retrying(
-            retry=retry_if_exception(is_passing),
-            stop=stop_after_delay(PATIENCE),
-            wait=wait_random_exponential(multiplier=0.2, max=2.0),
-            before_sleep=self._tell,
-            reraise=True,
-        )
-        return retrying(self._connect)
+        return self._api.retrying(PATIENCE, self._say)(self._connect)
 
     def _connect(self) -> httpx.Response:
         request = self._api.http.build_request(
@@ -111,11 +102,6 @@ class EventStream:
         except httpx.TransportError as error:
             raise self._api.unreachable(error) from error
         return response
-
-    def _tell(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if state.attempt_number == 1 and isinstance(error, CliError):
-            self._say(f"{error.detail} Trying again for {PATIENCE:.0f} s.")
 
 
 class _Cut(Exception):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from control_plane.cli.commands import command_group
-from control_plane.cli.options import Invocation, with_api
+from control_plane.cli.options import CursorOption, Invocation, LimitOption, segment, with_api
 from control_plane.cli.output import Output
 
 COLUMNS = {
@@ -18,6 +18,7 @@ COLUMNS = {
     "EXPIRES": "expires_at",
     "REVOKED": "revoked_at",
 }
+KeyArgument = Annotated[str, typer.Argument(metavar="ID", parser=segment, help="Id of the key.")]
 
 
 app = command_group("Manage API keys.")
@@ -44,14 +45,14 @@ def create(
 
 @app.command("list")
 @with_api
-def list_(invocation: Invocation) -> None:
+def list_(invocation: Invocation, limit: LimitOption = 50, cursor: CursorOption = None) -> None:
     """List keys; their text is not stored."""
-    invocation.printer.page(invocation.api.get("/keys"), COLUMNS)
+    invocation.printer.page(invocation.api.get("/keys", limit=limit, cursor=cursor), COLUMNS)
 
 
 @app.command("revoke")
 @with_api
-def revoke(invocation: Invocation, key: Annotated[str, typer.Argument(metavar="ID", help="Id of the key.")]) -> None:
+def revoke(invocation: Invocation, key: KeyArgument) -> None:
     """Revoke a key at once."""
     invocation.api.send("DELETE", f"/keys/{key}")
     invocation.printer.note(f"Revoked the key {key}.")

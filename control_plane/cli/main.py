@@ -1,5 +1,7 @@
 """The `holdfast` command."""
 
+import errno
+import os
 import re
 import sys
 import traceback
@@ -10,8 +12,6 @@ import typer
 from control_plane.cli.commands import LazyGroup
 from control_plane.cli.failures import CliError, ExitCode, usage_error
 
-#: Without the mode typer imports rich for every `--help`.
-PLAIN = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "no_args_is_help": True}
 #: In the command line's arguments, joined by NUL.
 JSON_FLAGS = re.compile(r"(?:^|\0)(?:--json|(?:-o|--output)[\0=]?jsonl?)(?=\0|$)")
 
@@ -38,6 +38,8 @@ def main() -> int:
         return _fail_usage(error, as_json)
     except typer.Abort:
         return ExitCode.INTERRUPTED
+    except SystemExit as ended:
+        return _ended(ended)
     except Exception as error:  # noqa: BLE001  # the process's edge
         traceback.print_exc()
         return _fail(_bug(error), as_json)
@@ -47,6 +49,15 @@ def main() -> int:
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether errors are to be JSON; looked up by hand, since the arguments themselves may be wrong."""
     return JSON_FLAGS.search("\0".join(arguments)) is not None
+
+
+def _ended(ended: SystemExit) -> int:
+    """Typer ends with 1 when nobody reads the output any more; other tools die of SIGPIPE then."""
+    cause = ended.__context__
+    if isinstance(cause, OSError) and cause.errno == errno.EPIPE:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+        return ExitCode.PIPE_CLOSED
+    return ended.code if isinstance(ended.code, int) else ExitCode.FAILED
 
 
 def _fail(error: CliError, as_json: bool) -> int:

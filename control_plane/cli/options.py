@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from control_plane.cli.failures import CliError, ExitCode
+from control_plane.cli.failures import CliError, ExitCode, usage_error
 from control_plane.cli.output import Output, Printer
 
 if TYPE_CHECKING:
@@ -28,6 +28,29 @@ ApiKeyOption = Annotated[str | None, typer.Option("--api-key", help="API key; be
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=200, help="How many to list.")]
 CursorOption = Annotated[str | None, typer.Option("--cursor", help="Go on where the last list ended.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def segment(text: str) -> str:
+    """A name or id as one segment of a path: what was typed cannot lead to another one.
+
+    Raises:
+        CliError: it is empty.
+    """
+    from urllib.parse import quote
+
+    if not text.strip("."):
+        raise usage_error(f"{text!r} is no name and no id.")
+    return quote(text, safe="")
+
+
+def confirm(question: str) -> None:
+    """Ask before something is deleted.
+
+    Raises:
+        CliError: the answer was no.
+    """
+    if not typer.confirm(question, err=True):
+        raise CliError("Nothing was deleted.", exit_code=ExitCode.CANCELLED, code="declined")
 
 
 class Invocation:

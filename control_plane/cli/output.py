@@ -1,5 +1,6 @@
 """What is printed: data on stdout, everything else on stderr."""
 
+import io
 import json
 import os
 import re
@@ -8,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TextIO, cast
+
+from control_plane.cli.failures import CliError, ExitCode
 
 #: Escape sequences, control characters and the marks that turn the direction of text.
 UNSAFE = re.compile(
@@ -37,8 +40,7 @@ class Printer:
 
     def text(self, text: str) -> None:
         """Text for stdout as it comes; on a terminal without what could steer the terminal."""
-        self._out.write(printable(text) if self.out_is_terminal else text)
-        self._out.flush()
+        self._put(printable(text) if self.out_is_terminal else text)
 
     def note(self, text: str) -> None:
         """A message on stderr, dim where that is possible."""
@@ -55,8 +57,7 @@ class Printer:
     def document(self, value: Any) -> None:
         """One JSON value on stdout: on one line for jsonl."""
         indent = 2 if self.output is Output.JSON else None
-        self._out.write(json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
-        self._out.flush()
+        self._put(json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
 
     def record(self, record: Mapping[str, Any], columns: Sequence[str] | None = None) -> None:
         """One object: as JSON, or as a table of names and values."""
@@ -99,10 +100,21 @@ class Printer:
         for row in rows:
             table.add_row(*(Text(printable(value)) for value in row))
         width = None if self.out_is_terminal else UNLIMITED
-        console = Console(file=self._out, no_color=plain, color_system=None if plain else "auto", width=width)
-        with console.capture() as captured:
-            console.print(table)
-        self._out.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+        drawn = io.StringIO()
+        color_system = None if plain else "auto"
+        Console(file=drawn, force_terminal=not plain, color_system=color_system, width=width).print(table)
+        self._put("".join(f"{line.rstrip()}\n" for line in drawn.getvalue().splitlines()))
+
+    def _put(self, text: str) -> None:
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise CliError(
+                f"The output cannot be written: {error.strerror}.", exit_code=ExitCode.FAILED, code="output_failed"
+            ) from error
 
 
 def styles_allowed(stream: TextIO) -> bool:
@@ -124,7 +136,7 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(cell, cast("list[Any]", value))) or "-"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+    return as_text(value)
 
 
 def _notice(warning: str | dict[str, str]) -> str:
@@ -143,6 +155,11 @@ def ago(moment: str | None, now: datetime | None = None) -> str:
         if seconds >= length:
             return f"{seconds // length:.0f} {unit} ago" if seconds < 7 * 86400 else then.date().isoformat()
     return f"{max(seconds, 0):.0f} s ago"
+
+
+def as_text(value: Any) -> str:
+    """Text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def shortened(text: str, length: int = 200) -> str:

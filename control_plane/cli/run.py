@@ -41,8 +41,8 @@ def run(
         _show_started(invocation, execution)
         return
     code = Watch(invocation, execution["id"]).answer(until_waiting=interactive)
-    while code is ExitCode.PARTIAL and interactive and _is_dialogue(invocation):
-        code = _next_turn(invocation, execution["id"])
+    if code is ExitCode.PARTIAL and invocation.printer.output is Output.TABLE:
+        code = _go_on(invocation, execution["id"])
     raise typer.Exit(code)
 
 
@@ -56,7 +56,9 @@ def _stdin() -> str:
 def _create(invocation: Invocation, request: dict[str, Any], idempotency_key: str | None) -> dict[str, Any]:
     body = {name: value for name, value in request.items() if value not in (None, False, {})}
     headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
-    execution = invocation.api.send_for_sure("POST", "/executions", body=body, headers=headers)
+    execution = invocation.api.send_for_sure(
+        "POST", "/executions", body=body, headers=headers, say=invocation.printer.note
+    )
     invocation.printer.warnings(execution)
     return execution
 
@@ -69,8 +71,16 @@ def _show_started(invocation: Invocation, execution: dict[str, Any]) -> None:
         invocation.printer.document(execution)
 
 
-def _is_dialogue(invocation: Invocation) -> bool:
-    return sys.stdin.isatty() and invocation.printer.output is Output.TABLE
+def _go_on(invocation: Invocation, execution_id: str) -> ExitCode:
+    """Talk until the end with whoever sits at stdin; say how else it goes on."""
+    code = ExitCode.PARTIAL
+    if sys.stdin.isatty():
+        invocation.printer.note("Type the next message; an empty line ends the execution.")
+        while code is ExitCode.PARTIAL:
+            code = _next_turn(invocation, execution_id)
+    else:
+        invocation.printer.note(_how_to_go_on(execution_id))
+    return code
 
 
 def _next_turn(invocation: Invocation, execution_id: str) -> ExitCode:
@@ -78,17 +88,33 @@ def _next_turn(invocation: Invocation, execution_id: str) -> ExitCode:
     from control_plane.cli.watch import Watch
 
     last_seq = invocation.api.get(f"/executions/{execution_id}")["last_seq"]
-    try:
-        sys.stderr.write("> ")
-        sys.stderr.flush()
-        message = sys.stdin.readline().strip()
-    except KeyboardInterrupt:
-        message = ""
-    if message:
+    if message := _ask():
         invocation.api.send("POST", f"/executions/{execution_id}/messages", body={"content": message})
     else:
         invocation.api.send("POST", f"/executions/{execution_id}/close")
-    return Watch(invocation, execution_id, after=str(last_seq)).answer(until_waiting=bool(message))
+    watch = Watch(invocation, execution_id, after=str(last_seq), prompts=False)
+    return watch.answer(until_waiting=bool(message))
+
+
+def _ask() -> str:
+    """One line; empty at Ctrl-C and at the end of stdin."""
+    try:
+        sys.stderr.write("> ")
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        line = ""
+    if not line.endswith("\n"):
+        sys.stderr.write("\n")
+    return line.strip()
+
+
+def _how_to_go_on(execution_id: str) -> str:
+    return (
+        "It waits for a message.\n"
+        f'  send one:  holdfast executions send {execution_id} "…"\n'
+        f"  end it:    holdfast executions close {execution_id}"
+    )
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

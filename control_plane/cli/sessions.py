@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from control_plane.cli.commands import command_group
-from control_plane.cli.options import CursorOption, Invocation, LimitOption, YesOption, with_api
+from control_plane.cli.options import CursorOption, Invocation, LimitOption, YesOption, confirm, segment, with_api
 from control_plane.cli.output import Output, ago
 
 COLUMNS = {"ID": "id", "TITLE": "title", "AGENT": "agent_id", "UPDATED": "updated"}
-SessionArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the session.")]
+SessionArgument = Annotated[str, typer.Argument(metavar="ID", parser=segment, help="Id of the session.")]
 
 
 app = command_group("Look at conversations.")
@@ -49,6 +49,6 @@ def messages(
 def delete(invocation: Invocation, session: SessionArgument, yes: YesOption = False) -> None:
     """Delete a session with its messages and executions."""
     if not yes and sys.stdin.isatty():
-        typer.confirm(f"Delete the session {session} with all its executions?", abort=True, err=True)
+        confirm(f"Delete the session {session} with all its executions?")
     invocation.api.send("DELETE", f"/sessions/{session}")
     invocation.printer.note(f"Deleted the session {session}.")

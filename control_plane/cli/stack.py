@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from control_plane.cli.failures import CliError, ExitCode, usage_error
-from control_plane.cli.options import Invocation, YesOption, with_stack
+from control_plane.cli.options import Invocation, YesOption, confirm, with_stack
 from control_plane.cli.output import Output
 
 NOT_RUNNING = ExitCode.NOT_FOUND
@@ -55,7 +55,7 @@ def down(invocation: Invocation) -> None:
 @with_stack
 def status(invocation: Invocation) -> None:
     """Show the local stack's processes. Exit code 3 if it is not running."""
-    from control_plane.local.stack import running_stack
+    from control_plane.local.state import running_stack
 
     state = running_stack(invocation.directory)
     if state is None:
@@ -122,5 +122,4 @@ def _processes(state: Any) -> list[dict[str, Any]]:
 def _confirm(question: str) -> None:
     if not sys.stdin.isatty():
         raise usage_error("There is nobody to ask.", hint="Say --yes if you mean it.")
-    if not typer.confirm(question, err=True):
-        raise CliError("Nothing was deleted.", exit_code=ExitCode.CANCELLED, code="declined")
+    confirm(question)

@@ -12,8 +12,8 @@ from control_plane.local.child import ServiceFailed
 from control_plane.local.directory import DirectoryRefused
 from control_plane.local.postgres import PostgresUnusable
 from control_plane.local.progress import Progress
-from control_plane.local.stack import running_stack, start_detached, wait_until_running
-from control_plane.local.state import StackPhase, StackState
+from control_plane.local.stack import start_detached, wait_until_running
+from control_plane.local.state import StackPhase, StackState, running_stack
 from control_plane.local.supervisor import Supervisor
 from control_plane.local.temporal import TemporalMissing
 

@@ -4,14 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 from control_plane.cli.follow import WatchedEvent
-from control_plane.cli.output import Printer, shortened
+from control_plane.cli.output import Printer, as_text, shortened
 
 
 class Transcript:
-    """Writes text as it comes, each character once, whichever events arrive twice, late or never."""
+    """Writes text as it comes, each character once, whichever events arrive twice, late or never.
 
-    def __init__(self, printer: Printer) -> None:
+    `prompts` shows those after the first too; the person at a dialogue has just typed them.
+    """
+
+    def __init__(self, printer: Printer, *, prompts: bool = True) -> None:
         self._printer = printer
+        self._prompts = prompts
         self._attempt = 0
         self._message: int | None = None
         #: Characters of the open message that were written.
@@ -44,7 +48,7 @@ class Transcript:
     def _turn_started(self, event: WatchedEvent) -> None:
         self._answer_begun = False
         self._message = None
-        if (event.body.get("turn") or 1) > 1:
+        if self._prompts and (event.body.get("turn") or 1) > 1:
             self._note(f"> {shortened(str(event.data.get('prompt', '')))}")
 
     def _attempt_started(self, event: WatchedEvent) -> None:
@@ -79,16 +83,17 @@ class Transcript:
             self._message, self._written = message, 0
 
     def _tool_started(self, event: WatchedEvent) -> None:
-        self._note(f"→ {event.data['name']} {shortened(_text(event.data.get('arguments')))}")
+        self._note(f"→ {event.data['name']} {shortened(as_text(event.data.get('arguments')))}")
 
     def _tool_completed(self, event: WatchedEvent) -> None:
         sign = "✗" if event.data.get("is_error") else "←"
-        self._note(f"{sign} {event.data['name']} {shortened(_text(event.data.get('result')))}")
+        self._note(f"{sign} {event.data['name']} {shortened(as_text(event.data.get('result')))}")
 
     def _attempt_failed(self, event: WatchedEvent) -> None:
         error: dict[str, Any] = event.data.get("error") or {}
-        again = " It is tried again." if error.get("retryable") else ""
-        self._note(f"attempt {_attempt(event)} failed: {error.get('message', 'unknown error')}{again}")
+        # Otherwise it is how the execution ends, which is said there.
+        if error.get("retryable"):
+            self._note(f"attempt {_attempt(event)} failed: {error.get('message')} It is tried again.")
 
     def _attempt_over(self, event: WatchedEvent) -> None:
         how = "was lost with its worker" if event.type == "attempt.lost" else "was given back by its worker"
@@ -112,13 +117,15 @@ class Transcript:
 def event_line(event: WatchedEvent) -> str:
     """One event as one line of a log."""
     moment = str(event.body.get("created_at", ""))[11:19]
-    about = " ".join(f"{key}={shortened(_text(value), 120)}" for key, value in event.data.items() if value is not None)
+    about = " ".join(f"{key}={_brief(value)}" for key, value in event.data.items() if value is not None)
     return f"{event.position:>5}  {moment}  {event.type:<20}  {about}".rstrip()
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, dict) and value.keys() >= {"code", "message"}:
+        return shortened(f"{value['code']}: {value['message']}")
+    return shortened(as_text(value), 120)
 
 
 def _attempt(event: WatchedEvent) -> int:
     return int(event.body.get("attempt") or 0)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)

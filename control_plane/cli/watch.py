@@ -1,4 +1,4 @@
-"""Watching an execution until it ends: what `run`, `executions logs` and `executions send` share."""
+"""Watching an execution until it ends: what `run` and `executions logs` share."""
 
 import sys
 from collections.abc import Callable
@@ -9,18 +9,27 @@ from control_plane.cli.failures import BY_EXECUTION, ExitCode
 from control_plane.cli.follow import EventStream, WatchedEvent
 from control_plane.cli.options import Invocation
 from control_plane.cli.output import Output
+from control_plane.cli.queue_notice import QueueNotice
 from control_plane.cli.transcript import Transcript, event_line
 
 
 class Watch:
     """One execution, watched from `after` on."""
 
-    def __init__(self, invocation: Invocation, execution_id: str, *, after: str = "0", follow: bool = True) -> None:
+    def __init__(
+        self,
+        invocation: Invocation,
+        execution_id: str,
+        *,
+        after: str = "0",
+        follow: bool = True,
+        prompts: bool = True,
+    ) -> None:
         self._invocation = invocation
         self._printer = invocation.printer
         self._id = execution_id
         self._stream = EventStream(invocation.api, execution_id, say=self._printer.note, after=after, follow=follow)
-        self._transcript = Transcript(self._printer)
+        self._transcript = Transcript(self._printer, prompts=prompts)
 
     def answer(self, *, until_waiting: bool) -> ExitCode:
         """Show the answer as it comes and say at the end how it went.
@@ -46,20 +55,20 @@ class Watch:
         return ExitCode.OK
 
     def _follow(self, show: Callable[[WatchedEvent], None], until_waiting: bool) -> None:
-        for event in self._stream:
-            show(event)
-            if until_waiting and event.type == "execution.waiting":
-                return
+        with QueueNotice(self._invocation, self._id) as notice:
+            for event in self._stream:
+                notice.seen(event)
+                show(event)
+                if until_waiting and event.type == "execution.waiting":
+                    return
 
     def _conclude(self) -> ExitCode:
         self._transcript.finish()
         execution = self._invocation.api.get(f"/executions/{self._id}")
         if self._printer.output is Output.JSON:
             self._printer.document(self._result(execution))
-        self._printer.note(summary(execution))
-        error = execution.get("error")
-        if error:
-            self._printer.note(" ".join(filter(None, (f"{error['code']}: {error['message']}", error.get("hint")))))
+        elif self._printer.output is Output.TABLE:
+            self._printer.note("\n".join(closing_lines(execution)))
         return BY_EXECUTION.get(execution["status"], ExitCode.PARTIAL)
 
     def _result(self, execution: dict[str, Any]) -> Any:
@@ -91,6 +100,14 @@ class Watch:
     def _line(self, event: WatchedEvent) -> None:
         if event.type != "message.delta":
             self._printer.text(event_line(event) + "\n")
+
+
+def closing_lines(execution: dict[str, Any]) -> list[str]:
+    """How it went, why it failed, and what to do next."""
+    lines = [summary(execution)]
+    if error := execution.get("error"):
+        lines += [f"{error['code']}: {error['message']}", *filter(None, [error.get("hint")])]
+    return lines
 
 
 def summary(execution: dict[str, Any]) -> str:

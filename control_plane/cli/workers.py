@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from control_plane.cli.commands import command_group
-from control_plane.cli.options import Invocation, with_api
+from control_plane.cli.options import Invocation, segment, with_api
 from control_plane.cli.output import Output, ago
 
 RUNTIME_COLUMNS = {"NAME": "name", "LIVE": "live", "CAPABILITIES": "capabilities", "TITLE": "title"}
@@ -20,6 +20,7 @@ POOL_COLUMNS = {
     "DRAINING": "draining",
     "SEEN": "seen",
 }
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", parser=segment, help="Name of the runtime.")]
 
 
 runtimes = command_group("Look at runtimes.")
@@ -35,7 +36,7 @@ def list_runtimes(invocation: Invocation) -> None:
 
 @runtimes.command("show")
 @with_api
-def show_runtime(invocation: Invocation, name: Annotated[str, typer.Argument(help="Name of the runtime.")]) -> None:
+def show_runtime(invocation: Invocation, name: NameArgument) -> None:
     """Show one runtime."""
     invocation.printer.record(invocation.api.get(f"/runtimes/{name}"))
 

@@ -15,8 +15,8 @@ from control_plane.local.checks import Check, failed, passed, warned
 from control_plane.local.directory import DataDirectory
 from control_plane.local.ports import USUAL, is_free
 from control_plane.local.postgres import VERSION, PostgresUnusable, data_version, postgres_binaries
-from control_plane.local.stack import running_stack
 from control_plane.local.stack_checks import StackChecks
+from control_plane.local.state import running_stack
 from control_plane.local.temporal import TemporalMissing, temporal_binary
 from control_plane.settings import Settings
 

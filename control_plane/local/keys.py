@@ -2,37 +2,18 @@
 
 import hashlib
 import secrets
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 
-from control_plane.local.state import replace_file
+from control_plane.local.credentials import Credentials, read_credentials, write_credentials
 
 PREFIX = "hf_"
 #: How much of a key may be shown in a list.
 SHOWN = 11
 CLI_SCOPES = ["read", "write", "admin"]
 WORKER_SCOPES = ["worker"]
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """The secrets in `credentials.toml`."""
-
-    api_key: str
-    worker_key: str
-
-
-def read_credentials(path: Path) -> Credentials | None:
-    """The stored keys; None if there are none or the file cannot be used."""
-    try:
-        stored = tomllib.loads(path.read_text())
-        return Credentials(str(stored["api_key"]), str(stored["worker_key"]))
-    except (OSError, KeyError, tomllib.TOMLDecodeError):
-        return None
 
 
 async def ensure_credentials(database_url: str, path: Path) -> Credentials:
@@ -49,7 +30,7 @@ async def ensure_credentials(database_url: str, path: Path) -> Credentials:
             api_key=await insert_key(connection, "local CLI", CLI_SCOPES),
             worker_key=await insert_key(connection, "local workers", WORKER_SCOPES),
         )
-    replace_file(path, f'api_key = "{fresh.api_key}"\nworker_key = "{fresh.worker_key}"\n'.encode())
+    write_credentials(path, fresh)
     return fresh
 
 

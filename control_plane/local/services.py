@@ -11,9 +11,9 @@ import httpx
 import psycopg
 
 from control_plane.local.child import Service
+from control_plane.local.credentials import Credentials
 from control_plane.local.directory import DataDirectory
 from control_plane.local.environment import base_environment, provider_environment
-from control_plane.local.keys import Credentials
 from control_plane.local.ports import LOOPBACK
 from control_plane.local.state import Ports
 from control_plane.settings import ProviderSettings, Settings

@@ -1,26 +1,26 @@
-"""What can be done to a local stack from outside: find it, start it detached, stop it, reset it."""
+"""What can be done to a local stack from outside: start it detached, stop it, reset it."""
 
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic, sleep
+
+import psutil
 
 from control_plane.local.child import ServiceFailed
 from control_plane.local.directory import DataDirectory
 from control_plane.local.postgres import EmbeddedPostgres, postgres_binaries
 from control_plane.local.processes import find
 from control_plane.local.services import holdfast_command
-from control_plane.local.state import StackPhase, StackState, read_state
+from control_plane.local.state import ProcessIdentity, StackPhase, StackState, read_state, running_stack
 from control_plane.local.supervisor import end_leftovers
 
 POLL = 0.1
 #: Seconds that a start may take, and that a stop may take before the supervisor is killed.
 START_SECONDS, STOP_SECONDS = 180.0, 90.0
-
-
-def running_stack(directory: DataDirectory) -> StackState | None:
-    """The state of the stack whose supervisor is alive."""
-    return read_state(directory.state) if directory.is_held() else None
+#: Seconds after SIGKILL.
+KILL_SECONDS = 5.0
 
 
 def start_detached(directory: DataDirectory, options: list[str], echo: Callable[[str], None]) -> StackState:
@@ -67,18 +67,22 @@ def stop_stack(directory: DataDirectory, say: Callable[[str], None]) -> bool:
     if state is None:
         clear_leftovers(directory, say)
         return False
-    supervisor = find(state.supervisor)
-    if supervisor is not None:
-        supervisor.send_signal(signal.SIGTERM)
-    deadline = monotonic() + STOP_SECONDS
-    while directory.is_held() and monotonic() < deadline:
-        sleep(POLL)
-    if directory.is_held() and supervisor is not None:
+    if not _ends(state.supervisor, signal.SIGTERM, STOP_SECONDS):
         say("The supervisor does not stop: killing it and its processes.")
-        supervisor.kill()
-        supervisor.wait(POLL * 50)
+        _ends(state.supervisor, signal.SIGKILL, KILL_SECONDS)
     clear_leftovers(directory, say)
     return True
+
+
+def _ends(identity: ProcessIdentity, number: signal.Signals, seconds: float) -> bool:
+    """Whether the process is gone within so many seconds after the signal; a zombie is."""
+    if (process := find(identity)) is not None:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+    deadline = monotonic() + seconds
+    while find(identity) is not None and monotonic() < deadline:
+        sleep(POLL)
+    return find(identity) is None
 
 
 def clear_leftovers(directory: DataDirectory, say: Callable[[str], None]) -> None:

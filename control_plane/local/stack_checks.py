@@ -1,6 +1,5 @@
 """The checks of `holdfast doctor` on a running local stack."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,16 +7,13 @@ from typing import Any
 
 import httpx
 import psycopg
-from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
-from temporalio.client import Client
-from temporalio.service import RPCError
 
 from control_plane.local.checks import Check, failed, passed, warned
+from control_plane.local.credentials import read_credentials
 from control_plane.local.directory import DataDirectory
-from control_plane.local.keys import read_credentials
 from control_plane.local.processes import find
 from control_plane.local.state import ProcessPhase, StackState
-from control_plane.local.temporal import SEARCH_ATTRIBUTES
+from control_plane.local.temporal import SEARCH_ATTRIBUTES, search_attributes_url
 from control_plane.settings import Settings
 
 SECONDS = 5.0
@@ -74,13 +70,14 @@ class StackChecks:
             return [failed("database", str(error).strip(), f"See {self.directory.log('postgres')}")]
 
     def _temporal(self) -> list[Check]:
+        address = self.state.temporal_address
         try:
-            return [asyncio.run(asyncio.wait_for(_search_attributes(self.state.temporal_address), SECONDS))]
-        except (RPCError, RuntimeError, TimeoutError) as error:
-            text = str(error) or "no answer"
-            return [
-                failed("temporal", f"{self.state.temporal_address}: {text}", f"See {self.directory.log('temporal')}")
-            ]
+            answer = httpx.get(search_attributes_url(self.state.ports), trust_env=False, timeout=SECONDS)
+        except httpx.TransportError as error:
+            return [failed("temporal", f"{address}: {error}", f"See {self.directory.log('temporal')}")]
+        if missing := [name for name in SEARCH_ATTRIBUTES if name not in answer.text]:
+            return [failed("temporal", f"search attributes missing: {', '.join(missing)}", RESTART)]
+        return [passed("temporal", f"{address}, search attributes registered")]
 
 
 def _ready(response: httpx.Response, url: str) -> Check:
@@ -127,12 +124,3 @@ def _workers(connection: psycopg.Connection[tuple[Any, ...]]) -> Check:
     if kinds < 2:
         return failed("workers", f"live: {names or 'none'}", "See the workers' logs, then restart the stack.")
     return passed("workers", f"live: {names}")
-
-
-async def _search_attributes(address: str) -> Check:
-    client = await Client.connect(address)
-    request = ListSearchAttributesRequest(namespace="default")
-    answer = await client.operator_service.list_search_attributes(request)
-    if missing := [name for name in SEARCH_ATTRIBUTES if name not in answer.custom_attributes]:
-        return failed("temporal", f"search attributes missing: {', '.join(missing)}", RESTART)
-    return passed("temporal", f"{address}, search attributes registered")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
+from control_plane.local.directory import DataDirectory
+
 
 class StackPhase(StrEnum):
     STARTING = "starting"
@@ -73,6 +75,11 @@ def read_state(path: Path) -> StackState | None:
         return StackState.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def running_stack(directory: DataDirectory) -> StackState | None:
+    """The state of the stack whose supervisor is alive."""
+    return read_state(directory.state) if directory.is_held() else None
 
 
 def write_state(path: Path, state: StackState) -> None:

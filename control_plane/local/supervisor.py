@@ -14,9 +14,10 @@ import httpx
 from psutil import Process
 
 from control_plane.local.child import Child, Service, ServiceFailed
+from control_plane.local.credentials import Credentials
 from control_plane.local.demo import DemoAgent, DemoUnavailable
 from control_plane.local.directory import DataDirectory
-from control_plane.local.keys import Credentials, ensure_credentials
+from control_plane.local.keys import ensure_credentials
 from control_plane.local.ports import choose_ports
 from control_plane.local.postgres import EmbeddedPostgres, postgres_binaries
 from control_plane.local.processes import end, find, identify

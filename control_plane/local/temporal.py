@@ -88,12 +88,16 @@ class DevServer:
         )
 
     async def _answers(self, pid: int, started_at: datetime) -> bool:
-        url = f"http://{LOOPBACK}:{self._ports.temporal_http}/api/v1/namespaces/default/search-attributes"
         try:
-            response = await self._client.get(url)
+            response = await self._client.get(search_attributes_url(self._ports))
         except httpx.TransportError:
             return False
         return response.is_success and all(name in response.text for name in SEARCH_ATTRIBUTES)
+
+
+def search_attributes_url(ports: Ports) -> str:
+    """Where the server tells which search attributes it knows."""
+    return f"http://{LOOPBACK}:{ports.temporal_http}/api/v1/namespaces/default/search-attributes"
 
 
 def _repeated(flag: str, values: tuple[str, ...]) -> tuple[str, ...]:

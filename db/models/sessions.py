@@ -16,7 +16,7 @@ message_position = Sequence("message_position", metadata=Base.metadata)
 
 class Session(Owned, Created, Base):
     __tablename__ = "sessions"
-    __table_args__ = (Index("ix_sessions_organization_id_id", "organization_id", "id"),)
+    __table_args__ = (Index("ix_sessions_organization_id_created_at", "organization_id", "created_at", "id"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))

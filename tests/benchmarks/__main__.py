@@ -6,6 +6,7 @@ something could not be measured.
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Sequence
 from time import monotonic
 
@@ -19,6 +20,8 @@ from tests.benchmarks.throughput import Throughput
 
 #: Seconds after which something hangs.
 LIMIT = 350
+#: Columns of a log.
+WIDTH = 120
 #: Busy cores of other programs from which on figures cannot be trusted.
 NOISE = 0.2
 
@@ -46,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--profile", action="store_true", help="print CPU time per execution and process")
     options = parser.parse_args(arguments)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     began = monotonic()
     results = uvloop.run(run(console, profile=options.profile))
     show(console, results)

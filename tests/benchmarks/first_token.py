@@ -18,9 +18,13 @@ SCRIPT = "[[emit 10 @100]]"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One execution's moments, in ms from POST; `provider`: a direct call's time to first token."""
+    """One execution's moments, in ms from POST.
+
+    `provider` is a direct call's time to first token, `activity` a bare workflow's to its activity.
+    """
 
     provider: float
+    activity: float
     answered: float
     turn_started: float
     model_called: float
@@ -46,12 +50,14 @@ class FirstToken:
         return [
             Result("first_token_added_p50_ms", round(added, 3), "ms", baseline=provider).at_most(30),
             Result.of("first_token_relay_p50_ms", relay, "ms"),
+            Result.of("bare_activity_start_p50_ms", self._median(lambda each: each.activity), "ms"),
         ]
 
     def story(self) -> list[tuple[str, float]]:
         """Where the time goes: medians of moments, in ms from POST."""
         return [
             ("POST is answered", self._median(lambda each: each.answered)),
+            ("(a bare workflow's activity would run)", self._median(lambda each: each.activity)),
             ("turn.started is at the reader", self._median(lambda each: each.turn_started)),
             ("the provider has the request", self._median(lambda each: each.model_called)),
             ("the provider sends its first byte", self._median(lambda each: each.model_answered)),
@@ -71,6 +77,8 @@ async def measure(system: System) -> FirstToken:
 async def _sample(system: System, number: int) -> Sample:
     provider = await system.model.first_token(f"direct-{number} {SCRIPT}")
     prompt = f"relay-{number} {SCRIPT}"
+    bare_began = time.time()
+    bare = _since(bare_began, await system.run_bare(prompt))
     began = time.time()
     execution = await system.api.start(AGNO, prompt)
     answered = time.time()
@@ -79,6 +87,7 @@ async def _sample(system: System, number: int) -> Sample:
     called = datetime.fromisoformat(call["received_at"]).timestamp()
     return Sample(
         provider * 1000,
+        *bare,
         *_since(began, answered, seen["turn.started"], called, called + call["ms_to_first_byte"] / 1000),
         *_since(began, seen["message.delta"]),
     )

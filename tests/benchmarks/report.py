@@ -50,7 +50,8 @@ def write(results: Sequence[Result], path: Path = RESULTS) -> None:
 
 def show(console: Console, results: Sequence[Result]) -> None:
     """Print the figures, and say which bars were missed."""
-    table = Table("name", title="Benchmarks", title_justify="left")
+    table = Table(title="Benchmarks", title_justify="left")
+    table.add_column("name", no_wrap=True)
     for column in ("value", "unit", "baseline", "ratio", "bar", "met"):
         table.add_column(column, justify="left" if column == "unit" else "right")
     for each in results:

@@ -39,10 +39,10 @@ class System:
     temporal: Client
     meter: Meter
 
-    async def run_bare(self, prompt: str) -> None:
-        """Start a bare workflow and wait for its result."""
+    async def run_bare(self, prompt: str) -> float:
+        """Start a bare workflow and wait for its result: the moment at which its activity ran."""
         workflow_id = f"bare/{uuid4()}"
-        await self.temporal.execute_workflow(BareWorkflow.run, prompt, id=workflow_id, task_queue=BARE_QUEUE)
+        return await self.temporal.execute_workflow(BareWorkflow.run, prompt, id=workflow_id, task_queue=BARE_QUEUE)
 
     async def run_ours(self, prompt: str) -> None:
         """Start an execution through the REST API and wait for its result."""

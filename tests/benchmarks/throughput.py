@@ -10,11 +10,12 @@ from tests.benchmarks.cpu import Meter, Spent
 from tests.benchmarks.report import Result
 from tests.benchmarks.system import System
 
-#: Both paths are saturated from about 25 on; more only makes the queue longer.
-IN_FLIGHT = 50
-ROUNDS = 8
-ROUND_SECONDS = 4.0
-WARM_UP_SECONDS = 3.0
+#: Both paths are saturated by 20 on two cores; more only makes the queue longer.
+IN_FLIGHT = 20
+ROUNDS = 6
+#: Until as many end as begin; longer than one execution takes at full load.
+RAMP_SECONDS = 2.0
+ROUND_SECONDS = 5.0
 
 Run = Callable[[str], Awaitable[object]]
 
@@ -38,29 +39,32 @@ class Throughput:
 async def measure(system: System) -> Throughput:
     """Warm up, then measure in turns."""
     for run in (system.run_bare, system.run_ours):
-        await _rate(run, system.meter, Spent(), WARM_UP_SECONDS)
+        await _rate(run, system.meter, Spent())
     found = Throughput()
     for _ in range(ROUNDS):
-        found.bare.append(await _rate(system.run_bare, system.meter, found.bare_spent, ROUND_SECONDS))
-        found.ours.append(await _rate(system.run_ours, system.meter, found.ours_spent, ROUND_SECONDS))
+        found.bare.append(await _rate(system.run_bare, system.meter, found.bare_spent))
+        found.ours.append(await _rate(system.run_ours, system.meter, found.ours_spent))
     return found
 
 
-async def _rate(run: Run, meter: Meter, spent: Spent, seconds: float) -> float:
-    """What was completed within the time; what is still in flight then is waited for and not counted."""
+async def _rate(run: Run, meter: Meter, spent: Spent) -> float:
+    """What ends per second once as many are under way at the beginning as at the end."""
+    stop = asyncio.Event()
+    loops = [asyncio.create_task(_loop(run, stop)) for _ in range(IN_FLIGHT)]
+    await asyncio.sleep(RAMP_SECONDS)
     before = meter.read()
-    deadline = perf_counter() + seconds
-    loops = [asyncio.create_task(_loop(run, deadline)) for _ in range(IN_FLIGHT)]
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(ROUND_SECONDS)
     after = meter.read()
-    completed = sum(await asyncio.gather(*loops))
+    stop.set()
+    ends = [end for ends in await asyncio.gather(*loops) for end in ends]
+    completed = sum(before.at < end <= after.at for end in ends)
     spent.add(before, after, completed)
-    return completed / seconds
+    return completed / (after.at - before.at)
 
 
-async def _loop(run: Run, deadline: float) -> int:
-    completed = 0
-    while perf_counter() < deadline:
-        await run(f"number {completed}")
-        completed += perf_counter() <= deadline
-    return completed
+async def _loop(run: Run, stop: asyncio.Event) -> list[float]:
+    ends: list[float] = []
+    while not stop.is_set():
+        await run(f"number {len(ends)}")
+        ends.append(perf_counter())
+    return ends

@@ -23,6 +23,13 @@ UNION ALL SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable,
 FROM information_schema.columns WHERE table_schema = 'public'
 """
 
+#: As docs/operations.md says it.
+OWN_ORGANIZATION = text("SELECT set_config('holdfast.organization_id', holdfast_operator_organization()::text, false)")
+FIRST_KEY = text(
+    "INSERT INTO api_keys (id, organization_id, name, prefix, hash, scopes)"
+    " VALUES (gen_random_uuid(), holdfast_operator_organization(), 'first', 'hf_', sha256('key'), '{admin}')"
+)
+
 
 def connect(url: str) -> Connection:
     return create_engine(driver_url(url), poolclass=NullPool).connect()
@@ -143,6 +150,18 @@ def test_an_owner_without_superuser_rights_migrates_and_its_functions_see_all_or
         assert connection.execute(text("SELECT holdfast_operator_organization()")).scalar() is not None
         connection.exec_driver_sql("RESET ROLE")
         assert connection.execute(text("SELECT count(*) FROM api_keys")).scalar() == 0
+
+
+def test_an_owner_without_superuser_rights_puts_the_first_key_in(postgres_url_of_owner: Callable[[str], str]) -> None:
+    url = postgres_url_of_owner("key_owner")
+    upgrade(url, app_role="key_app")
+
+    with connect(url) as connection:
+        connection.exec_driver_sql("SET ROLE key_app")
+        connection.execute(OWN_ORGANIZATION)
+        connection.execute(FIRST_KEY)
+
+        assert connection.execute(text("SELECT operator FROM holdfast_key(sha256('key'))")).scalars().all() == [True]
 
 
 def as_user(server: str, user: str, database: str) -> str:

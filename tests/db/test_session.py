@@ -65,6 +65,15 @@ async def test_a_failed_transaction_leaves_no_organization_behind(database: Data
         assert await who(connection) == ("holdfast_app", None)
 
 
+async def test_an_error_shows_no_values(database: Database) -> None:
+    organization_id = await operator(database)
+
+    with pytest.raises(IntegrityError) as failure:
+        await store(database, agent(organization_id) | {"id": None, "system_prompt": "a secret"})
+
+    assert "secret" not in str(failure.value)
+
+
 async def test_a_broken_connection_heals_after_the_error_that_met_it(postgres_url: str, database: Database) -> None:
     async with database.transaction(None) as connection:
         pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()

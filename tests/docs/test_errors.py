@@ -25,10 +25,17 @@ def test_every_code_of_the_api_is_documented_with_its_status() -> None:
 
 def test_every_code_of_executions_is_documented_with_its_retries() -> None:
     failures = {(kind.code, "yes" if kind.retryable else "no") for kind in (RuntimeFailure, *below(RuntimeFailure))}
-    constants = {code for module in product() for code in literal_codes(module)}
+    constants = {code for module in product() for code in literal_codes(module, "ExecutionError")}
 
     assert failures <= rows(EXECUTIONS)
     assert constants | {code for code, _ in failures} == {code for code, _ in rows(EXECUTIONS)}
+
+
+def test_every_code_of_the_command_is_documented() -> None:
+    written = {code for module in product() for code in literal_codes(module, "CliError")}
+    table = Document("docs/cli.md").text.partition("in `code`:\n")[2].partition("\n## ")[0]
+
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == written
 
 
 def test_no_code_is_listed_twice() -> None:
@@ -66,10 +73,10 @@ def called(module: Module) -> Iterator[str]:
             yield node.func.id
 
 
-def literal_codes(module: Module) -> Iterator[str]:
-    """Codes of the errors of executions that a module writes down."""
+def literal_codes(module: Module, kind: str) -> Iterator[str]:
+    """Codes that a module writes down where it makes errors of a kind."""
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ExecutionError":
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == kind:
             values = [word.value for word in node.keywords if word.arg == "code"]
             yield from (
                 value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)

@@ -48,6 +48,9 @@ router = APIRouter(prefix="/api/v1/executions", tags=["executions"])
 #: Seconds that a request for a result may wait.
 MAX_WAIT = 60
 
+#: Shape of one event of the stream; its `data` is a JSON object.
+SERVER_SENT = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
+
 STOPPING = problems(CHANGING, NotFound, ExecutionClosed, Conflict, TemporalUnavailable)
 
 
@@ -179,7 +182,7 @@ async def get_result(
     response_class=Response,
     responses={
         200: {
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": SERVER_SENT}},
             "description": "The log as server-sent events.",
         },
         204: {"description": "The execution has ended and all of its log was read."},

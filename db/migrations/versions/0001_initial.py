@@ -68,7 +68,7 @@ CREATE TABLE sessions (
     updated_at timestamptz NOT NULL DEFAULT now(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX ix_sessions_organization_id_id ON sessions (organization_id, id);
+CREATE INDEX ix_sessions_organization_id_created_at ON sessions (organization_id, created_at, id);
 CREATE TABLE messages (
     id uuid NOT NULL CONSTRAINT pk_messages PRIMARY KEY,
     session_id uuid NOT NULL CONSTRAINT fk_messages_session_id REFERENCES sessions (id) ON DELETE CASCADE,

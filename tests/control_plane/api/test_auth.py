@@ -60,7 +60,7 @@ def guarded(app: FastAPI) -> list[Route]:
 
 async def ask(client: httpx.AsyncClient, route: Route, headers: dict[str, str] | None = None) -> httpx.Response:
     """Call a route with unknown ids and an empty object."""
-    body = {} if route.method in {"POST", "PATCH"} else None
+    body: dict[str, str] | None = {} if route.method in {"POST", "PATCH"} else None
     return await client.request(route.method, route.url(), json=body, headers=headers)
 
 

@@ -1,11 +1,14 @@
 """The installed command as a subprocess, and a server that plays the API's part."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -21,6 +24,7 @@ class Cli:
 
     directory: Path
     url: str
+    key: str = "hf_test"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -28,8 +32,26 @@ class Cli:
         return kept | {
             "HOLDFAST_DATA_DIR": str(self.directory / "data"),
             "HOLDFAST_API_URL": self.url,
-            "HOLDFAST_API_KEY": "hf_test",
+            "HOLDFAST_API_KEY": self.key,
         }
+
+    def json(self, *arguments: str) -> Any:
+        """What a command prints with `-o json`."""
+        done = self(*arguments, "-o", "json")
+        assert done.returncode in {0, 10}, done.stderr
+        return json.loads(done.stdout)
+
+    @contextmanager
+    def started(self, *arguments: str) -> Generator[subprocess.Popen[bytes]]:
+        """A command that runs on; nobody is at its stdin."""
+        pipe, nobody = subprocess.PIPE, subprocess.DEVNULL
+        with subprocess.Popen(
+            [HOLDFAST, *arguments], stdin=nobody, stdout=pipe, stderr=pipe, cwd=self.directory, env=self.environment
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def __call__(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -38,7 +60,7 @@ class Cli:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=90,
             cwd=self.directory,
             env=self.environment,
         )
@@ -53,3 +75,14 @@ def api() -> Iterator[ApiServer]:
 @pytest.fixture
 def holdfast(api: ApiServer, tmp_path: Path) -> Cli:
     return Cli(tmp_path, api.url)
+
+
+def read_until(stream: IO[bytes] | None, text: bytes) -> bytes:
+    """Read on until the text has come; gives all that was read."""
+    assert stream is not None
+    seen = b""
+    while text not in seen:
+        piece = os.read(stream.fileno(), 1024)
+        assert piece, f"{text!r} never came: {seen!r}"
+        seen += piece
+    return seen

@@ -49,7 +49,7 @@ def test_with_json_the_error_is_the_api_s_problem_document(holdfast: Cli, api: A
 def test_an_error_in_the_body_names_the_field(holdfast: Cli, api: ApiServer) -> None:
     api.on("POST /api/v1/agents", Answer(422, {"code": "runtime_unknown", "detail": "Unknown.", "field": "/runtime"}))
 
-    done = holdfast("agents", "create", "x", "--runtime", "agnoo")
+    done = holdfast("agents", "create", "x", "--model", "a/b", "--runtime", "agnoo")
 
     assert done.stderr == "Error: Unknown. (at /runtime)\n"
 
@@ -88,6 +88,9 @@ def test_a_server_that_is_no_holdfast_is_recognised(holdfast: Cli, api: ApiServe
         (("api",), "HOLDFAST_DATABASE_URL"),
         (("run", "demo", "hi", "-m", "novalue"), "--metadata wants key=value"),
         (("agents", "create", "-f", "missing.json"), "cannot be read as JSON"),
+        (("agents", "create", "x"), "An agent has a name and a model."),
+        (("agents", "update", "x"), "There is nothing to change."),
+        (("agents", "get", ".."), "'..' is no name and no id."),
         (("status", "--config", "missing.toml"), "does not exist"),
     ],
 )

@@ -117,7 +117,7 @@ def test_the_exit_code_is_how_the_execution_ended(holdfast: Cli, api: ApiServer,
     done = holdfast("run", "demo", "hi")
 
     assert done.returncode == expected
-    assert ("model_unknown: No such model. Choose one." in done.stderr) is (status != "completed")
+    assert ("model_unknown: No such model.\nChoose one.\n" in done.stderr) is (status != "completed")
 
 
 def test_an_execution_that_ended_before_it_was_watched_is_shown_as_ended(holdfast: Cli, api: ApiServer) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import psycopg
 
-from control_plane.local.keys import ensure_credentials, key_hash, read_credentials
+from control_plane.local.credentials import read_credentials
+from control_plane.local.keys import ensure_credentials, key_hash
 
 
 async def _execute(url: str, statement: str) -> None:

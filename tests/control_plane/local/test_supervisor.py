@@ -14,8 +14,15 @@ from control_plane.local.directory import DataDirectory
 from control_plane.local.ports import USUAL
 from control_plane.local.processes import identify
 from control_plane.local.progress import Progress
-from control_plane.local.stack import running_stack, stop_stack
-from control_plane.local.state import ProcessIdentity, ProcessState, StackPhase, StackState, write_state
+from control_plane.local.stack import stop_stack
+from control_plane.local.state import (
+    ProcessIdentity,
+    ProcessState,
+    StackPhase,
+    StackState,
+    running_stack,
+    write_state,
+)
 from control_plane.local.supervisor import end_leftovers, stop_order
 
 

@@ -1,0 +1,108 @@
+"""A local stack as its user sees it: `holdfast` in a directory, and the processes that it leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+HOLDFAST = str(Path(sys.executable).with_name("holdfast"))
+FOREIGN = ("HOLDFAST_", "TEMPORAL_", "OPENAI_", "ANTHROPIC_")
+SECONDS = 100.0
+
+
+@dataclass(frozen=True)
+class StackAtWork:
+    """One data directory; `prefix` is a command that runs ours, as somebody else for instance."""
+
+    directory: Path
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    prefix: tuple[str, ...] = ()
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end."""
+        return subprocess.run(
+            [*self.prefix, HOLDFAST, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+            stdin=subprocess.DEVNULL,
+            env=self._environment(),
+            cwd=self.directory.parent,
+        )
+
+    @contextmanager
+    def foreground(self, *options: str) -> Generator[subprocess.Popen[bytes]]:
+        """Start it in the foreground."""
+        with subprocess.Popen(
+            [*self.prefix, HOLDFAST, "up", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=self._environment(),
+            cwd=self.directory.parent,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+
+    def json(self, *arguments: str) -> Any:
+        """What a command prints with `-o json`."""
+        done = self(*arguments, "-o", "json")
+        assert done.returncode in {0, 10}, done.stderr
+        return json.loads(done.stdout)
+
+    def up(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Start it in the background."""
+        done = self("up", "-d", *options)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def process(self, name: str) -> dict[str, Any]:
+        """One of its processes as `status` shows it."""
+        return next(one for one in self.json("status")["processes"] if one["name"] == name)
+
+    def processes(self) -> list[psutil.Process]:
+        """The supervisor, and all that it started."""
+        supervisor = psutil.Process(self.json("status")["supervisor"]["pid"])
+        return [supervisor, *supervisor.children(recursive=True)]
+
+    def kill(self, name: str) -> None:
+        """SIGKILL one process and wait until it was started again."""
+        before = self.process(name)
+        os.kill(before["identity"]["pid"], signal.SIGKILL)
+        until(lambda: self._is_back(name, before["restarts"]))
+
+    def _is_back(self, name: str, restarts: int) -> bool:
+        now = self.process(name)
+        return now["restarts"] > restarts and now["phase"] == "ready"
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        return kept | {"HOLDFAST_DATA_DIR": str(self.directory)} | dict(self.environment)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it never held"
+        time.sleep(0.1)
+
+
+def gone(process: psutil.Process) -> bool:
+    """Whether a process has ended; a zombie has."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

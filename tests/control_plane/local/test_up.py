@@ -1,0 +1,208 @@
+"""`holdfast up` for real: what a person gets, what it survives, what it leaves."""
+
+import json
+import os
+import pwd
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from control_plane.local.directory import DataDirectory
+from control_plane.local.state import running_stack
+from tests.control_plane.cli.conftest import read_until
+from tests.control_plane.local.stack_at_work import HOLDFAST, StackAtWork, gone, until
+from tests.stack import TERMINAL, free_port
+
+pytestmark = pytest.mark.timeout(300)
+
+SECRET = "sk-only-for-the-runtime-worker"
+LONG = "[[emit 60 @20;; say end]]"
+WHOLE = " ".join(f"tok{number}" for number in range(1, 61)) + " end"
+USER = "holdfast-test"
+#: Another user, who may pass through closed directories: the interpreter is often somebody's own.
+AS_USER = ("--clear-groups", "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[str]:
+    """The scripted model in the part of a provider that wants a key."""
+    port = free_port()
+    with subprocess.Popen([HOLDFAST, "scripted-model", "--port", str(port)], stderr=subprocess.DEVNULL) as process:
+        yield f"http://127.0.0.1:{port}/v1"
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def shared(model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackAtWork]:
+    environment = {
+        "OPENAI_API_KEY": SECRET,
+        "OPENAI_BASE_URL": model,
+        "HOLDFAST_HEARTBEAT_TIMEOUT_SECONDS": "3",
+        "HOLDFAST_WORKER_GRACE_SECONDS": "1",
+    }
+    stack = StackAtWork(tmp_path_factory.mktemp("up") / "data", environment)
+    try:
+        stack.up(*_free_ports())
+        yield stack
+    finally:
+        stack("down")
+
+
+@pytest.fixture
+def local(shared: StackAtWork) -> StackAtWork:
+    """The stack, running whatever the test before did to it."""
+    if running_stack(DataDirectory(shared.directory)) is None:
+        shared.up()
+    return shared
+
+
+@pytest.fixture
+def ordinary() -> Iterator[StackAtWork]:
+    """A stack of somebody who is not root: of ours, or of a user made for the test and removed after it."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-", ignore_cleanup_errors=True) as home:
+        if os.geteuid() != 0:
+            yield StackAtWork(Path(home) / "data")
+            return
+        if not (shutil.which("useradd") and shutil.which("setpriv")):
+            pytest.skip("as root this needs useradd and setpriv")
+        subprocess.run(["useradd", "--no-create-home", USER], check=True, capture_output=True)
+        try:
+            yield _of_user(pwd.getpwnam(USER), Path(home))
+        finally:
+            subprocess.run(["userdel", USER], check=True, capture_output=True)
+
+
+def _of_user(user: pwd.struct_passwd, home: Path) -> StackAtWork:
+    os.chown(home, user.pw_uid, user.pw_gid)
+    prefix = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", *AS_USER)
+    if subprocess.run([*prefix, sys.executable, "-c", ""], capture_output=True, check=False).returncode != 0:
+        pytest.skip("another user cannot reach this interpreter")
+    return StackAtWork(home / "data", {"HOME": str(home)}, prefix)
+
+
+def _free_ports() -> list[str]:
+    return [part for flag in ("--port", "--temporal-port", "--ui-port") for part in (flag, str(free_port()))]
+
+
+def _streaming(local: StackAtWork) -> str:
+    """An execution whose answer is on its way."""
+    started = local("run", "demo", LONG, "--detach")
+    assert started.returncode == 0, started.stderr
+    execution = started.stdout.strip()
+    until(lambda: local.json("executions", "get", execution)["attempt"] == 1)
+    return execution
+
+
+def _assert_ended_once(local: StackAtWork, execution: str) -> None:
+    result = local("executions", "result", execution, "--wait", "90")
+    assert (result.returncode, result.stdout) == (0, WHOLE + "\n"), result.stderr
+    log = local("executions", "logs", execution, "-o", "jsonl").stdout.splitlines()
+    types = [json.loads(line)["type"] for line in log]
+    assert [one for one in types if one.removeprefix("execution.") in TERMINAL] == ["execution.completed"]
+
+
+def test_a_second_up_says_that_it_runs_and_where(local: StackAtWork) -> None:
+    again = local("up", "-d")
+
+    urls = re.findall(r"http://\S+", again.stdout)
+    assert again.returncode == 0
+    assert again.stderr.startswith("Already running, pid ")
+    assert len(urls) == 3
+    assert all(httpx.get(url, trust_env=False, follow_redirects=True).status_code < 500 for url in urls)
+
+
+def test_the_first_thing_to_try_works(local: StackAtWork) -> None:
+    (command,) = re.findall(r"^Try:  holdfast (.*)$", local("up", "-d").stderr, re.MULTILINE)
+
+    done = local(*shlex.split(command))
+
+    assert done.returncode == 0
+    assert "hello" in done.stdout
+
+
+def test_status_and_doctor_find_everything_well(local: StackAtWork) -> None:
+    status = local.json("status")
+    checks = {check["id"]: check["status"] for check in local.json("doctor")["checks"]}
+
+    assert (status["phase"], {process["phase"] for process in status["processes"]}) == ("running", {"ready"})
+    assert checks.keys() >= {"stack", "api", "api_key", "database", "database_role", "temporal", "workers", "clock"}
+    assert "fail" not in checks.values()
+
+
+def test_nothing_listens_beyond_loopback(local: StackAtWork) -> None:
+    sockets = [one for process in local.processes() for one in process.net_connections("inet")]
+
+    open_to = {one.laddr.ip for one in sockets if one.status in {psutil.CONN_LISTEN, psutil.CONN_NONE}}
+    assert open_to == {"127.0.0.1"}
+
+
+def test_the_providers_keys_are_known_to_the_runtime_worker_only(local: StackAtWork) -> None:
+    started = {one["name"]: one["identity"]["pid"] for one in local.json("status")["processes"]}
+
+    told = {name for name, pid in started.items() if SECRET in str(psutil.Process(pid).environ())}
+
+    assert told == {"runtime-worker"}
+
+
+@pytest.mark.parametrize("victim", ["runtime-worker", "api", "postgres"])
+def test_what_is_killed_is_started_again_and_the_execution_ends_once(local: StackAtWork, victim: str) -> None:
+    execution = _streaming(local)
+
+    local.kill(victim)
+
+    _assert_ended_once(local, execution)
+
+
+def test_after_kill_nine_of_everything_the_next_up_goes_on_beside_a_port_that_was_taken(local: StackAtWork) -> None:
+    execution = _streaming(local)
+    port = local.json("status")["ports"]["api"]
+    processes = local.processes()
+
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    until(lambda: all(map(gone, processes)))
+    crashed = local("status").returncode
+    with socket.create_server(("127.0.0.1", port)):
+        again = local.up()
+
+    assert crashed == 3
+    assert f"Port {port} (api) is taken: using {local.json('status')['ports']['api']}." in again.stderr
+    _assert_ended_once(local, execution)
+
+
+def test_down_leaves_no_process(local: StackAtWork) -> None:
+    processes = local.processes()
+
+    down = local("down")
+
+    assert (down.returncode, down.stderr) == (0, "Stopped; the data stays.\n")
+    assert [process for process in processes if not gone(process)] == []
+
+
+def test_an_ordinary_user_can_run_it_in_the_foreground_until_ctrl_c(ordinary: StackAtWork) -> None:
+    with ordinary.foreground(*_free_ports()) as up:
+        read_until(up.stderr, b"Ctrl-C stops everything")
+        processes = ordinary.processes()
+        users = {process.uids().effective for process in processes}
+        answer = ordinary("run", "demo", "hello")
+        up.send_signal(signal.SIGINT)
+        _, said = up.communicate(timeout=60)
+
+    assert (answer.returncode, up.returncode) == (0, 0)
+    assert "scripted model" in answer.stdout
+    assert 0 not in users
+    assert b"Stopped in" in said
+    assert all(map(gone, processes))
