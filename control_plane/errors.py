@@ -162,6 +162,11 @@ class ScopeMissing(Forbidden):
     title = "The API key lacks a scope"
 
 
+class OperatorOnly(Forbidden):
+    code = "operator_only"
+    title = "For the operator's workers only"
+
+
 class HostForbidden(Forbidden):
     code = "host_forbidden"
     title = "Host not allowed"

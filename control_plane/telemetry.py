@@ -9,6 +9,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from control_plane.settings import LogFormat, LogLevel
 
+#: Libraries that report every request as news.
+CHATTY = ("httpx", "httpx2", "httpcore")
+
 
 def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
     """Send structlog's and the standard library's records to stderr, as lines for people or as JSON."""
@@ -53,7 +56,11 @@ def _without_colour_codes(_: WrappedLogger, __: str, event: EventDict) -> EventD
 def _rendering(log_format: LogFormat) -> list[Processor]:
     if log_format is LogFormat.JSON:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # Never with the values of variables: there are keys among them.
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    return [renderer]
 
 
 def _replace_handlers(formatter: logging.Formatter, level: LogLevel) -> None:
@@ -62,3 +69,5 @@ def _replace_handlers(formatter: logging.Formatter, level: LogLevel) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

@@ -12,6 +12,9 @@ PUBLIC = "/api/v1"
 #: Seconds that a client may take for a whole body.
 BODY_TIMEOUT = 30.0
 
+#: What a worker reports of a turn holds its text twice, escaped.
+WORKER, REPORT_FACTOR = "/internal/", 4
+
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -23,15 +26,11 @@ class BodyGuard:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in BODILESS:
+        headers: dict[bytes, bytes] = dict(scope.get("headers", ()))
+        if not _has_body(scope, headers):
             await self._app(scope, receive, send)
             return
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        if b"content-length" not in headers and b"transfer-encoding" not in headers:
-            await self._app(scope, receive, send)
-            return
-        self._check_length(headers.get(b"content-length"))
-        body = await self._read(receive)
+        body = await _Body(receive, self._limit(scope["path"])).read(headers.get(b"content-length"))
         if body is None:
             return
         if body and scope["path"].startswith(PUBLIC):
@@ -39,34 +38,55 @@ class BodyGuard:
             check_json_object(body)
         await self._app(scope, _Replay(body, receive), send)
 
-    def _check_length(self, length: bytes | None) -> None:
-        if length is not None and length.isdigit() and int(length) > self._max_bytes:
-            raise self._too_large()
+    def _limit(self, path: str) -> int:
+        return self._max_bytes * REPORT_FACTOR if path.startswith(WORKER) else self._max_bytes
 
-    async def _read(self, receive: Receive) -> bytes | None:
+
+def _has_body(scope: Scope, headers: dict[bytes, bytes]) -> bool:
+    if scope["type"] != "http" or scope["method"] in BODILESS:
+        return False
+    return b"content-length" in headers or b"transfer-encoding" in headers
+
+
+class _Body:
+    """One request's body, up to a limit."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+
+    async def read(self, announced: bytes | None) -> bytes | None:
+        """The whole body; None if the client went away.
+
+        Raises:
+            BodyTooLarge: it is, or is announced to be.
+            BodyTimeout: it did not come in time.
+        """
+        if announced is not None and announced.isdigit():
+            self._check(int(announced))
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
-                return await self._collect(receive)
+                return await self._collect()
         except TimeoutError:
             raise BodyTimeout(f"The body did not arrive within {BODY_TIMEOUT:.0f} seconds.") from None
 
-    async def _collect(self, receive: Receive) -> bytes | None:
+    async def _collect(self) -> bytes | None:
         chunks: list[bytes] = []
         size = 0
         while True:
-            message = await receive()
+            message = await self._receive()
             if message["type"] == "http.disconnect":
                 return None
             chunk = message.get("body", b"")
             size += len(chunk)
-            if size > self._max_bytes:
-                raise self._too_large()
+            self._check(size)
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
 
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The body is larger than {self._max_bytes} bytes.", limit=self._max_bytes)
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise BodyTooLarge(f"The body is larger than {self._limit} bytes.", limit=self._limit)
 
 
 class _Replay:

@@ -1,27 +1,18 @@
-"""API keys: how they are made, and who somebody with a key is."""
+"""Who somebody with an API key is."""
 
-from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
-from secrets import token_bytes
 from time import monotonic
 from uuid import UUID
 
 from sqlalchemy import text
 
 from control_plane.errors import KeyExpired, KeyInvalid, KeyRevoked
+from control_plane.key_text import KEY_LENGTH, PREFIX, key_hash
 from db.enums import Scope
 from db.session import Database
-
-PREFIX = "hf_"
-#: Length of a key's text: the prefix and 32 bytes in URL-safe base64.
-KEY_LENGTH = len(PREFIX) + 43
-
-#: Characters of a key that lists show, so that people can tell keys apart.
-SHOWN = len(PREFIX) + 8
 
 #: Seconds that a key is known without asking the database; a revoked key works this long at most.
 CACHE_SECONDS = 4.0
@@ -46,16 +37,6 @@ class _Known:
     expires_at: datetime | None
     revoked_at: datetime | None
     stale_at: float
-
-
-def new_key() -> str:
-    """The text of a new key: 256 random bits."""
-    return PREFIX + urlsafe_b64encode(token_bytes(32)).decode().rstrip("=")
-
-
-def key_hash(key: str) -> bytes:
-    """What is stored of a key."""
-    return sha256(key.encode()).digest()
 
 
 class Credentials:

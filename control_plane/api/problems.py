@@ -132,20 +132,28 @@ def _from_validation(invalid: RequestValidationError) -> HoldfastError:
     place, *path = error["loc"]
     if place == "path":
         return NotFound("There is nothing with this id.")
-    if place == "body" and not path and error["type"] == "missing":
+    if (place, *path, error["type"]) == ("body", "missing"):
         return BodyRequired("The request needs a body.")
-    kind = BY_TYPE.get(error["type"]) or (TypeMismatch if _is_type(error["type"]) else ValueInvalid)
+    kind = _kind(error["type"])
     context: Mapping[str, Any] = error.get("ctx", {})
-    if "name" in context:
-        path.append(context["name"])
-    is_body = place == "body"
-    parts = _parts(path, invalid.body, absent=kind is FieldMissing) if is_body else [str(part)[:ECHO] for part in path]
+    path += [context["name"]] if "name" in context else []
+    parts, field = _place(place, path, invalid.body, absent=kind is FieldMissing)
     hint = context.get("hint", "") or _suggestion(parts, context.get("known", ()))
-    return kind(_sentence(kind, error["msg"], parts), hint=hint, field=_pointer(parts) if is_body else "/".join(parts))
+    return kind(_sentence(kind, error["msg"], parts), hint=hint, field=field)
 
 
-def _is_type(name: str) -> bool:
-    return name.endswith(("_type", "_parsing"))
+def _kind(name: str) -> type[HoldfastError]:
+    otherwise = TypeMismatch if name.endswith(("_type", "_parsing")) else ValueInvalid
+    return BY_TYPE.get(name, otherwise)
+
+
+def _place(place: str, path: Sequence[str | int], body: Any, *, absent: bool) -> tuple[list[str], str]:
+    """Where the error is: its parts, and as a JSON pointer into the body or as a parameter's name."""
+    if place == "body":
+        parts = _parts(path, body, absent=absent)
+        return parts, _pointer(parts)
+    parts = [str(part)[:ECHO] for part in path]
+    return parts, "/".join(parts)
 
 
 def _sentence(kind: type[HoldfastError], message: str, parts: Sequence[str]) -> str:

@@ -16,6 +16,9 @@ from db.session import Database, create_engine, driver_url
 #: Seconds that open requests get to end after a SIGTERM.
 GRACE_SECONDS = 10
 
+#: Longer than our clients keep an idle connection: it is theirs to close.
+KEEP_ALIVE_SECONDS = 75
+
 #: Connections that may wait to be accepted.
 BACKLOG = 2048
 
@@ -67,5 +70,6 @@ async def _serve(settings: Settings) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     await uvicorn.Server(config).serve()

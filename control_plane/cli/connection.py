@@ -34,14 +34,15 @@ class ApiLocation:
 def find_api(settings: Settings, directory: DataDirectory) -> ApiLocation:
     """Option, environment and file win; else the running local stack, whose key goes to no other API."""
     state = running_stack(directory)
-    stack = f"local stack in {directory.root}: {'running' if state else 'not running'}"
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    given = settings.api_url if "api_url" in settings.model_fields_set else None
-    if state is not None and given in (None, state.api_url):
-        source = Source.SETTINGS if given else Source.STACK
-        return ApiLocation(state.api_url, key or _local_key(directory), source, stack)
-    source = Source.SETTINGS if given else Source.DEFAULT
-    return ApiLocation(settings.api_url, key, source, stack, expected=not is_here(settings.api_url))
+    stack = f"local stack in {directory.root}: {'running' if state else 'not running'}"
+    if "api_url" not in settings.model_fields_set:
+        source, url = (Source.STACK, state.api_url) if state else (Source.DEFAULT, settings.api_url)
+    else:
+        source, url = Source.SETTINGS, settings.api_url
+    if state is not None and url == state.api_url:
+        return ApiLocation(url, key or _local_key(directory), source, stack)
+    return ApiLocation(url, key, source, stack, expected=not is_here(url))
 
 
 def is_here(url: str) -> bool:

@@ -40,7 +40,12 @@ def worker(
 
 
 @with_settings
-def migrate(invocation: Invocation) -> None:
+def migrate(
+    invocation: Invocation,
+    first_key: Annotated[
+        bool, typer.Option("--first-key", help="Print a first API key (admin) if there is none yet.")
+    ] = False,
+) -> None:
     """Bring the database (HOLDFAST_DATABASE_URL) to the newest schema."""
     settings = invocation.settings
     if settings.database_url is None:
@@ -61,6 +66,23 @@ def migrate(invocation: Invocation) -> None:
             hint="Check HOLDFAST_DATABASE_URL and that PostgreSQL runs.",
         ) from error
     invocation.printer.note("The database has the newest schema.")
+    if first_key:
+        _make_first_key(invocation)
+
+
+def _make_first_key(invocation: Invocation) -> None:
+    import asyncio
+
+    from control_plane.first_key import make_first_key
+
+    settings = invocation.settings
+    assert settings.database_url is not None
+    key = asyncio.run(make_first_key(settings.database_url.get_secret_value(), settings.database_role))
+    if key is None:
+        invocation.printer.note("There are API keys already; make others with: holdfast keys create")
+        return
+    invocation.printer.text(f"{key}\n")
+    invocation.printer.note("Keep it now: it is not shown again.")
 
 
 @with_settings

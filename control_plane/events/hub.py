@@ -50,6 +50,7 @@ class EventHub:
         self._workers: defaultdict[str, set[asyncio.Queue[ControlCommand]]] = defaultdict(set)
         self._outbox: list[tuple[str, str]] = []
         self._wake = asyncio.Event()
+        self._own_pid = 0
         self._tasks: list[asyncio.Task[NoReturn]] = []
 
     def start(self) -> None:
@@ -109,12 +110,14 @@ class EventHub:
         await connection.execute(f"LISTEN {EVENTS}")
         await connection.execute(f"LISTEN {CONTROL}")
         async for notification in connection.notifies():
-            if notification.channel == EVENTS:
-                self._ring(notification.payload)
-            else:
+            if notification.channel == CONTROL:
                 self._deliver(notification.payload)
+            elif notification.pid != self._own_pid:
+                self._ring(notification.payload)
 
     async def _notify(self, connection: psycopg.AsyncConnection) -> None:
+        # What this process tells others has rung here already.
+        self._own_pid = connection.info.backend_pid
         while True:
             await self._wake.wait()
             self._wake.clear()

@@ -1,17 +1,13 @@
 """The local stack's own API keys: one for the CLI, one for its workers."""
 
-import hashlib
-import secrets
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 
+from control_plane.key_text import SHOWN, key_hash, new_key
 from control_plane.local.credentials import Credentials, read_credentials, write_credentials
 
-PREFIX = "hf_"
-#: How much of a key may be shown in a list.
-SHOWN = 11
 CLI_SCOPES = ["read", "write", "admin"]
 WORKER_SCOPES = ["worker"]
 
@@ -36,18 +32,13 @@ async def ensure_credentials(database_url: str, path: Path) -> Credentials:
 
 async def insert_key(connection: psycopg.AsyncConnection, name: str, scopes: list[str]) -> str:
     """Make a key for the operator's organization, as the database's owner; gives its text, which is kept nowhere."""
-    key = PREFIX + secrets.token_urlsafe(32)
+    key = new_key()
     await connection.execute(
         "INSERT INTO api_keys (id, organization_id, name, prefix, hash, scopes)"
         " SELECT %s, id, %s, %s, %s, %s FROM organizations WHERE operator",
         (uuid4(), name, key[:SHOWN], key_hash(key), scopes),
     )
     return key
-
-
-def key_hash(key: str) -> bytes:
-    """What the database keeps of a key."""
-    return hashlib.sha256(key.encode()).digest()
 
 
 async def _all_valid(connection: psycopg.AsyncConnection, stored: Credentials) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, LargeBinary, Text, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -12,6 +12,7 @@ from db.models.base import Base, Created, Owned
 
 class Organization(Created, Base):
     __tablename__ = "organizations"
+    __table_args__ = (Index("uq_organizations_operator", "operator", unique=True, postgresql_where=text("operator")),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)

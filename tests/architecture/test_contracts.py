@@ -29,7 +29,6 @@ SDKS = {
 #: Modules that may hold a Temporal client; the doctor asks one whether Temporal is well.
 TEMPORAL_CLIENTS = {
     "control_plane.gateway",
-    "control_plane.local.stack_checks",
     "control_plane.temporal",
     "control_plane.worker.canary",
     "control_plane.worker.process",

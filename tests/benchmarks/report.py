@@ -72,9 +72,13 @@ def show_cpu(console: Console, title: str, columns: Sequence[tuple[str, Spent]])
     for process in _processes(spent for _, spent in columns):
         table.add_row(process, *(cell for _, spent in columns for cell in _cells(spent, process)))
     table.add_section()
-    table.add_row("all", *(cell for _, spent in columns for cell in (f"{spent.total:.1f}", "")))
-    table.add_row("cores busy", *(cell for _, spent in columns for cell in (f"{spent.cores:.2f}", "")))
+    _add_sums(table, [spent for _, spent in columns])
     console.print(table)
+
+
+def _add_sums(table: Table, columns: Sequence[Spent]) -> None:
+    table.add_row("all", *(cell for spent in columns for cell in (f"{spent.total:.1f}", "")))
+    table.add_row("cores busy", *(cell for spent in columns for cell in (f"{spent.cores:.2f}", "")))
 
 
 def _processes(columns: Iterable[Spent]) -> list[str]:

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,9 +7,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, NullPool, create_engine, func, make_url, select, text
 
+from control_plane.api.credentials import Credentials
+from control_plane.first_key import make_first_key
 from db.migrate import MigrationRefused, upgrade
 from db.models.base import Base
-from db.session import driver_url
+from db.session import Database, driver_url
+from db.session import create_engine as application_engine
 from tests.db.rows import MODELS, TABLES, fill
 from tests.postgres import database_url, execute
 
@@ -22,13 +26,6 @@ UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
 UNION ALL SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default)
 FROM information_schema.columns WHERE table_schema = 'public'
 """
-
-#: As docs/operations.md says it.
-OWN_ORGANIZATION = text("SELECT set_config('holdfast.organization_id', holdfast_operator_organization()::text, false)")
-FIRST_KEY = text(
-    "INSERT INTO api_keys (id, organization_id, name, prefix, hash, scopes)"
-    " VALUES (gen_random_uuid(), holdfast_operator_organization(), 'first', 'hf_', sha256('key'), '{admin}')"
-)
 
 
 def connect(url: str) -> Connection:
@@ -152,16 +149,19 @@ def test_an_owner_without_superuser_rights_migrates_and_its_functions_see_all_or
         assert connection.execute(text("SELECT count(*) FROM api_keys")).scalar() == 0
 
 
-def test_an_owner_without_superuser_rights_puts_the_first_key_in(postgres_url_of_owner: Callable[[str], str]) -> None:
+async def test_the_first_key_is_made_once_by_an_owner_without_superuser_rights(
+    postgres_url_of_owner: Callable[[str], str],
+) -> None:
     url = postgres_url_of_owner("key_owner")
-    upgrade(url, app_role="key_app")
+    await asyncio.to_thread(upgrade, url, app_role="key_app")
 
-    with connect(url) as connection:
-        connection.exec_driver_sql("SET ROLE key_app")
-        connection.execute(OWN_ORGANIZATION)
-        connection.execute(FIRST_KEY)
+    key = await make_first_key(url, "key_app")
+    again = await make_first_key(url, "key_app")
 
-        assert connection.execute(text("SELECT operator FROM holdfast_key(sha256('key'))")).scalars().all() == [True]
+    database = Database(application_engine(url, role="key_app", pool_size=1))
+    principal = await Credentials(database).principal(key or "")
+    await database.close()
+    assert (principal.scopes, principal.operator, again) == ({"admin"}, True, None)
 
 
 def as_user(server: str, user: str, database: str) -> str:

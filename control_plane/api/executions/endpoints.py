@@ -54,7 +54,7 @@ SERVER_SENT = {"type": "object", "properties": {name: {"type": "string"} for nam
 STOPPING = problems(CHANGING, NotFound, ExecutionClosed, Conflict, TemporalUnavailable)
 
 
-def idempotency_key(
+async def idempotency_key(
     key: Annotated[str | None, Header(alias="Idempotency-Key", description="Makes repeating harmless.")] = None,
 ) -> str | None:
     """The key that makes a repeated request harmless.

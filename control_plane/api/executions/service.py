@@ -42,15 +42,15 @@ class Executions:
             errors.NotFound: there is no such session.
             errors.IdempotencyMismatch: the key was used with another body.
         """
+        new = self._new(body, key)
+        if (repeated := await self._repeated(new)) is not None:
+            return repeated, False
         agent = await admission.find_agent(self.connection, self.organization_id, body.agent_id)
         if agent is None:
             raise errors.AgentUnknown(f"There is no agent '{body.agent_id[:80]}'.", field="/agent_id")
         await self._require_session(body.session_id)
-        new = self._new(body, key)
         row = await admission.insert(self.connection, new, agent)
-        if row is not None:
-            return row, True
-        return await self._repeated(new), False
+        return (row, True) if row is not None else await self.create(body, key)
 
     async def get(self, execution_id: UUID) -> Row[Any]:
         """One execution.
@@ -147,10 +147,12 @@ class Executions:
             request_hash=None if key is None else _hash(body),
         )
 
-    async def _repeated(self, new: admission.NewExecution) -> Row[Any]:
+    async def _repeated(self, new: admission.NewExecution) -> Row[Any] | None:
+        if new.idempotency_key is None:
+            return None
         query = self._mine().where(Execution.idempotency_key == new.idempotency_key)
-        row = (await self.connection.execute(query)).one()
-        if row.request_hash != new.request_hash:
+        row = (await self.connection.execute(query)).first()
+        if row is not None and row.request_hash != new.request_hash:
             raise errors.IdempotencyMismatch("The Idempotency-Key was used with another body.")
         return row
 

@@ -10,10 +10,10 @@ from sqlalchemy import Row, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from control_plane.api.credentials import SHOWN, key_hash, new_key
 from control_plane.api.keys.schemas import CreateKey, Key, NewKey
 from control_plane.api.schemas import Paging
 from control_plane.errors import NotFound
+from control_plane.key_text import SHOWN, key_hash, new_key
 from db.models.organizations import ApiKey
 
 #: All but the hash.

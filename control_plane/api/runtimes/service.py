@@ -90,16 +90,9 @@ def _announced(workers: Workers) -> dict[str, list[tuple[Row[Any], Mapping[str, 
 def _runtime(
     name: str, manifest: RuntimeManifest | None, announced: Sequence[tuple[Row[Any], Mapping[str, Any]]]
 ) -> Runtime:
-    live: Mapping[str, Any] = announced[0][1] if announced else {}
     return Runtime(
         name=name,
-        title=manifest.title if manifest else live["title"],
-        package=manifest.package if manifest else "",
-        versions=manifest.versions if manifest else "",
-        extra=manifest.extra if manifest else "",
-        capabilities=sorted(manifest.capabilities if manifest else live["capabilities"]),
-        wires=sorted(manifest.wires) if manifest else [],
-        settings=_settings(manifest),
+        **(_described(manifest) if manifest else _as_announced(announced[0][1])),
         live=bool(announced),
         workers=len(announced),
         installed_versions=sorted({runtime["version"] for _, runtime in announced}),
@@ -107,11 +100,22 @@ def _runtime(
     )
 
 
-def _settings(manifest: RuntimeManifest | None) -> dict[str, str]:
-    if manifest is None:
-        return {}
+def _described(manifest: RuntimeManifest) -> dict[str, Any]:
     kinds = {name: kind if isinstance(kind, tuple) else (kind,) for name, kind in manifest.settings.items()}
-    return {name: " or ".join(one.__name__ for one in kind) for name, kind in kinds.items()}
+    return {
+        "title": manifest.title,
+        "package": manifest.package,
+        "versions": manifest.versions,
+        "extra": manifest.extra,
+        "capabilities": sorted(manifest.capabilities),
+        "wires": sorted(manifest.wires),
+        "settings": {name: " or ".join(one.__name__ for one in kind) for name, kind in kinds.items()},
+    }
+
+
+def _as_announced(runtime: Mapping[str, Any]) -> dict[str, Any]:
+    unknown: dict[str, Any] = {"package": "", "versions": "", "extra": "", "wires": [], "settings": {}}
+    return unknown | {"title": runtime["title"], "capabilities": sorted(runtime["capabilities"])}
 
 
 def _pool(workers: Sequence[Row[Any]]) -> WorkerPool:

@@ -12,6 +12,7 @@ CREATE TABLE organizations (
     operator boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE UNIQUE INDEX uq_organizations_operator ON organizations (operator) WHERE operator;
 CREATE TABLE api_keys (
     id uuid NOT NULL CONSTRAINT pk_api_keys PRIMARY KEY,
     organization_id uuid NOT NULL
@@ -222,7 +223,7 @@ CREATE FUNCTION holdfast_key(key_hash bytea) RETURNS TABLE (
 $$;
 CREATE FUNCTION holdfast_operator_organization() RETURNS uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT id FROM organizations WHERE operator ORDER BY created_at LIMIT 1
+    SELECT id FROM organizations WHERE operator
 $$;
 CREATE FUNCTION holdfast_unsettled(idle_seconds double precision, max_rows int) RETURNS TABLE (
     organization_id uuid, id uuid, workflow_id text, status text, task_queue text

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 
-from control_plane.api.credentials import key_hash, new_key
+from control_plane.key_text import key_hash, new_key
 from db.enums import Scope
 
 UNKNOWN = "0190a000-0000-7000-8000-000000000000"

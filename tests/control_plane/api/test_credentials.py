@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from control_plane.api.credentials import CACHE_SECONDS, Credentials, key_hash, new_key
+from control_plane.api.credentials import CACHE_SECONDS, Credentials
 from control_plane.errors import KeyExpired, KeyInvalid, KeyRevoked
+from control_plane.key_text import key_hash, new_key
 from db.session import Database, create_engine
 from tests.control_plane.api.organizations import Organization, new_organization, operator
 

@@ -177,3 +177,16 @@ async def test_an_admission_makes_its_session_once_and_answers_alike_when_repeat
     assert (await stack.http.get(f"/api/v1/sessions/{session}")).json()["title"] == "[[say x]]"
     assert await stack.types(execution) == ["execution.accepted"]
     await stack.result(execution)
+
+
+async def test_a_repeated_key_gives_its_execution_after_the_agent_is_gone(stack: Stack) -> None:
+    agent = await stack.agent("short-lived", runtime="scripted", model_id="none")
+    body, headers = {"agent_id": agent["id"], "prompt": "[[say x]]"}, {"Idempotency-Key": "outlives"}
+    made = (await stack.http.post(EXECUTIONS, json=body, headers=headers)).json()
+    await stack.result(made["id"])
+    deleted = await stack.http.delete(f"/api/v1/agents/{agent['id']}")
+
+    answer = await stack.http.post(EXECUTIONS, json=body, headers=headers)
+
+    assert deleted.status_code == 204
+    assert (answer.status_code, answer.json()["id"]) == (200, made["id"])

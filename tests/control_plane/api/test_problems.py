@@ -6,7 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from control_plane.api.credentials import new_key
+from control_plane.key_text import new_key
 from tests.control_plane.api.organizations import code
 
 

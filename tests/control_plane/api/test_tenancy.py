@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -125,29 +126,25 @@ async def test_workers_of_others_cannot_name_our_organization(
         assert code(answer) == (404, "not_found"), route
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"organization_id": "ours"},
-        {"execution_id": "execution_id"},
-        {"session_id": "session_id"},
-        {"agent_id": "agent"},
-    ],
-)
-async def test_workers_of_others_admit_nothing_of_ours(
-    nobody: httpx.AsyncClient,
-    theirs: Organization,
-    ours: Organization,
-    belongings: Belongings,
-    change: dict[str, str],
+ADMISSION = {"execution_id": UNKNOWN, "workflow_id": "taken", "agent_id": "theirs", "prompt": "x"}
+
+
+async def test_workers_of_others_admit_nothing(nobody: httpx.AsyncClient, theirs: Organization) -> None:
+    answer = await nobody.post("/internal/v1/executions", json=ADMISSION, headers=theirs.auth("worker"))
+
+    assert code(answer) == (403, "operator_only")
+
+
+@pytest.mark.parametrize("name", ["execution_id", "session_id", "agent_id"])
+async def test_what_is_admitted_for_others_cannot_name_what_is_ours(
+    stack: Stack, nobody: httpx.AsyncClient, theirs: Organization, belongings: Belongings, name: str
 ) -> None:
     await nobody.post("/api/v1/agents", json={"name": "theirs", "model_id": "none"}, headers=theirs.auth())
-    known = belongings.ids | {"ours": str(ours.id)}
-    fresh = "0190a000-0000-7000-8000-00000000000" + str(len(next(iter(change))) % 10)
-    body: dict[str, Any] = {"execution_id": fresh, "workflow_id": fresh, "agent_id": "theirs", "prompt": "x"}
+    ours = {**belongings.ids, "agent_id": belongings.ids["agent"]}
+    body = ADMISSION | {"execution_id": str(uuid4()), "organization_id": str(theirs.id), name: ours[name]}
+    headers = {"Authorization": f"Bearer {stack.worker_key}"}
 
-    given = body | {name: known[value] for name, value in change.items()}
-    answer = await nobody.post("/internal/v1/executions", json=given, headers=theirs.auth("worker"))
+    answer = await nobody.post("/internal/v1/executions", json=body, headers=headers)
 
     assert answer.status_code == 404, answer.text
     assert CANARY not in answer.text

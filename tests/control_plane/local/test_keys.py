@@ -5,8 +5,9 @@ from pathlib import Path
 
 import psycopg
 
+from control_plane.key_text import key_hash
 from control_plane.local.credentials import read_credentials
-from control_plane.local.keys import ensure_credentials, key_hash
+from control_plane.local.keys import ensure_credentials
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -56,8 +56,8 @@ async def test_an_agent_cannot_name_code_that_the_worker_does_not_allow(stack: S
 
 
 async def test_an_unknown_model_warns_at_creation_and_fails_once(stack: Stack) -> None:
-    agent = await stack.agent("dreamer", model_id="nowhere/model")
-    execution = await stack.start("hi", "dreamer")
+    agent = await stack.agent("without-model", model_id="nowhere/model")
+    execution = await stack.start("hi", "without-model")
 
     result = await stack.result(execution)
 
