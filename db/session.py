@@ -4,8 +4,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import URL, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from db.sql import driver_of
 
 #: Seconds that a request waits for a free connection, and for a new one to open.
 POOL_TIMEOUT = 10.0
@@ -63,9 +67,15 @@ class Database:
             sqlalchemy.exc.TimeoutError: no connection became free in time.
         """
         async with self._engine.connect() as connection:
-            await connection.exec_driver_sql(_begin(organization_id))
-            yield connection
-            await connection.commit()
+            driver = driver_of(connection)
+            try:
+                await driver.execute(_begin(organization_id).encode())
+                yield connection
+                await driver.execute("COMMIT")
+            except psycopg.Error as error:
+                if broken := driver.closed:
+                    await connection.invalidate(error)
+                raise DBAPIError.instance(None, None, error, psycopg.Error, connection_invalidated=broken) from error
 
     async def close(self) -> None:
         """Close every connection."""

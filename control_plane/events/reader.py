@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-
 from control_plane.events.hub import EventHub
 from control_plane.events.position import Position
 from db.session import Database
+from db.sql import Sql
 
 #: Entries read at once.
 PAGE = 500
@@ -22,7 +21,7 @@ TERMINAL_EVENTS = frozenset({"execution.completed", "execution.failed", "executi
 RESETS = frozenset({"attempt.started", "message.completed"})
 
 #: One statement is one snapshot: an open message is never seen together with its completion.
-_READ = text("""
+_READ = Sql("""
     (SELECT seq, turn, attempt, type, data, created_at, NULL::integer AS message, NULL::integer AS "offset"
      FROM events WHERE execution_id = :id AND seq > :seq ORDER BY seq LIMIT :page)
     UNION ALL
@@ -89,7 +88,7 @@ class LogReader:
             "page": PAGE,
         }
         async with self._database.transaction(self._organization_id) as connection:
-            rows = [_Row(*row) for row in await connection.execute(_READ, parameters)]
+            rows = [_Row(*row) for row in await _READ.execute(connection, parameters)]
         durable = [row for row in rows if row.seq is not None]
         return durable or rows
 

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Row, or_, select, text
+from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
@@ -15,15 +15,21 @@ from control_plane.api.credentials import Principal
 from control_plane.api.runtimes.service import Manifests, check_runtime, live_workers
 from control_plane.errors import HoldfastError
 from db.enums import Source
-from db.models.agents import Agent, AgentVersion
 from db.models.sessions import Session
+from db.sql import Sql
 from runtimes.types import ExecutionError
 from services.control_plane_client.models import AgentSpec
 
 #: Characters of a prompt that name its session.
 TITLE = 80
 
-_INSERT = text("""
+_AGENT = Sql("""
+    SELECT spec FROM agents JOIN agent_versions
+        ON agent_versions.agent_id = agents.id AND agent_versions.version = agents.version
+    WHERE agents.organization_id = :organization_id AND (agents.name = :name OR agents.id = CAST(:id AS uuid))
+""")
+
+_INSERT = Sql("""
     WITH execution AS (
         INSERT INTO executions (
             id, organization_id, agent_id, agent_name, agent_version, session_id, workflow_id, runtime, task_queue,
@@ -49,7 +55,7 @@ _INSERT = text("""
     SELECT * FROM execution
 """)
 
-_INSERT_FAILED = text("""
+_INSERT_FAILED = Sql("""
     WITH execution AS (
         INSERT INTO executions (
             id, organization_id, agent_name, agent_version, workflow_id, runtime, task_queue, source, status, error,
@@ -90,21 +96,16 @@ class NewExecution:
 
 async def find_agent(connection: AsyncConnection, organization_id: UUID, id_or_name: str) -> AgentSpec | None:
     """The agent's present version; agents are called by id or by name."""
-    matches = or_(Agent.name == id_or_name, *_by_id(id_or_name))
-    query = (
-        select(AgentVersion.spec)
-        .join(Agent, (Agent.id == AgentVersion.agent_id) & (Agent.version == AgentVersion.version))
-        .where(Agent.organization_id == organization_id, matches)
-    )
-    spec = (await connection.execute(query)).scalar_one_or_none()
+    parameters = {"name": id_or_name, "id": _by_id(id_or_name), "organization_id": organization_id}
+    spec = (await _AGENT.execute(connection, parameters)).scalar_one_or_none()
     return None if spec is None else AgentSpec.model_validate(spec)
 
 
-def _by_id(text_: str) -> list[Any]:
+def _by_id(text_: str) -> UUID | None:
     try:
-        return [Agent.id == UUID(text_)]
+        return UUID(text_)
     except ValueError:
-        return []
+        return None
 
 
 async def session_exists(connection: AsyncConnection, organization_id: UUID, session_id: UUID) -> bool:
@@ -157,7 +158,7 @@ async def insert(connection: AsyncConnection, new: NewExecution, agent: AgentSpe
         "prompt": new.prompt or "",
         "accepted": orjson.dumps(accepted).decode(),
     }
-    return (await connection.execute(_INSERT, parameters)).first()
+    return (await _INSERT.execute(connection, parameters)).first()
 
 
 async def insert_failed(connection: AsyncConnection, new: NewExecution, agent_id: str, refusal: HoldfastError) -> None:
@@ -172,7 +173,7 @@ async def insert_failed(connection: AsyncConnection, new: NewExecution, agent_id
         "source": new.source,
         "error": error.model_dump_json(),
     }
-    await connection.execute(_INSERT_FAILED, parameters)
+    await _INSERT_FAILED.execute(connection, parameters)
 
 
 async def require_runtime(connection: AsyncConnection, principal: Principal, manifests: Manifests, name: str) -> None:

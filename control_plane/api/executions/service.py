@@ -20,11 +20,13 @@ from control_plane.settings import Settings
 from db.enums import TERMINAL, ExecutionStatus, MessageRole, Source
 from db.models.executions import Execution, Turn
 from db.models.sessions import Message
+from db.sql import Sql
 from runtimes.turns import Admission, TurnOutcome
 from runtimes.types import ExecutionError, Usage
 from workflows.types import AgentExecutionResult
 
 EXECUTIONS = Execution.__table__
+_GET = Sql("SELECT * FROM executions WHERE id = :id AND organization_id = :organization_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class Executions:
         Raises:
             errors.NotFound: the organization has no such execution.
         """
-        row = (await self.connection.execute(self._mine().where(Execution.id == execution_id))).first()
+        parameters = {"id": execution_id, "organization_id": self.organization_id}
+        row = (await _GET.execute(self.connection, parameters)).first()
         if row is None:
             raise errors.NotFound(f"There is no execution '{execution_id}'.")
         return row
@@ -185,7 +188,7 @@ def admission_of(row: Row[Any], settings: Settings, *, has_message: bool) -> Adm
 
 def body_of(row: Row[Any], warnings: list[str] | None = None) -> ExecutionBody:
     """The execution as the API shows it."""
-    values = row._mapping  # pyright: ignore[reportPrivateUsage]
+    values = row._asdict()  # pyright: ignore[reportPrivateUsage]
     return ExecutionBody.model_validate({**values, "turn": row.attempt_turn, "warnings": warnings or []})
 
 

@@ -94,8 +94,7 @@ class TurnLedger:
             return False
         error = request.error.model_dump() if request.error else None
         ended = NewEvent(type=f"execution.{request.end}", data={"error": error} if error else {})
-        await statements.finish(self.connection, self.execution_id, request.end, error)
-        await log.record(self.connection, self.execution_id, [ended], turn=row.attempt_turn or None)
+        await statements.finish(self.connection, self.execution_id, request.end, error, ended)
         return True
 
     async def _locked(self, *, with_spec: bool = False) -> Row[Any]:
@@ -123,8 +122,9 @@ class TurnLedger:
             events.append(NewEvent(type="attempt.lost", data={"attempt": row.attempt, "worker_id": row.worker_id}))
         started = {"worker_id": request.worker_id, "runtime": row.runtime}
         events.append(NewEvent(type="attempt.started", data=started))
-        await statements.begin_attempt(self.connection, self.organization_id, self.execution_id, attempt, request)
-        await log.record(self.connection, self.execution_id, events, turn=request.turn, attempt=attempt)
+        await statements.begin_attempt(
+            self.connection, self.organization_id, self.execution_id, attempt, request, events
+        )
         return await self._opened(row, request.turn, attempt)
 
     async def _begin_turn(self, row: Row[Any], request: OpenAttempt, message_id: UUID) -> str:
@@ -160,9 +160,8 @@ class TurnLedger:
         data = {"error": request.error.model_dump()} if request.error else {}
         events = [*request.events, NewEvent(type=f"attempt.{request.end}", data=data)]
         await statements.end_attempt(
-            self.connection, self.execution_id, row.attempt, request.batch, AttemptState(request.end), data.get("error")
+            self.connection, row, request.batch, AttemptState(request.end), data.get("error"), events
         )
-        await log.record(self.connection, self.execution_id, events, turn=row.attempt_turn, attempt=row.attempt)
 
     async def _end_turn(self, row: Row[Any], request: CloseAttempt) -> bool:
         outcome = _outcome(row, request)
@@ -178,9 +177,8 @@ class TurnLedger:
             outcome=outcome,
             usage=Usage.model_validate(row.usage) + request.usage,
             answer=(message_id, text),
+            events=[*request.events, *_closing_events(row, request, status, message_id)],
         )
-        events = [*request.events, *_closing_events(row, request, status, message_id)]
-        await log.record(self.connection, self.execution_id, events, turn=row.attempt_turn, attempt=row.attempt)
         return status in TERMINAL
 
 

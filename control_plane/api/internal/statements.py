@@ -1,33 +1,35 @@
-"""The SQL of attempts and turns."""
+"""The SQL of attempts and turns. What changes an execution logs its events in the same statement."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from control_plane.events import log
 from db.enums import AttemptState, ExecutionStatus, TurnState
+from db.sql import Sql
 from runtimes.turns import ExecutionEnd, TurnOutcome
 from runtimes.types import Usage
-from services.control_plane_client.models import CloseAttempt, OpenAttempt
+from services.control_plane_client.models import CloseAttempt, NewEvent, OpenAttempt
 
-_LOCK = text("""
+_LOCK = Sql("""
     SELECT * FROM executions WHERE id = :id AND organization_id = :organization_id FOR UPDATE
 """)
-_LOCK_WITH_SPEC = text("""
+_LOCK_WITH_SPEC = Sql("""
     SELECT executions.*, agent_versions.spec FROM executions
     JOIN agent_versions ON agent_versions.agent_id = executions.agent_id
         AND agent_versions.version = executions.agent_version
     WHERE executions.id = :id AND executions.organization_id = :organization_id FOR UPDATE OF executions
 """)
-_TURN_OUTCOME = text("SELECT outcome FROM turns WHERE execution_id = :id AND turn = :turn")
-_STORE_MESSAGE = text("""
+_TURN_OUTCOME = Sql("SELECT outcome FROM turns WHERE execution_id = :id AND turn = :turn")
+_STORE_MESSAGE = Sql("""
     INSERT INTO messages (id, organization_id, session_id, execution_id, role, content)
     VALUES (:message_id, :organization_id, :session_id, :id, 'user', :content) ON CONFLICT DO NOTHING
 """)
-_BEGIN_TURN = text("""
+_BEGIN_TURN = Sql("""
     WITH begun AS (
         INSERT INTO turns (organization_id, execution_id, turn, message_id)
         VALUES (:organization_id, :id, :turn, :message_id)
@@ -35,39 +37,50 @@ _BEGIN_TURN = text("""
     UPDATE messages SET position = nextval('message_position'), turn = :turn
     WHERE id = :message_id AND execution_id = :id RETURNING content
 """)
-_LOSE_ATTEMPT = text("""
+_LOSE_ATTEMPT = Sql("""
     UPDATE attempts SET status = 'lost', ended_at = now()
     WHERE execution_id = :id AND attempt = :attempt AND status = 'running' RETURNING 1
 """)
-_BEGIN_ATTEMPT = text("""
+_BEGIN_ATTEMPT = Sql(
+    """
     WITH begun AS (
         INSERT INTO attempts (organization_id, execution_id, attempt, turn, dispatch, try_number, worker_id)
         VALUES (:organization_id, :id, :attempt, :turn, :dispatch, :try_number, :worker_id)
     ), emptied AS (
         DELETE FROM deltas WHERE execution_id = :id AND :attempt > 1
+    ), fence AS (
+        UPDATE executions SET attempt = :attempt, attempt_turn = :turn, attempt_dispatch = :dispatch,
+            attempt_try = :try_number, attempt_token = :token, attempt_batch = 0, worker_id = :worker_id,
+            status = 'running', started_at = coalesce(started_at, now()),
+            last_seq = last_seq + :count, updated_at = now()
+        WHERE id = :id RETURNING organization_id, id, last_seq, attempt_turn AS turn, attempt
     )
-    UPDATE executions SET attempt = :attempt, attempt_turn = :turn, attempt_dispatch = :dispatch,
-        attempt_try = :try_number, attempt_token = :token, attempt_batch = 0, worker_id = :worker_id,
-        status = 'running', started_at = coalesce(started_at, now())
-    WHERE id = :id
-""")
-_CONVERSATION = text("""
+    """,
+    log.LOGGED,
+)
+_CONVERSATION = Sql("""
     SELECT role, content FROM messages
     WHERE session_id = :session_id AND position <= (
         SELECT position FROM messages WHERE execution_id = :id AND turn = :turn AND role = 'user'
     )
     ORDER BY position
 """)
-_END_ATTEMPT = text("""
+_END_ATTEMPT = Sql(
+    """
     WITH ended AS (
         UPDATE attempts SET status = :state, ended_at = now(), error = CAST(:error AS jsonb)
         WHERE execution_id = :id AND attempt = :attempt
     ), emptied AS (
         DELETE FROM deltas WHERE execution_id = :id
+    ), fence AS (
+        UPDATE executions SET attempt_batch = :batch, last_seq = last_seq + :count, updated_at = now()
+        WHERE id = :id RETURNING organization_id, id, last_seq, attempt_turn AS turn, attempt
     )
-    UPDATE executions SET attempt_batch = :batch WHERE id = :id
-""")
-_END_TURN = text("""
+    """,
+    log.LOGGED,
+)
+_END_TURN = Sql(
+    """
     WITH attempt AS (
         UPDATE attempts SET status = :state, ended_at = now() WHERE execution_id = :id AND attempt = :attempt
     ), turn AS (
@@ -81,13 +94,19 @@ _END_TURN = text("""
         WHERE CAST(:message_id AS uuid) IS NOT NULL
     ), emptied AS (
         DELETE FROM deltas WHERE execution_id = :id
+    ), fence AS (
+        UPDATE executions SET attempt_batch = :batch, status = :status, response = :content, model = :model,
+            finish_reason = :finish_reason, usage = CAST(:usage AS jsonb),
+            finished_at = CASE WHEN :finished THEN now() END,
+            last_seq = last_seq + :count, updated_at = now()
+        WHERE id = :id RETURNING organization_id, id, last_seq, attempt_turn AS turn, attempt
     )
-    UPDATE executions SET attempt_batch = :batch, status = :status, response = :content, model = :model,
-        finish_reason = :finish_reason, usage = CAST(:usage AS jsonb),
-        finished_at = CASE WHEN :finished THEN now() END
-    WHERE id = :id
-""")
-_FINISH = text("""
+    """,
+    log.LOGGED,
+)
+#: Shuts out whoever still writes.
+_FINISH = Sql(
+    """
     WITH attempt AS (
         UPDATE attempts SET status = 'lost', ended_at = now() WHERE execution_id = :id AND status = 'running'
     ), turn AS (
@@ -95,10 +114,15 @@ _FINISH = text("""
         WHERE execution_id = :id AND status = 'running'
     ), emptied AS (
         DELETE FROM deltas WHERE execution_id = :id
+    ), fence AS (
+        UPDATE executions SET status = :end, error = CAST(:error AS jsonb), finished_at = now(),
+            attempt = attempt + 1, last_seq = last_seq + :count, updated_at = now()
+        WHERE id = :id
+        RETURNING organization_id, id, last_seq, nullif(attempt_turn, 0) AS turn, NULL::integer AS attempt
     )
-    UPDATE executions SET status = :end, error = CAST(:error AS jsonb), finished_at = now(), attempt = attempt + 1
-    WHERE id = :id
-""")
+    """,
+    log.LOGGED,
+)
 
 
 def _json(value: object) -> str | None:
@@ -110,13 +134,13 @@ async def lock(
 ) -> Row[Any] | None:
     """The execution's row, held until the transaction's end."""
     statement = _LOCK_WITH_SPEC if with_spec else _LOCK
-    result = await connection.execute(statement, {"id": execution_id, "organization_id": organization_id})
+    result = await statement.execute(connection, {"id": execution_id, "organization_id": organization_id})
     return result.first()
 
 
 async def turn_outcome(connection: AsyncConnection, execution_id: UUID, turn: int) -> dict[str, Any] | None:
     """What an ended turn came to; None if it has not ended."""
-    return (await connection.execute(_TURN_OUTCOME, {"id": execution_id, "turn": turn})).scalar_one_or_none()
+    return (await _TURN_OUTCOME.execute(connection, {"id": execution_id, "turn": turn})).scalar_one_or_none()
 
 
 async def store_message(
@@ -135,7 +159,7 @@ async def store_message(
         "id": execution_id,
         "content": content,
     }
-    await connection.execute(_STORE_MESSAGE, parameters)
+    await _STORE_MESSAGE.execute(connection, parameters)
 
 
 async def begin_turn(
@@ -148,17 +172,22 @@ async def begin_turn(
         "turn": turn,
         "message_id": message_id,
     }
-    return (await connection.execute(_BEGIN_TURN, parameters)).scalar_one_or_none()
+    return (await _BEGIN_TURN.execute(connection, parameters)).scalar_one_or_none()
 
 
 async def lose_attempt(connection: AsyncConnection, execution_id: UUID, attempt: int) -> bool:
     """Mark an attempt that never said how it ended; False if it did."""
-    result = await connection.execute(_LOSE_ATTEMPT, {"id": execution_id, "attempt": attempt})
+    result = await _LOSE_ATTEMPT.execute(connection, {"id": execution_id, "attempt": attempt})
     return result.first() is not None
 
 
 async def begin_attempt(
-    connection: AsyncConnection, organization_id: UUID, execution_id: UUID, attempt: int, request: OpenAttempt
+    connection: AsyncConnection,
+    organization_id: UUID,
+    execution_id: UUID,
+    attempt: int,
+    request: OpenAttempt,
+    events: Sequence[NewEvent],
 ) -> None:
     """Move the fence."""
     parameters = {
@@ -170,8 +199,9 @@ async def begin_attempt(
         "try_number": request.try_number,
         "token": request.token,
         "worker_id": request.worker_id,
+        **log.counted(events),
     }
-    await connection.execute(_BEGIN_ATTEMPT, parameters)
+    await _BEGIN_ATTEMPT.execute(connection, parameters)
 
 
 async def conversation(
@@ -179,20 +209,21 @@ async def conversation(
 ) -> Sequence[Row[Any]]:
     """The session's messages up to the turn's user message, which is the last one."""
     parameters = {"id": execution_id, "session_id": session_id, "turn": turn}
-    return (await connection.execute(_CONVERSATION, parameters)).all()
+    return (await _CONVERSATION.execute(connection, parameters)).all()
 
 
 async def end_attempt(
     connection: AsyncConnection,
-    execution_id: UUID,
-    attempt: int,
+    row: Row[Any],
     batch: int,
     state: AttemptState,
     error: dict[str, Any] | None,
+    events: Sequence[NewEvent],
 ) -> None:
     """End an attempt whose turn goes on."""
-    parameters = {"id": execution_id, "attempt": attempt, "batch": batch, "state": state, "error": _json(error)}
-    await connection.execute(_END_ATTEMPT, parameters)
+    parameters = {"id": row.id, "attempt": row.attempt, "batch": batch, "state": state, "error": _json(error)}
+    parameters |= log.counted(events)
+    await _END_ATTEMPT.execute(connection, parameters)
 
 
 async def end_turn(
@@ -205,6 +236,7 @@ async def end_turn(
     outcome: TurnOutcome,
     usage: Usage,
     answer: tuple[UUID | None, str],
+    events: Sequence[NewEvent],
 ) -> None:
     """End an attempt together with its turn."""
     parameters = {
@@ -224,12 +256,13 @@ async def end_turn(
         "content": answer[1],
         "model": request.model,
         "finish_reason": request.finish_reason,
+        **log.counted(events),
     }
-    await connection.execute(_END_TURN, parameters)
+    await _END_TURN.execute(connection, parameters)
 
 
 async def finish(
-    connection: AsyncConnection, execution_id: UUID, end: ExecutionEnd, error: dict[str, Any] | None
+    connection: AsyncConnection, execution_id: UUID, end: ExecutionEnd, error: dict[str, Any] | None, event: NewEvent
 ) -> None:
     """End an execution, with whatever still ran in it."""
-    await connection.execute(_FINISH, {"id": execution_id, "end": end, "error": _json(error)})
+    await _FINISH.execute(connection, {"id": execution_id, "end": end, "error": _json(error), **log.counted([event])})
