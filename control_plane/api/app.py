@@ -14,7 +14,7 @@ from control_plane.api.guard import RequestGuard
 from control_plane.api.health.endpoints import router as health
 from control_plane.api.internal.endpoints import router as internal
 from control_plane.api.keys.endpoints import router as keys
-from control_plane.api.openapi import document_problems
+from control_plane.api.openapi import complete_document
 from control_plane.api.problems import install_problem_handlers
 from control_plane.api.runtimes.endpoints import router as runtimes
 from control_plane.api.sessions.endpoints import router as sessions
@@ -40,7 +40,7 @@ def create_app(state: ApiState) -> FastAPI:
     app.add_middleware(RequestGuard, allowed_hosts=state.settings.allowed_hosts)
     for router in (agents, executions, sessions, runtimes, keys, health, internal):
         app.include_router(router)
-    document_problems(app)
+    complete_document(app)
     return app
 
 

@@ -22,7 +22,7 @@ class Requires(SecurityBase):
     scheme_name = "apiKey"
 
     def __init__(self, scope: Scope) -> None:
-        self.model = HTTPBearer(description="An API key: hf_…")
+        self.model = HTTPBearer(description="An API key: hf_…; the header `X-API-Key` takes it too.")
         self.scope = scope
 
     async def __call__(self, request: Request) -> Principal:

@@ -1,4 +1,4 @@
-"""Errors in the OpenAPI document: exactly those that a route can give."""
+"""What the OpenAPI document says beside shapes: the errors that a route can give, and examples."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from control_plane.api.examples import ANSWERS
 from control_plane.api.schemas import Problem
 from control_plane.errors import (
     AuthMissing,
@@ -94,8 +95,8 @@ def _example(kind: type[HoldfastError]) -> dict[str, Any]:
     }
 
 
-def document_problems(app: FastAPI) -> None:
-    """Put the shape of problems into the document, and the framework's own out of it."""
+def complete_document(app: FastAPI) -> None:
+    """Put the shape of problems and examples into the document, and the framework's own problems out of it."""
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -107,6 +108,8 @@ def document_problems(app: FastAPI) -> None:
             schemas["Problem"] = Problem.model_json_schema()
             schemas.pop("HTTPValidationError", None)
             schemas.pop("ValidationError", None)
+            for name, example in ANSWERS.items():
+                schemas[name]["examples"] = [example]
         return app.openapi_schema or {}
 
     app.openapi = openapi

@@ -1,6 +1,7 @@
 """Routes of agents."""
 
 import re
+from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -29,7 +30,7 @@ router = APIRouter(prefix="/api/v1/agents", tags=["agents"])
 IfMatch = Annotated[str | None, Header(alias="If-Match", description="The ETag of the version that was seen.")]
 DEFINITION = (NameConflict, RuntimeUnknown, OptionUnsupported, PromptTooLarge)
 
-_ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
+_ETAG = re.compile(r'"(\d{1,9})"')
 
 
 @router.post("", operation_id="create_agent", status_code=201, responses=problems(WITH_BODY, *DEFINITION))
@@ -76,17 +77,20 @@ async def update_agent(
     async with state.database.transaction(principal.organization_id) as connection:
         workers = await live_workers(connection, principal)
         agents = Agents(connection, principal.organization_id, state.manifests, workers)
-        changed = await agents.update(agent, body, _version(if_match))
+        changed = await agents.update(agent, body, _versions(if_match))
     return _tagged(changed, response)
 
 
 @router.delete(
-    "/{agent}", operation_id="delete_agent", status_code=204, responses=problems(CHANGING, NotFound, AgentInUse)
+    "/{agent}",
+    operation_id="delete_agent",
+    status_code=204,
+    responses=problems(CHANGING, NotFound, AgentInUse, VersionConflict),
 )
-async def delete_agent(agent: str, principal: Writer, state: State) -> None:
+async def delete_agent(agent: str, principal: Writer, state: State, if_match: IfMatch = None) -> None:
     """Delete an agent that has no running execution."""
     async with state.database.transaction(principal.organization_id) as connection:
-        await Agents(connection, principal.organization_id, state.manifests).delete(agent)
+        await Agents(connection, principal.organization_id, state.manifests).delete(agent, _versions(if_match))
 
 
 def _tagged(agent: Agent, response: Response) -> Agent:
@@ -94,9 +98,8 @@ def _tagged(agent: Agent, response: Response) -> Agent:
     return agent
 
 
-def _version(if_match: str | None) -> int | None:
-    """The version that a caller wants to change; a tag that no version has matches none."""
+def _versions(if_match: str | None) -> Collection[int] | None:
+    """The versions that a caller takes for the present one, None for any; a tag that no version has matches none."""
     if if_match is None or if_match.strip() == "*":
         return None
-    match = _ETAG.fullmatch(if_match.strip())
-    return int(match[1]) if match else 0
+    return {int(version) for version in _ETAG.findall(if_match)}

@@ -1,6 +1,6 @@
 """Agents, and the versions that executions pin."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -63,16 +63,14 @@ class Agents:
             query = query.where(tuple_(Agent.created_at, Agent.id) < after)
         return (await self.connection.execute(query.limit(wanted.limit + 1))).all()
 
-    async def update(self, id_or_name: str, body: UpdateAgent, expected: int | None) -> AgentBody:
-        """Replace the given fields; `expected` is the version that the caller saw.
+    async def update(self, id_or_name: str, body: UpdateAgent, expected: Collection[int] | None) -> AgentBody:
+        """Replace the given fields; `expected` are the versions that the caller may have seen.
 
         Raises:
             VersionConflict: somebody else changed the agent meanwhile.
             NotFound, NameConflict, RuntimeUnknown, OptionUnsupported, PromptTooLarge: as above.
         """
-        row = await self._row(id_or_name, lock=True)
-        if expected is not None and expected != row.version:
-            raise VersionConflict(f"The agent has version {row.version} by now.", current_version=row.version)
+        row = await self._expected(id_or_name, expected)
         values = body.model_dump(mode="json", exclude_unset=True)
         if not values:
             return self._body(row)
@@ -80,13 +78,14 @@ class Agents:
         changed = values | {"version": row.version + 1, "updated_at": func.now()}
         return await self._store(update(Agent).where(Agent.id == row.id).values(changed))
 
-    async def delete(self, id_or_name: str) -> None:
+    async def delete(self, id_or_name: str, expected: Collection[int] | None) -> None:
         """Delete an agent; its executions stay.
 
         Raises:
             AgentInUse: executions of it have not ended.
+            VersionConflict: somebody changed the agent meanwhile.
         """
-        row = await self._row(id_or_name, lock=True)
+        row = await self._expected(id_or_name, expected)
         query = select(func.count()).where(Execution.agent_id == row.id, Execution.status.not_in(TERMINAL))
         if count := (await self.connection.execute(query)).scalar_one():
             raise AgentInUse(f"{count} of its executions have not ended.", executions=count)
@@ -99,6 +98,12 @@ class Agents:
     def _mine(self) -> Select[Any]:
         query = select(Agent.__table__).where(Agent.organization_id == self.organization_id)
         return query.order_by(Agent.created_at.desc(), Agent.id.desc())
+
+    async def _expected(self, id_or_name: str, versions: Collection[int] | None) -> Row[Any]:
+        row = await self._row(id_or_name, lock=True)
+        if versions is not None and row.version not in versions:
+            raise VersionConflict(f"The agent has version {row.version} by now.", current_version=row.version)
+        return row
 
     async def _row(self, id_or_name: str, *, lock: bool = False) -> Row[Any]:
         query = self._mine().where(or_(Agent.name == id_or_name, *_by_id(id_or_name)))

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from control_plane.api.auth import Reader, Writer
+from control_plane.api.examples import STREAM
 from control_plane.api.executions import service, streaming
 from control_plane.api.executions.control import ExecutionControl
 from control_plane.api.executions.schemas import (
@@ -182,7 +183,7 @@ async def get_result(
     response_class=Response,
     responses={
         200: {
-            "content": {"text/event-stream": {"schema": SERVER_SENT}},
+            "content": {"text/event-stream": {"schema": SERVER_SENT, "examples": {"log": {"value": STREAM}}}},
             "description": "The log as server-sent events.",
         },
         204: {"description": "The execution has ended and all of its log was read."},

@@ -104,7 +104,7 @@ _END_TURN = Sql(
     """,
     log.LOGGED,
 )
-#: Shuts out whoever still writes.
+#: Whoever still writes finds the execution ended.
 _FINISH = Sql(
     """
     WITH attempt AS (
@@ -116,7 +116,7 @@ _FINISH = Sql(
         DELETE FROM deltas WHERE execution_id = :id
     ), fence AS (
         UPDATE executions SET status = :end, error = CAST(:error AS jsonb), finished_at = now(),
-            attempt = attempt + 1, last_seq = last_seq + :count, updated_at = now()
+            last_seq = last_seq + :count, updated_at = now()
         WHERE id = :id
         RETURNING organization_id, id, last_seq, nullif(attempt_turn, 0) AS turn, NULL::integer AS attempt
     )

@@ -149,3 +149,14 @@ async def all_pages(stack: Stack, path: str, **query: Any) -> list[dict[str, Any
         if page["next_cursor"] is None:
             return pages
         cursor = {"cursor": page["next_cursor"]}
+
+
+async def test_deleting_asks_for_the_version_that_was_seen(stack: Stack) -> None:
+    await stack.agent("deleted-late")
+    await stack.http.patch(f"{AGENTS}/deleted-late", json={"description": "x"})
+
+    stale = await stack.http.delete(f"{AGENTS}/deleted-late", headers={"If-Match": '"1"'})
+    fresh = await stack.http.delete(f"{AGENTS}/deleted-late", headers={"If-Match": '"1", "2"'})
+
+    assert code(stale) == (412, "version_conflict")
+    assert fresh.status_code == 204

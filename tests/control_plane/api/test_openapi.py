@@ -1,10 +1,11 @@
 """The OpenAPI document says all that there is, and nothing else happens."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 import requests
 import schemathesis
@@ -122,7 +123,7 @@ def test_every_route_but_the_workers_is_in_the_document(app: FastAPI) -> None:
     assert {pair for pair in served if not pair[1].startswith("/internal")} == documented
 
 
-def test_every_operation_has_examples_and_a_name(app: FastAPI) -> None:
+def test_every_operation_has_a_name_and_says_what_it_does(app: FastAPI) -> None:
     document = app.openapi()
 
     for path, methods in document["paths"].items():
@@ -130,6 +131,18 @@ def test_every_operation_has_examples_and_a_name(app: FastAPI) -> None:
             assert operation["operationId"], path
             assert operation["summary"], path
             assert operation["description"], path
+
+
+def test_every_body_has_an_example_that_is_one(app: FastAPI) -> None:
+    document = app.openapi()
+    schemas = document["components"]["schemas"]
+    names = {name for methods in document["paths"].values() for each in methods.values() for name in bodies(each)}
+
+    assert {name for name in names if not schemas[name].get("examples")} == set()
+    for name in names:
+        validator = jsonschema_rs.validator_for({"$ref": f"#/components/schemas/{name}", **document})
+        for example in schemas[name]["examples"]:
+            validator.validate(example)
 
 
 def test_every_problem_in_the_document_is_one_of_ours(app: FastAPI) -> None:
@@ -145,6 +158,14 @@ def test_every_problem_in_the_document_is_one_of_ours(app: FastAPI) -> None:
 
 def test_the_framework_adds_no_errors_of_its_own(app: FastAPI) -> None:
     assert not {"HTTPValidationError", "ValidationError"} & app.openapi()["components"]["schemas"].keys()
+
+
+def bodies(operation: dict[str, Any]) -> Iterator[str]:
+    """The schemas of what an operation takes and gives as JSON."""
+    given = [response for status, response in operation["responses"].items() if status < "300"]
+    for body in [operation.get("requestBody", {}), *given]:
+        if schema := body.get("content", {}).get("application/json", {}).get("schema"):
+            yield schema["$ref"].rpartition("/")[2]
 
 
 def is_error(value: object) -> bool:

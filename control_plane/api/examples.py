@@ -1,0 +1,171 @@
+"""One example of each answer, for the OpenAPI document."""
+
+from typing import Any
+
+AGENT_ID = "01a1fc59-5b47-7662-aa3d-035e4b201bd4"
+SESSION_ID = "01a1fc75-068f-71dd-b826-b4e21cef6a02"
+EXECUTION_ID = "01a1fc75-0691-7bb3-9a0c-6f6e2d1c8f55"
+MESSAGE_ID = "39ec40b1-77c3-5cd4-8c54-c329789923c0"
+KEY_ID = "01a1fc58-cf14-70a9-a552-ba7325dc0bb8"
+MORNING, LATER = "2026-11-21T09:30:00.125Z", "2026-11-21T09:30:02.480Z"
+
+Example = dict[str, Any]
+
+USAGE: Example = {
+    "input_tokens": 812,
+    "output_tokens": 64,
+    "cached_input_tokens": 512,
+    "reasoning_tokens": 0,
+    "model_calls": 2,
+    "tool_calls": 1,
+}
+AGENT: Example = {
+    "id": AGENT_ID,
+    "name": "support",
+    "description": "Answers customers' questions.",
+    "runtime": "default",
+    "model_id": "openai/gpt-5.4-mini",
+    "system_prompt": "You are a friendly support agent.",
+    "toolsets": [{"type": "file_system"}],
+    "configuration": {"temperature": 0.2, "max_tokens": 1024},
+    "version": 3,
+    "created_at": MORNING,
+    "updated_at": LATER,
+    "warnings": [],
+}
+EXECUTION: Example = {
+    "id": EXECUTION_ID,
+    "agent_id": AGENT_ID,
+    "agent_name": "support",
+    "agent_version": 3,
+    "session_id": SESSION_ID,
+    "workflow_id": f"agent-execution/{EXECUTION_ID}",
+    "runtime": "default",
+    "task_queue": "holdfast.default",
+    "interactive": False,
+    "status": "completed",
+    "source": "api",
+    "metadata": {"customer": "4711"},
+    "attempt": 1,
+    "turn": 1,
+    "last_seq": 9,
+    "response": "It has been sent.",
+    "model": "gpt-5.4-mini",
+    "finish_reason": "stop",
+    "error": None,
+    "usage": USAGE,
+    "created_at": MORNING,
+    "started_at": MORNING,
+    "finished_at": LATER,
+    "warnings": [],
+}
+RESULT: Example = {
+    "success": True,
+    "execution_id": EXECUTION_ID,
+    "session_id": SESSION_ID,
+    "response": "It has been sent.",
+    "usage": USAGE,
+    "tool_messages": [
+        {
+            "tool_call_id": "call_1",
+            "name": "read_file",
+            "arguments": '{"path": "orders.csv"}',
+            "result": "4711,sent",
+            "is_error": False,
+        }
+    ],
+    "model": "gpt-5.4-mini",
+    "runtime": "default",
+    "finish_reason": "stop",
+    "error": None,
+    "metadata": {"customer": "4711"},
+}
+SESSION: Example = {
+    "id": SESSION_ID,
+    "agent_id": AGENT_ID,
+    "title": "Where is my order?",
+    "metadata": {},
+    "created_at": MORNING,
+    "updated_at": LATER,
+}
+MESSAGE: Example = {
+    "id": MESSAGE_ID,
+    "execution_id": EXECUTION_ID,
+    "turn": 1,
+    "role": "assistant",
+    "content": "It has been sent.",
+    "created_at": LATER,
+}
+KEY: Example = {
+    "id": KEY_ID,
+    "name": "dashboard",
+    "prefix": "hf_0Ab3dEfG",
+    "scopes": ["read"],
+    "expires_at": None,
+    "revoked_at": None,
+    "created_at": MORNING,
+}
+RUNTIME: Example = {
+    "name": "default",
+    "title": "Agno",
+    "package": "agno",
+    "versions": ">=3.1.10,<3.2",
+    "extra": "agno",
+    "capabilities": ["history", "streaming", "tools"],
+    "wires": ["anthropic", "openai"],
+    "settings": {"tool_call_limit": "int"},
+    "live": True,
+    "workers": 2,
+    "installed_versions": ["3.1.10"],
+    "pools": ["default"],
+}
+POOL: Example = {
+    "pool": "default",
+    "task_queue": "holdfast.default",
+    "kind": "runtime",
+    "workers": 2,
+    "slots": 200,
+    "running": 17,
+    "runtimes": ["default"],
+    "draining": 0,
+    "seen_at": LATER,
+}
+
+
+def _page(item: Example) -> Example:
+    return {"items": [item], "next_cursor": None}
+
+
+#: By the name of the answer's schema.
+ANSWERS: dict[str, Example] = {
+    "Agent": AGENT,
+    "AgentPage": _page(AGENT),
+    "Execution": EXECUTION,
+    "ExecutionPage": _page(EXECUTION),
+    "ExecutionPending": {"execution_id": EXECUTION_ID, "status": "running"},
+    "AgentExecutionResult": RESULT,
+    "MessageQueued": {"message_id": MESSAGE_ID, "execution_id": EXECUTION_ID, "status": "queued"},
+    "Session": SESSION,
+    "SessionPage": _page(SESSION),
+    "SessionMessagePage": _page(MESSAGE),
+    "NewKey": KEY | {"key": "hf_0Ab3dEfGh1JkLmN0pQrStUvWxYz0123456789abcdef"},
+    "KeyPage": _page(KEY),
+    "Runtime": RUNTIME,
+    "RuntimeList": {"items": [RUNTIME]},
+    "WorkerPoolList": {"items": [POOL]},
+    "Health": {"status": "ok"},
+    "RuntimeHealth": {"runtimes": {"default": True, "scripted": False}},
+    "ModelHealth": {"providers": {"openai": True, "anthropic": False}},
+}
+
+#: Two events of a log as they are streamed.
+STREAM = """\
+id: 3.10
+event: message.delta
+data: {"type":"message.delta","attempt":1,"data":{"message":0,"offset":0,"text":"It has bee"}}
+
+id: 4
+event: message.completed
+data: {"seq":4,"turn":1,"attempt":1,"type":"message.completed","data":{"message":0,"text":"It has been sent."}}
+
+"""
