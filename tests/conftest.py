@@ -9,7 +9,8 @@ import pytest
 
 from tests.stack import Stack
 
-pytest_plugins = ["tests.postgres"]
+#: Plugins are the modules whose assertions say what they compared.
+pytest_plugins = ["tests.postgres", "tests.invariants"]
 
 NewStack = Callable[..., AbstractAsyncContextManager[Stack]]
 

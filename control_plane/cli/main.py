@@ -29,6 +29,7 @@ def holdfast() -> None:
 
 def main() -> int:
     """Run the command line; gives the exit code, as documented in docs/cli.md."""
+    _open_missing_streams()
     as_json = wants_json(sys.argv[1:])
     try:
         outcome = typer.main.get_command(app).main(standalone_mode=False)
@@ -49,6 +50,14 @@ def main() -> int:
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether errors are to be JSON; looked up by hand, since the arguments themselves may be wrong."""
     return JSON_FLAGS.search("\0".join(arguments)) is not None
+
+
+def _open_missing_streams() -> None:
+    """Lead standard streams that were closed to nowhere, before a socket of ours gets their numbers."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def _ended(ended: SystemExit) -> int:

@@ -43,7 +43,7 @@ class StackStart:
                     return
         except UNUSABLE as error:
             raise _failed(str(error)) from error
-        self._already_running()
+        self._already_running(summary=summary)
 
     def in_background(self) -> None:
         """Start the stack, wait until it is ready, and leave it running.
@@ -54,7 +54,7 @@ class StackStart:
         try:
             self._directory.prepare()
             if running_stack(self._directory) is not None:
-                self._already_running()
+                self._already_running(summary=True)
                 return
             options = [f"--{_FLAGS[use]}={port}" for use, port in self._wanted_ports.items()]
             self._show(start_detached(self._directory, options, Progress().say))
@@ -74,15 +74,16 @@ class StackStart:
         supervisor = Supervisor(self._settings, self._directory, ports, progress)
         asyncio.run(supervisor.run(ready))
 
-    def _already_running(self) -> None:
+    def _already_running(self, *, summary: bool) -> None:
         state = running_stack(self._directory)
-        if state is not None and state.phase is StackPhase.STARTING:
+        if state is None or state.phase is StackPhase.STARTING:
             self._printer.note("It is being started by another `holdfast up`: waiting for it.")
             state = wait_until_running(self._directory)
         if state is None:
             raise _failed("Another `holdfast up` holds the data directory, but its stack is not running.")
         self._printer.note(f"Already running, pid {state.supervisor.pid}.")
-        self._show(state)
+        if summary:
+            self._show(state)
 
     def _show_with_hint(self, state: StackState) -> None:
         self._show(state)

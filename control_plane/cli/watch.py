@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from control_plane.cli.failures import BY_EXECUTION, ExitCode
+from control_plane.cli.failures import BY_EXECUTION, CliError, ExitCode
 from control_plane.cli.follow import EventStream, WatchedEvent
 from control_plane.cli.options import Invocation
 from control_plane.cli.output import Output
@@ -45,8 +45,9 @@ class Watch:
                 self._transcript.finish()
                 if not self._cancel_wanted():
                     return self._left_running()
-                self._invocation.api.send("POST", f"/executions/{self._id}/cancel")
-                self._printer.note("Cancelling.")
+                self._cancel()
+                # Its turn ends first: for a moment it seems to wait for a message.
+                until_waiting = False
         return self._conclude()
 
     def log(self) -> ExitCode:
@@ -85,6 +86,15 @@ class Watch:
             return sys.stdin.readline().strip().lower().startswith("c")
         except KeyboardInterrupt:
             return False
+
+    def _cancel(self) -> None:
+        try:
+            self._invocation.api.send("POST", f"/executions/{self._id}/cancel")
+            self._printer.note("Cancelling.")
+        except CliError as error:
+            if error.exit_code is not ExitCode.CONFLICT:
+                raise
+            self._printer.note(error.detail)
 
     def _left_running(self) -> ExitCode:
         self._printer.note(

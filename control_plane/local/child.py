@@ -122,7 +122,7 @@ class Child:
     async def _spawn(self) -> Process:
         service = self.service
         service.prepare()
-        _put_aside(service.log)
+        put_aside(service.log)
         user, group = service.account or (None, None)
         with service.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
@@ -207,6 +207,7 @@ def _tail(log: Path, lines: int = 12) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
 
 
-def _put_aside(log: Path) -> None:
+def put_aside(log: Path) -> None:
+    """Begin a new log where the old one has become long."""
     if log.exists() and log.stat().st_size > LONG_LOG:
         os.replace(log, log.with_suffix(".log.1"))

@@ -6,8 +6,12 @@ import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
+from typing import TextIO
 
 MARKER = ".holdfast"
+#: Whoever looks at the lock has it for a moment: it is tried so often, with pauses of so many seconds.
+LOCK_TRIES, LOCK_PAUSE = 5, 0.05
 
 
 class DirectoryRefused(Exception):
@@ -70,12 +74,17 @@ class DataDirectory:
     def held(self) -> Generator[bool]:
         """Hold the directory for one supervisor; gives False if another one holds it."""
         with self.lock.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+            mine = _lock(file)
+            if mine:
+                file.truncate(0)
+                file.write(str(os.getpid()))
+                file.flush()
+            yield mine
+
+    def holder(self) -> int | None:
+        """The process that holds the directory; None if there is none, or it is just taking it."""
+        held_by = self.lock.read_text() if self.is_held() else ""
+        return int(held_by) if held_by.isdecimal() else None
 
     def is_held(self) -> bool:
         """Whether a supervisor is alive: the kernel drops its lock with it, whatever its state file says."""
@@ -87,3 +96,14 @@ class DataDirectory:
             except BlockingIOError:
                 return True
         return False
+
+
+def _lock(file: TextIO) -> bool:
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sleep(LOCK_PAUSE)
+        else:
+            return True
+    return False

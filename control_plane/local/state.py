@@ -78,8 +78,9 @@ def read_state(path: Path) -> StackState | None:
 
 
 def running_stack(directory: DataDirectory) -> StackState | None:
-    """The state of the stack whose supervisor is alive."""
-    return read_state(directory.state) if directory.is_held() else None
+    """The state of the stack whose supervisor is alive; not what an earlier one left to a later one."""
+    state = read_state(directory.state)
+    return state if state is not None and state.supervisor.pid == directory.holder() else None
 
 
 def write_state(path: Path, state: StackState) -> None:

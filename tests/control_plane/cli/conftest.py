@@ -1,4 +1,4 @@
-"""The installed command as a subprocess, and a server that plays the API's part."""
+"""The installed command as a subprocess, against the real stack or a server that plays the API's part."""
 
 import json
 import os
@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 import pytest
 
 from tests.control_plane.cli.api_server import ApiServer, serving
+from tests.stack import Stack
 
 HOLDFAST = str(Path(sys.executable).with_name("holdfast"))
+#: Says a word and then nothing more, until somebody ends it.
+ENDLESS = "[[say first;; hang]]"
 FOREIGN = ("HOLDFAST_", "TEMPORAL_", "OPENAI_", "ANTHROPIC_")
 
 
@@ -75,6 +79,26 @@ def api() -> Iterator[ApiServer]:
 @pytest.fixture
 def holdfast(api: ApiServer, tmp_path: Path) -> Cli:
     return Cli(tmp_path, api.url)
+
+
+@pytest.fixture
+def cli(stack: Stack, tmp_path: Path) -> Cli:
+    """The command on the stack that all tests share."""
+    return Cli(tmp_path, stack.api_url, stack.api_key)
+
+
+@pytest.fixture
+async def agent(stack: Stack) -> str:
+    """An agent of the test's own, so that its executions can be told from others."""
+    name = f"cli-{uuid4()}"
+    await stack.agent(name)
+    return name
+
+
+def execution_of(cli: Cli, agent: str) -> str:
+    """The only execution of an agent."""
+    (execution,) = cli.json("executions", "list", "--agent", agent)["items"]
+    return execution["id"]
 
 
 def read_until(stream: IO[bytes] | None, text: bytes) -> bytes:

@@ -44,14 +44,21 @@ def test_an_api_that_is_killed_in_mid_stream_costs_no_character(victim: Stack, c
     api = victim.processes["api"]
     with cli.started("run", "demo", LONG) as running:
         begin = read_until(running.stdout, b"tok5")
-        api.kill()
-        api.start()
-        rest, said = running.communicate(timeout=100)
+        with cli.started("executions", "logs", "-f", _newest(cli), "-o", "jsonl") as logging:
+            first = read_until(logging.stdout, b"message.delta")
+            api.kill()
+            api.start()
+            rest, said = running.communicate(timeout=100)
+            events, _ = logging.communicate(timeout=100)
 
     stored = json.loads(cli("executions", "result", _newest(cli), "-o", "json").stdout)["response"]
     assert (begin + rest).decode() == stored + "\n" == WHOLE + "\n"
     assert running.returncode == ExitCode.OK
     assert "The connection broke: going on where it stopped." in said.decode()
+    ids = [json.loads(line)["id"] for line in (first + events).splitlines()]
+    numbered = [int(one) for one in ids if "." not in one]
+    assert numbered == list(range(1, numbered[-1] + 1))
+    assert len(set(ids)) == len(ids)
 
 
 def test_a_result_is_waited_for_across_a_restart_of_the_api(victim: Stack, cli: Cli) -> None:

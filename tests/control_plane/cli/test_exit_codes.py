@@ -149,6 +149,21 @@ def test_up_refuses_a_directory_with_something_else_in_it(holdfast: Cli) -> None
     assert done.returncode == ExitCode.UNREACHABLE
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_was_closed_is_no_bug(holdfast: Cli, api: ApiServer, closed: str) -> None:
+    api.on("GET /api/v1/agents", Answer(body={"items": [], "next_cursor": None}))
+
+    done = subprocess.run(
+        ["sh", "-c", f"{HOLDFAST} agents list -o json {closed}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=holdfast.environment,
+    )
+
+    assert (done.returncode, done.stderr) == (ExitCode.OK, "")
+
+
 def test_every_exit_code_is_documented() -> None:
     documented = set(map(int, re.findall(r"^\| (\d+) \|", DOCS.read_text(), re.MULTILINE)))
 

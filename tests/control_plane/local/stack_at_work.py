@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +68,11 @@ class StackAtWork:
         done = self("up", "-d", *options)
         assert done.returncode == 0, done.stderr
         return done
+
+    def up_twice(self) -> list[subprocess.CompletedProcess[str]]:
+        """Start it in the background, twice at the same moment."""
+        with ThreadPoolExecutor() as pool:
+            return [started.result() for started in [pool.submit(self, "up", "-d") for _ in range(2)]]
 
     def process(self, name: str) -> dict[str, Any]:
         """One of its processes as `status` shows it."""

@@ -1,15 +1,25 @@
 """The data directory and the state file in it."""
 
+import fcntl
 import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
 from control_plane.local.directory import DataDirectory, DirectoryRefused
 from control_plane.local.ports import USUAL
-from control_plane.local.state import ProcessIdentity, StackPhase, StackState, read_state, replace_file, write_state
+from control_plane.local.state import (
+    ProcessIdentity,
+    StackPhase,
+    StackState,
+    read_state,
+    replace_file,
+    running_stack,
+    write_state,
+)
 
 
 def _state() -> StackState:
@@ -59,6 +69,36 @@ def test_only_one_holds_the_directory(tmp_path: Path) -> None:
 
     assert (first, second, held) == (True, False, True)
     assert not directory.is_held()
+
+
+def test_what_an_earlier_stack_wrote_is_not_the_state_of_the_one_that_begins(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    directory.prepare()
+    earlier = ProcessIdentity(pid=os.getpid() + 1, created=1.0)
+    write_state(directory.state, _state().model_copy(update={"supervisor": earlier}))
+
+    with directory.held():
+        before = running_stack(directory)
+        write_state(directory.state, _state())
+        after = running_stack(directory)
+
+    assert before is None
+    assert after is not None
+    assert running_stack(directory) is None
+
+
+def test_a_look_at_the_lock_keeps_nobody_from_taking_it(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    directory.prepare()
+
+    with directory.lock.open("a") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        timer = Timer(0.1, fcntl.flock, (looking, fcntl.LOCK_UN))
+        timer.start()
+        with directory.held() as mine:
+            assert mine
+            assert directory.holder() == os.getpid()
+        timer.join()
 
 
 def test_others_cannot_list_the_directory(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ pytestmark = pytest.mark.timeout(300)
 SECRET = "sk-only-for-the-runtime-worker"
 LONG = "[[emit 60 @20;; say end]]"
 WHOLE = " ".join(f"tok{number}" for number in range(1, 61)) + " end"
-USER = "holdfast-test"
+#: No other run's user, nor one that a killed run left behind.
+USER = f"holdfast-test-{os.getpid()}"
 #: Another user, who may pass through closed directories: the interpreter is often somebody's own.
 AS_USER = ("--clear-groups", "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
 
@@ -50,7 +51,6 @@ def shared(model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
         "OPENAI_API_KEY": SECRET,
         "OPENAI_BASE_URL": model,
         "HOLDFAST_HEARTBEAT_TIMEOUT_SECONDS": "3",
-        "HOLDFAST_WORKER_GRACE_SECONDS": "1",
     }
     stack = StackAtWork(tmp_path_factory.mktemp("up") / "data", environment)
     try:
@@ -113,8 +113,9 @@ def _assert_ended_once(local: StackAtWork, execution: str) -> None:
     assert [one for one in types if one.removeprefix("execution.") in TERMINAL] == ["execution.completed"]
 
 
-def test_a_second_up_says_that_it_runs_and_where(local: StackAtWork) -> None:
-    again = local("up", "-d")
+@pytest.mark.parametrize("options", [(), ("-d",)])
+def test_a_second_up_says_that_it_runs_and_where(local: StackAtWork, options: tuple[str, ...]) -> None:
+    again = local("up", *options)
 
     urls = re.findall(r"http://\S+", again.stdout)
     assert again.returncode == 0
@@ -134,11 +135,24 @@ def test_the_first_thing_to_try_works(local: StackAtWork) -> None:
 
 def test_status_and_doctor_find_everything_well(local: StackAtWork) -> None:
     status = local.json("status")
-    checks = {check["id"]: check["status"] for check in local.json("doctor")["checks"]}
+    found = local.json("doctor")["checks"]
 
+    checks = {check["id"]: check["status"] for check in found}
+    assert all(check.keys() == {"id", "status", "detail", "fix"} for check in found)
     assert (status["phase"], {process["phase"] for process in status["processes"]}) == ("running", {"ready"})
     assert checks.keys() >= {"stack", "api", "api_key", "database", "database_role", "temporal", "workers", "clock"}
     assert "fail" not in checks.values()
+
+
+def test_doctor_says_what_is_wrong_and_how_to_mend_it(local: StackAtWork) -> None:
+    credentials = local.directory / "credentials.toml"
+
+    credentials.chmod(0o644)
+    done = local("doctor", "-o", "jsonl")
+    credentials.chmod(0o600)
+
+    (wrong,) = [check for check in map(json.loads, done.stdout.splitlines()) if check["status"] == "fail"]
+    assert (done.returncode, wrong["id"], wrong["fix"]) == (1, "data_dir", f"chmod 600 {credentials}")
 
 
 def test_nothing_listens_beyond_loopback(local: StackAtWork) -> None:
@@ -154,9 +168,11 @@ def test_the_providers_keys_are_known_to_the_runtime_worker_only(local: StackAtW
     told = {name for name, pid in started.items() if SECRET in str(psutil.Process(pid).environ())}
 
     assert told == {"runtime-worker"}
+    files = [path for path in local.directory.rglob("*") if path.is_file()]
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
 
 
-@pytest.mark.parametrize("victim", ["runtime-worker", "api", "postgres"])
+@pytest.mark.parametrize("victim", ["runtime-worker", "api", "temporal", "postgres"])
 def test_what_is_killed_is_started_again_and_the_execution_ends_once(local: StackAtWork, victim: str) -> None:
     execution = _streaming(local)
 
@@ -165,7 +181,7 @@ def test_what_is_killed_is_started_again_and_the_execution_ends_once(local: Stac
     _assert_ended_once(local, execution)
 
 
-def test_after_kill_nine_of_everything_the_next_up_goes_on_beside_a_port_that_was_taken(local: StackAtWork) -> None:
+def test_after_kill_nine_of_everything_two_ups_at_once_are_one_beside_a_port_that_was_taken(local: StackAtWork) -> None:
     execution = _streaming(local)
     port = local.json("status")["ports"]["api"]
     processes = local.processes()
@@ -176,20 +192,42 @@ def test_after_kill_nine_of_everything_the_next_up_goes_on_beside_a_port_that_wa
     until(lambda: all(map(gone, processes)))
     crashed = local("status").returncode
     with socket.create_server(("127.0.0.1", port)):
-        again = local.up()
+        again = local.up_twice()
 
     assert crashed == 3
-    assert f"Port {port} (api) is taken: using {local.json('status')['ports']['api']}." in again.stderr
+    assert [one.returncode for one in again] == [0, 0], again
+    assert len({one.stdout for one in again}) == 1
+    said = again[0].stderr + again[1].stderr
+    assert f"Port {port} (api) is taken: using {local.json('status')['ports']['api']}." in said
     _assert_ended_once(local, execution)
 
 
-def test_down_leaves_no_process(local: StackAtWork) -> None:
+def test_down_lets_a_running_turn_end_and_leaves_no_process(local: StackAtWork) -> None:
+    execution = _streaming(local)
     processes = local.processes()
 
     down = local("down")
+    again = local("down")
+    left = [process for process in processes if not gone(process)]
 
     assert (down.returncode, down.stderr) == (0, "Stopped; the data stays.\n")
+    assert (again.returncode, again.stderr) == (0, "The local stack is not running.\n")
+    assert left == []
+    local.up()
+    _assert_ended_once(local, execution)
+    assert local.json("executions", "get", execution)["attempt"] == 1
+
+
+def test_reset_stops_a_running_stack_and_deletes_its_data_where_that_is_confirmed(local: StackAtWork) -> None:
+    processes = local.processes()
+
+    refused = local("reset")
+    running = local("status").returncode
+    done = local("reset", "--yes")
+
+    assert (refused.returncode, running, done.returncode) == (2, 0, 0), done.stderr
     assert [process for process in processes if not gone(process)] == []
+    assert list(local.directory.iterdir()) == []
 
 
 def test_an_ordinary_user_can_run_it_in_the_foreground_until_ctrl_c(ordinary: StackAtWork) -> None:
