@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from control_plane.api.agents.schemas import EXAMPLE as NEW_AGENT
+
 AGENT_ID = "01a1fc59-5b47-7662-aa3d-035e4b201bd4"
 SESSION_ID = "01a1fc75-068f-71dd-b826-b4e21cef6a02"
 EXECUTION_ID = "01a1fc75-0691-7bb3-9a0c-6f6e2d1c8f55"
@@ -19,15 +21,8 @@ USAGE: Example = {
     "model_calls": 2,
     "tool_calls": 1,
 }
-AGENT: Example = {
+AGENT: Example = NEW_AGENT | {
     "id": AGENT_ID,
-    "name": "support",
-    "description": "Answers customers' questions.",
-    "runtime": "default",
-    "model_id": "openai/gpt-5.4-mini",
-    "system_prompt": "You are a friendly support agent.",
-    "toolsets": [{"type": "file_system"}],
-    "configuration": {"temperature": 0.2, "max_tokens": 1024},
     "version": 3,
     "created_at": MORNING,
     "updated_at": LATER,
