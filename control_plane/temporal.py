@@ -1,15 +1,115 @@
 """How every process reaches Temporal."""
 
+import os
+from collections.abc import Callable
+from datetime import timedelta
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.envconfig import ClientConfig
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
+from temporalio.service import RPCError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from control_plane.settings import SettingsInvalid
+
+DEFAULT_ADDRESS = "127.0.0.1:7233"
+DEFAULT_NAMESPACE = "default"
+#: Seconds that a worker waits for Temporal before it ends.
+PATIENCE = 30.0
+RPC_TIMEOUT = timedelta(seconds=5)
+#: What the SDK's text means to people.
+REASONS = (
+    ("Connection refused", "connection refused"),
+    ("dns error", "there is no such host"),
+    ("InvalidContentType", "it speaks no TLS"),
+    ("InvalidCertificate", "its certificate is not trusted"),
+)
+
+
+class TemporalUnreachable(Exception):
+    """Temporal cannot be used; `checks` says what was looked at, `hint` what to do."""
+
+    hint = (
+        "Start Temporal, or say where it is: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_TLS, TEMPORAL_API_KEY,"
+        " or a profile in temporal.toml."
+    )
+
+    def __init__(self, message: str, checks: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.checks = checks
 
 
 async def connect(*, lazy: bool, identity: str | None = None, runtime: Runtime | None = None) -> Client:
-    """A client by Temporal's own settings: `TEMPORAL_*` and temporal.toml, TLS and API key included."""
-    config = ClientConfig.load_client_connect_config()
-    config.setdefault("target_host", "127.0.0.1:7233")
-    return await Client.connect(
-        **config, data_converter=pydantic_data_converter, lazy=lazy, identity=identity, runtime=runtime
+    """A client by Temporal's own settings: `TEMPORAL_*` and temporal.toml, TLS and API key included.
+
+    Raises:
+        SettingsInvalid: these settings cannot be used.
+    """
+    config = _config()
+    config.setdefault("target_host", DEFAULT_ADDRESS)
+    try:
+        return await Client.connect(
+            **config, data_converter=pydantic_data_converter, lazy=lazy, identity=identity, runtime=runtime
+        )
+    except ValueError as invalid:
+        raise SettingsInvalid([f"Temporal's address {config.get('target_host')!r}: {invalid}."]) from invalid
+
+
+async def connect_patiently(identity: str, runtime: Runtime, say: Callable[[str], None]) -> Client:
+    """A client of a Temporal that answers and has our namespace; `say` is told while it is waited for.
+
+    Raises:
+        SettingsInvalid: Temporal's settings cannot be used.
+        TemporalUnreachable: it did not come within 30 s.
+    """
+
+    def tell(state: RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome is not None:
+            say(f"{state.outcome.exception()} Trying again for {PATIENCE:.0f} s.")
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(TemporalUnreachable),
+        stop=stop_after_delay(PATIENCE),
+        wait=wait_exponential(multiplier=0.1, max=2.0),
+        before_sleep=tell,
+        reraise=True,
     )
+    return await retrying(_connect_for_sure, identity, runtime)
+
+
+async def _connect_for_sure(identity: str, runtime: Runtime) -> Client:
+    try:
+        client = await connect(lazy=False, identity=identity, runtime=runtime)
+        request = DescribeNamespaceRequest(namespace=client.namespace)
+        await client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)
+    except (RuntimeError, RPCError) as error:
+        raise _unreachable(str(error)) from error
+    return client
+
+
+def _config() -> ClientConnectConfig:
+    try:
+        return ClientConfig.load_client_connect_config()
+    except (RuntimeError, OSError, ValueError) as invalid:
+        raise SettingsInvalid([f"Temporal's settings (TEMPORAL_*, temporal.toml): {invalid}"]) from invalid
+
+
+def _unreachable(text: str) -> TemporalUnreachable:
+    config = _config()
+    known = (meaning for sign, meaning in REASONS if sign in text)
+    reason = next(known, text.removeprefix("Failed client connect: ").rstrip("."))
+    return TemporalUnreachable(
+        f"Temporal at {config.get('target_host', DEFAULT_ADDRESS)} cannot be used: {reason}.",
+        (_source(config), f"namespace {config.get('namespace', DEFAULT_NAMESPACE)}"),
+    )
+
+
+def _source(config: ClientConnectConfig) -> str:
+    if os.environ.get("TEMPORAL_ADDRESS"):
+        return "address from TEMPORAL_ADDRESS"
+    if "target_host" not in config:
+        return "the default address: neither TEMPORAL_ADDRESS nor temporal.toml names one"
+    profile = os.environ.get("TEMPORAL_PROFILE", "default")
+    return f"address from the profile '{profile}' in {os.environ.get('TEMPORAL_CONFIG_FILE', 'temporal.toml')}"

@@ -21,6 +21,7 @@ RuntimeFailure
 ├── RuntimeStalled            nothing came from the runtime for too long; retried
 ├── RuntimeCrashed            the framework raised what nobody expected; retried
 ├── ControlPlaneUnavailable   the control plane did not answer for too long; retried
+├── WorkerRefused             the control plane does not accept the worker's key; retried, by another one
 ├── ExecutionClosed           there is nothing left to run
 └── AttemptFenced             a newer attempt has taken over; this one must stop
 """
@@ -142,6 +143,12 @@ class RuntimeCrashed(RuntimeFailure):
 class ControlPlaneUnavailable(RuntimeFailure):
     code = "control_plane_unavailable"
     retryable = True
+
+
+class WorkerRefused(RuntimeFailure):
+    code = "worker_refused"
+    retryable = True
+    default_hint = "Give the worker a key of its own as HOLDFAST_API_KEY: holdfast keys create NAME --scope worker"
 
 
 class ExecutionClosed(RuntimeFailure):

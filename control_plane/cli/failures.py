@@ -98,3 +98,8 @@ def from_problem(status: int, problem: Mapping[str, Any]) -> CliError:
 def usage_error(detail: str, hint: str = "") -> CliError:
     """The command line or a setting cannot be used."""
     return CliError(detail, exit_code=ExitCode.USAGE, code="usage", hint=hint)
+
+
+def settings_error(invalid: ValueError) -> CliError:
+    """A setting cannot be used; the text says which, where it is set, and what to do."""
+    return CliError(str(invalid), exit_code=ExitCode.USAGE, code="settings_invalid")

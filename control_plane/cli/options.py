@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from control_plane.cli.failures import CliError, ExitCode, usage_error
+from control_plane.cli.failures import CliError, ExitCode, settings_error, usage_error
 from control_plane.cli.output import Output, Printer
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Invocation:
         try:
             return load_settings(**{name: value for name, value in self._arguments.items() if value is not None})
         except SettingsInvalid as invalid:
-            raise CliError(str(invalid), exit_code=ExitCode.USAGE, code="settings_invalid") from None
+            raise settings_error(invalid) from None
 
     @functools.cached_property
     def directory(self) -> "DataDirectory":

@@ -1,10 +1,13 @@
 """Commands that are processes: api, worker, migrate, scripted-model."""
 
-from typing import Annotated
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, NoReturn
 
 import typer
 
-from control_plane.cli.failures import CliError, ExitCode, usage_error
+from control_plane.cli.failures import CliError, ExitCode, settings_error, usage_error
 from control_plane.cli.options import Invocation, with_settings, with_stack
 from control_plane.cli.output import Output
 
@@ -13,11 +16,14 @@ from control_plane.cli.output import Output
 def api(invocation: Invocation) -> None:
     """Serve the API, against any PostgreSQL and any Temporal."""
     from control_plane.api.server import DatabaseUrlMissing, serve
+    from control_plane.settings import SettingsInvalid
 
     try:
         serve(invocation.settings)
     except DatabaseUrlMissing as missing:
         raise usage_error(str(missing)) from None
+    except SettingsInvalid as invalid:
+        raise settings_error(invalid) from None
 
 
 @with_settings
@@ -29,14 +35,39 @@ def worker(
     """Run a worker, for turns (--pool NAME) or for workflows (--workflows)."""
     if workflows == (pool is not None):
         raise usage_error("A worker runs either workflows or turns.", hint="Give --workflows or --pool NAME.")
+    settings = invocation.settings
     if pool is None:
         from control_plane.worker.workflows import run_workflow_worker
 
-        run_workflow_worker(invocation.settings)
+        _run_worker(lambda: run_workflow_worker(settings), settings.api_url)
     else:
         from control_plane.worker.turns import run_runtime_worker
 
-        run_runtime_worker(invocation.settings, pool)
+        _run_worker(lambda: run_runtime_worker(settings, pool), settings.api_url)
+
+
+def _run_worker(run: Callable[[], None], api_url: str) -> None:
+    from control_plane.settings import SettingsInvalid
+    from control_plane.temporal import TemporalUnreachable
+    from runtimes.errors import WorkerRefused
+
+    try:
+        run()
+    except SettingsInvalid as invalid:
+        _end(settings_error(invalid))
+    except WorkerRefused as refusal:
+        text = f"The API at {api_url} refuses this worker: {refusal.message}"
+        _end(CliError(text, exit_code=ExitCode.AUTH, code="worker_refused", hint=refusal.hint))
+    except TemporalUnreachable as gone:
+        text, unreachable = str(gone), ExitCode.UNREACHABLE
+        _end(CliError(text, exit_code=unreachable, code="temporal_unreachable", checks=gone.checks, hint=gone.hint))
+
+
+def _end(error: CliError) -> NoReturn:
+    """End the process without Python's tidying, which the threads of Temporal's SDK do not always survive."""
+    sys.stderr.write(error.render(as_json=False) + "\n")
+    sys.stderr.flush()
+    os._exit(error.exit_code)
 
 
 @with_settings

@@ -8,14 +8,17 @@ from aiohttp import web
 
 
 class WorkerHealth:
-    """`/health/live` answers while the event loop turns, `/health/ready` until the worker drains.
+    """`/health/live` answers while the event loop turns, `/health/ready` while the worker takes work.
 
     A hung SDK core ends the process by itself, see `control_plane.canary`.
     """
 
-    def __init__(self, port: int | None, draining: asyncio.Event, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, port: int | None, at_work: asyncio.Event, draining: asyncio.Event, host: str = "127.0.0.1"
+    ) -> None:
         self._port = port
         self._host = host
+        self._at_work = at_work
         self._draining = draining
         app = web.Application()
         app.add_routes([web.get("/health/live", self._live), web.get("/health/ready", self._ready)])
@@ -38,4 +41,6 @@ class WorkerHealth:
     async def _ready(self, _: web.Request) -> web.Response:
         if self._draining.is_set():
             return web.json_response({"status": "draining"}, status=503)
+        if not self._at_work.is_set():
+            return web.json_response({"status": "starting"}, status=503)
         return web.json_response({"status": "ok"})

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 from uuid import uuid4
 
 import aiohttp
@@ -22,10 +22,10 @@ from temporalio.worker import Worker
 
 from control_plane.settings import Settings
 from control_plane.telemetry import configure_logging
-from control_plane.temporal import connect
+from control_plane.temporal import connect_patiently
 from control_plane.worker.canary import CORE_HEARTBEAT, Canary
 from control_plane.worker.health import WorkerHealth
-from runtimes.errors import RuntimeFailure
+from runtimes.errors import RuntimeFailure, WorkerRefused
 from runtimes.turns import StopReason
 from services.cancellation import CancellationManager
 from services.control_plane_client.client import ControlPlaneClient
@@ -33,20 +33,51 @@ from services.control_plane_client.models import AnnounceWorker
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 ANNOUNCE_SECONDS = 10.0
 REANNOUNCE_SECONDS = 1.0
 #: What a drained worker gets, beyond the turns' grace, to hand its turns back.
 HAND_BACK = timedelta(seconds=15)
+#: What keeps the API from hearing of a worker.
+UNHEARD = (RuntimeFailure, aiohttp.ClientError, TimeoutError)
 #: Exit code of a worker whose SDK core has hung.
 HUNG = 70
 
 
+class _StoppedEarly(Exception):
+    """The worker was told to stop before it took any work."""
+
+
 def run_process(settings: Settings, main: Coroutine[Any, Any, None]) -> NoReturn:
+    """Run a worker to its end.
+
+    Raises:
+        WorkerRefused: the API does not accept its key.
+        TemporalUnreachable: Temporal did not come for too long.
+        SettingsInvalid: Temporal's settings cannot be used.
+    """
     configure_logging(settings.log_level, settings.log_format)
-    uvloop.run(main)
+    with suppress(_StoppedEarly):
+        uvloop.run(main)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+@dataclass
+class Refusals:
+    """What the API says to a worker whose key it does not accept; the first one stops it."""
+
+    stop: asyncio.Event
+    first: WorkerRefused | None = None
+
+    def add(self, refusal: WorkerRefused) -> None:
+        """Stop taking work."""
+        if self.first is None:
+            self.first = refusal
+            log.error("the API refuses this worker: it takes no more work", error=refusal.message, hint=refusal.hint)
+            self.stop.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +90,36 @@ class WorkerProcess:
     control_plane: ControlPlaneClient
     http: aiohttp.ClientSession
     stop: asyncio.Event
+    refusals: Refusals
+    #: Set from when the worker takes work.
+    at_work: asyncio.Event
 
 
 @asynccontextmanager
 async def worker_process(settings: Settings, name: str) -> AsyncGenerator[WorkerProcess]:
     worker_id = f"{name}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
-    stop = asyncio.Event()
+    stop, at_work = asyncio.Event(), asyncio.Event()
+    refusals = Refusals(stop)
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     runtime = Runtime(
         telemetry=TelemetryConfig(logging=LoggingConfig(TelemetryFilter(core_level="WARN", other_level="ERROR"))),
         worker_heartbeat_interval=CORE_HEARTBEAT,
     )
-    async with _http(settings) as http:
-        temporal = await connect(lazy=False, identity=worker_id, runtime=runtime)
-        yield WorkerProcess(settings, worker_id, temporal, ControlPlaneClient(http), http, stop)
+    async with _http(settings) as http, WorkerHealth(settings.worker_health_port, at_work, stop):
+        temporal = await _unless_stopped(stop, connect_patiently(worker_id, runtime, log.warning))
+        control_plane = ControlPlaneClient(http, refused=refusals.add)
+        yield WorkerProcess(settings, worker_id, temporal, control_plane, http, stop, refusals, at_work)
+
+
+async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    raise _StoppedEarly
 
 
 def _http(settings: Settings) -> aiohttp.ClientSession:
@@ -109,21 +155,43 @@ async def serve(
     turns: CancellationManager,
     tasks: Sequence[Coroutine[Any, Any, Any]],
 ) -> None:
-    """Run the worker until it is told to stop or fails, then drain it."""
+    """Run the worker, once the API has accepted it, until it is told to stop or fails; then drain it.
+
+    Raises:
+        WorkerRefused: the API does not accept the worker's key, or no longer.
+    """
+    await _unless_stopped(process.stop, _report(process, announcement))
     canary = Canary(process.temporal, process.worker_id, lambda: len(turns))
     serving = asyncio.create_task(worker.run())
     background = [
         asyncio.create_task(task) for task in (*tasks, _announce(process, announcement, turns), canary.watch(_give_up))
     ]
     log.info("worker ready", worker_id=process.worker_id, task_queue=announcement.task_queue)
-    async with WorkerHealth(process.settings.worker_health_port, process.stop):
-        stopped = asyncio.create_task(process.stop.wait())
-        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        await _drain(process, worker, announcement, turns)
+    process.at_work.set()
+    stopped = asyncio.create_task(process.stop.wait())
+    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    await _drain(process, worker, announcement, turns)
     for task in (*background, stopped):
         task.cancel()
     await asyncio.gather(*background, stopped, return_exceptions=True)
     await serving
+    if process.refusals.first is not None:
+        raise process.refusals.first
+
+
+async def _report(process: WorkerProcess, announcement: AnnounceWorker) -> None:
+    """Announce the worker for the first time, however long the API is away."""
+    told = False
+    while True:
+        try:
+            return await process.control_plane.announce(announcement)
+        except WorkerRefused:
+            raise
+        except UNHEARD as error:
+            if not told:
+                log.warning("waiting for the API", api_url=process.settings.api_url, error=str(error))
+            told = True
+        await asyncio.sleep(REANNOUNCE_SECONDS)
 
 
 async def _drain(
@@ -147,7 +215,10 @@ async def _announce(process: WorkerProcess, announcement: AnnounceWorker, turns:
 async def _announce_once(process: WorkerProcess, announcement: AnnounceWorker) -> bool:
     try:
         await process.control_plane.announce(announcement)
-    except (RuntimeFailure, aiohttp.ClientError, TimeoutError) as error:
+    except WorkerRefused as refusal:
+        process.refusals.add(refusal)
+        return False
+    except UNHEARD as error:
         log.warning("announcement failed", error=str(error))
         return False
     return True

@@ -16,6 +16,7 @@ from runtimes.errors import (
     ExecutionClosed,
     RuntimeFailure,
     RuntimeUnknown,
+    WorkerRefused,
 )
 from runtimes.turns import Admission, AdmitExecution, FinishExecution
 from services.control_plane_client.models import (
@@ -30,6 +31,8 @@ from services.control_plane_client.models import (
 FAILURES: dict[str, type[RuntimeFailure]] = {
     failure.code: failure for failure in (AgentUnknown, AttemptFenced, ExecutionClosed, RuntimeUnknown)
 }
+#: What refuses the worker itself: each further turn would end in the same way.
+REFUSALS = frozenset({"auth_missing", "key_invalid", "key_expired", "key_revoked", "scope_missing", "host_forbidden"})
 UNAVAILABLE = frozenset({408, 429, 502, 503, 504})
 
 
@@ -37,21 +40,33 @@ class _Unavailable(Exception):
     """The control plane cannot answer now."""
 
 
+def _nothing(_: object) -> None:
+    """Nobody listens, and there is nothing to read."""
+
+
 class ControlPlaneClient:
     """Calls of the worker API, retried while the control plane is away.
 
-    `patience` is how long a call is retried, in seconds. All calls are idempotent: attempts by their
-    token, appends and closes by their batch number.
+    `patience` is how long a call is retried, in seconds; `refused` hears of a key that is not accepted.
+    All calls are idempotent: attempts by their token, appends and closes by their batch number.
 
     Raises:
         ControlPlaneUnavailable: no answer within `patience`.
+        WorkerRefused: the worker's key is not accepted.
         AttemptFenced: a newer attempt has taken over.
         RuntimeFailure: the control plane refused, with its own words.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, *, patience: float = 60.0) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        patience: float = 60.0,
+        refused: Callable[[WorkerRefused], None] = _nothing,
+    ) -> None:
         self._session = session
         self._patience = patience
+        self._refused = refused
 
     async def admit(self, request: AdmitExecution) -> Admission:
         """Give an execution that was started past the API its row."""
@@ -94,6 +109,9 @@ class ControlPlaneClient:
             return decode(await retrying(self._once, path, content))
         except (_Unavailable, aiohttp.ClientError, TimeoutError) as error:
             raise ControlPlaneUnavailable(f"The control plane did not answer: {error}") from error
+        except WorkerRefused as refusal:
+            self._refused(refusal)
+            raise
 
     async def _once(self, path: str, content: bytes) -> bytes:
         headers = {"Content-Type": "application/json"}
@@ -107,7 +125,7 @@ class ControlPlaneClient:
 
 
 class _Problem(BaseModel):
-    code: str = "internal_error"
+    code: str
     detail: str = ""
     hint: str = ""
 
@@ -116,12 +134,10 @@ def _failure(status: int, answer: bytes) -> RuntimeFailure:
     try:
         problem = _Problem.model_validate_json(answer)
     except ValueError:
-        problem = _Problem(detail=f"The control plane answered with HTTP {status}.")
+        return ControlPlaneUnavailable(f"HTTP {status} came from something that is no Holdfast API.")
+    if problem.code in REFUSALS:
+        return WorkerRefused(problem.detail, hint=problem.hint if status == 403 else "")
     kind = FAILURES.get(problem.code, ConfigurationInvalid if status < 500 else ControlPlaneUnavailable)
     failure = kind(problem.detail, hint=problem.hint)
     failure.code = problem.code
     return failure
-
-
-def _nothing(_: bytes) -> None:
-    return None
