@@ -122,26 +122,35 @@ def answer(response: httpx.Response) -> Any:
         CliError: it is none.
     """
     if not response.is_success:
-        raise from_problem(response.status_code, _problem(response))
+        problem = _problem(response)
+        raise from_problem(response.status_code, problem) if problem else _stranger(response)
     try:
         return response.json() if response.content else None
     except ValueError:
-        raise CliError(
-            f"{response.url} answered with something that is no JSON.",
-            exit_code=ExitCode.UNREACHABLE,
-            code="not_an_api",
-            hint="Is the URL that of a Holdfast API?",
-        ) from None
+        raise _stranger(response) from None
 
 
-def _problem(response: httpx.Response) -> dict[str, Any]:
+def _problem(response: httpx.Response) -> dict[str, Any] | None:
+    """The problem document; None where the answer is none of ours."""
     try:
         body = response.json()
     except ValueError:
-        body = None
-    fallback = {"title": response.reason_phrase, "detail": f"HTTP {response.status_code} from {response.url}"}
-    given = cast("dict[str, Any]", body) if isinstance(body, dict) else fallback
-    return given | {"status": response.status_code}
+        return None
+    if not (isinstance(body, dict) and "code" in body and "detail" in body):
+        return None
+    return cast("dict[str, Any]", body) | {"status": response.status_code}
+
+
+def _stranger(response: httpx.Response) -> CliError:
+    """What answers is no Holdfast API, or what stands before it says that the API is away."""
+    status = response.status_code
+    away = status in PASSING
+    return CliError(
+        f"HTTP {status} from {response.url} is no answer of a Holdfast API.",
+        exit_code=ExitCode.UNREACHABLE,
+        code="api_unreachable" if away else "not_an_api",
+        hint="The API behind it is away." if away else "Name the API with --api-url or HOLDFAST_API_URL.",
+    )
 
 
 def _reason(error: httpx.TransportError) -> str:

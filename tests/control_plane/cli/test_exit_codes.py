@@ -72,7 +72,21 @@ def test_a_server_that_is_no_holdfast_is_recognised(holdfast: Cli, api: ApiServe
     done = holdfast("agents", "list")
 
     assert done.returncode == ExitCode.UNREACHABLE
-    assert "something that is no JSON" in done.stderr
+    assert done.stderr == (
+        f"Error: HTTP 200 from {api.url}/api/v1/agents?limit=50 is no answer of a Holdfast API.\n"
+        "Name the API with --api-url or HOLDFAST_API_URL.\n"
+    )
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, {"message": "Not Found"}), (404, ["x"]), (401, None), (302, "x")])
+def test_a_failure_that_is_no_problem_document_comes_from_no_holdfast(
+    holdfast: Cli, api: ApiServer, status: int, body: object
+) -> None:
+    api.on("GET /api/v1/agents", Answer(status, body))
+
+    done = holdfast("agents", "list", "-o", "json")
+
+    assert (done.returncode, json.loads(done.stderr)["code"]) == (ExitCode.UNREACHABLE, "not_an_api")
 
 
 @pytest.mark.parametrize(

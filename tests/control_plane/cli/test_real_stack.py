@@ -7,6 +7,7 @@ import pytest
 
 from control_plane.cli.failures import ExitCode
 from tests.control_plane.cli.conftest import ENDLESS, Cli, execution_of, read_until
+from tests.stack import Stack
 
 
 def test_the_answer_is_on_stdout_and_how_it_went_on_stderr(cli: Cli) -> None:
@@ -61,7 +62,7 @@ def test_a_failed_execution_ends_with_one_and_says_what_to_do(cli: Cli) -> None:
     assert done.returncode == ExitCode.FAILED
     assert done.stderr.startswith("failed · ")
     assert "model_unknown: No provider serves the model 'nowhere/x'" in done.stderr
-    assert done.stderr.endswith("Write the agent's model_id as provider/model.\n")
+    assert done.stderr.endswith(cli.json("executions", "get", execution_of(cli, "lost"))["error"]["hint"] + "\n")
 
 
 def test_a_cancelled_execution_ends_with_eight(cli: Cli, agent: str) -> None:
@@ -122,6 +123,13 @@ def test_what_goes_wrong_has_its_exit_code_and_is_explained(
 
     assert (done.returncode, done.stdout) == (expected, "")
     assert message in done.stderr
+
+
+def test_a_url_of_something_else_is_recognised(cli: Cli, stack: Stack) -> None:
+    for port in (stack.ports["ui"], stack.ports["model"]):
+        done = cli("agents", "list", "--api-url", f"http://127.0.0.1:{port}", "-o", "json")
+
+        assert (done.returncode, json.loads(done.stderr)["code"]) == (ExitCode.UNREACHABLE, "not_an_api")
 
 
 @pytest.mark.parametrize("group", ["agents", "executions", "sessions", "runtimes", "pools", "keys"])

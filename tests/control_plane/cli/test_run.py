@@ -166,7 +166,8 @@ def test_what_is_asked_is_what_the_api_gets(holdfast: Cli, api: ApiServer) -> No
 def test_an_api_that_is_away_for_a_moment_gets_the_same_request_again(tmp_path: Path) -> None:
     with serving() as api:
         away = Answer(503, {"code": "temporal_unavailable", "detail": "Away.", "status": 503})
-        api.on("POST /api/v1/executions", away, away, Answer(201, _execution("queued")))
+        proxy = Answer(502, "Bad gateway")
+        api.on("POST /api/v1/executions", away, proxy, Answer(201, _execution("queued")))
 
         done = Cli(tmp_path, api.url)("run", "demo", "hi", "--detach")
 
