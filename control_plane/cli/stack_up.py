@@ -1,23 +1,13 @@
 """`holdfast up`: in the foreground or detached, and what it prints when all is ready."""
 
-import asyncio
-import os
-from collections.abc import Callable
-
 from control_plane.cli.failures import CliError, ExitCode
 from control_plane.cli.options import Invocation
 from control_plane.cli.output import Output
-from control_plane.local.accounts import AccountMissing
 from control_plane.local.child import ServiceFailed
+from control_plane.local.detached import start_detached, wait_until_running
 from control_plane.local.directory import DirectoryRefused
-from control_plane.local.postgres import PostgresUnusable
 from control_plane.local.progress import Progress
-from control_plane.local.stack import start_detached, wait_until_running
 from control_plane.local.state import StackPhase, StackState, running_stack
-from control_plane.local.supervisor import Supervisor
-from control_plane.local.temporal import TemporalMissing
-
-UNUSABLE = (AccountMissing, DirectoryRefused, PostgresUnusable, ServiceFailed, TemporalMissing)
 
 
 class StackStart:
@@ -35,11 +25,14 @@ class StackStart:
         Raises:
             CliError: it cannot be started.
         """
+        from control_plane.cli.stack_foreground import UNUSABLE, supervise
+
+        ready = self._show_with_hint if summary else _nothing
         try:
             self._directory.prepare()
             with self._directory.held() as mine:
                 if mine:
-                    self._supervise(self._show_with_hint if summary else _nothing)
+                    supervise(self._settings, self._directory, self._wanted_ports, ready)
                     return
         except UNUSABLE as error:
             raise _failed(str(error)) from error
@@ -58,21 +51,8 @@ class StackStart:
                 return
             options = [f"--{_FLAGS[use]}={port}" for use, port in self._wanted_ports.items()]
             self._show(start_detached(self._directory, options, Progress().say))
-        except UNUSABLE as error:
+        except (DirectoryRefused, ServiceFailed) as error:
             raise _failed(str(error)) from error
-
-    def _supervise(self, ready: Callable[[StackState], None]) -> None:
-        # As root the directory must let PostgreSQL's user pass; what lies in it stays private.
-        os.umask(0o077)
-        progress = Progress()
-        progress.say(f"Starting Holdfast in {self._directory.root}")
-        if self._settings.database_url is not None:
-            progress.say("Note: the local stack has its own PostgreSQL; database_url is not used.")
-        ports = self._wanted_ports
-        if "api" not in ports and "api_port" in self._settings.model_fields_set:
-            ports = {**ports, "api": self._settings.api_port}
-        supervisor = Supervisor(self._settings, self._directory, ports, progress)
-        asyncio.run(supervisor.run(ready))
 
     def _already_running(self, *, summary: bool) -> None:
         state = running_stack(self._directory)

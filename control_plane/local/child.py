@@ -16,12 +16,10 @@ from control_plane.local.processes import dying_with_parent, identify, kill_grou
 from control_plane.local.progress import Progress
 from control_plane.local.state import ProcessPhase, ProcessState
 
-#: Seconds between two looks at whether a starting process is ready.
+#: Seconds between two looks at whether a starting process is ready, unless it says otherwise.
 PROBE_INTERVAL = 0.05
 #: Back-off between restarts, in seconds; it begins anew after a process has lived for a while.
 FIRST_DELAY, LONGEST_DELAY, LIVED_LONG = 0.5, 10.0, 60.0
-#: Starts that may fail before a stack that is coming up gives up.
-START_TRIES = 4
 #: A log file longer than this (bytes) is put aside when its process starts.
 LONG_LOG = 10 * 1024 * 1024
 
@@ -31,14 +29,15 @@ class ServiceFailed(Exception):
 
 
 def _nothing() -> None:
-    """No preparation."""
+    """Neither preparation nor tidying."""
 
 
 @dataclass(frozen=True)
 class Service:
     """What to run and how to know that it works; times in seconds.
 
-    `ready` gets the process's number and when it was started. `account` is the user and group that it
+    `ready` gets the process's number and when it was started; `prepare` goes before each start, `tidy`
+    after the last end. `account` is the user and group that it
     runs as, where that is not our own.
     """
 
@@ -52,9 +51,13 @@ class Service:
     note: str = ""
     account: tuple[int, int] | None = None
     prepare: Callable[[], None] = _nothing
+    tidy: Callable[[], None] = _nothing
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
+    probe_seconds: float = PROBE_INTERVAL
     start_seconds: float = 60.0
+    #: Starts that may fail before a stack that is coming up gives up.
+    start_tries: int = 4
     stop_seconds: float = 10.0
 
 
@@ -84,7 +87,7 @@ class Child:
                 await self._launch()
                 break
             except ServiceFailed:
-                if failures == START_TRIES:
+                if failures == self.service.start_tries:
                     raise
                 await asyncio.sleep(_delay(failures))
         self._watch = asyncio.create_task(self._keep_alive())
@@ -93,6 +96,7 @@ class Child:
         """End the process, by force if it takes too long."""
         await self.abandon()
         await self._end()
+        self.service.tidy()
         self._enter(ProcessPhase.STOPPED)
 
     async def abandon(self) -> None:
@@ -144,7 +148,7 @@ class Child:
             if process.returncode is not None:
                 kill_group(process.pid)
                 raise ServiceFailed(self._explain(_ending(process.returncode)))
-            await asyncio.sleep(PROBE_INTERVAL)
+            await asyncio.sleep(self.service.probe_seconds)
 
     async def _keep_alive(self) -> None:
         failures = 0

@@ -12,27 +12,35 @@ CLI_SCOPES = ["read", "write", "admin"]
 WORKER_SCOPES = ["worker"]
 
 
-async def ensure_credentials(database_url: str, path: Path) -> Credentials:
-    """The stored keys if the database knows them, else new ones, stored with mode 0600.
+async def choose_credentials(database_url: str, path: Path) -> Credentials:
+    """The stored keys if the database knows them, else new ones, of which `ensure_credentials` tells it.
+
+    Raises:
+        psycopg.Error: the database cannot be reached.
+    """
+    stored = read_credentials(path)
+    if stored is not None and await _are_valid(database_url, stored):
+        return stored
+    return Credentials(api_key=new_key(), worker_key=new_key())
+
+
+async def ensure_credentials(database_url: str, path: Path, credentials: Credentials) -> None:
+    """Tell the database of keys that it does not know, and store them with mode 0600.
 
     Raises:
         psycopg.Error: the database cannot be reached or has no schema.
     """
+    if credentials == read_credentials(path) and await _are_valid(database_url, credentials):
+        return
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
-        stored = read_credentials(path)
-        if stored is not None and await _all_valid(connection, stored):
-            return stored
-        fresh = Credentials(
-            api_key=await insert_key(connection, "local CLI", CLI_SCOPES),
-            worker_key=await insert_key(connection, "local workers", WORKER_SCOPES),
-        )
-    write_credentials(path, fresh)
-    return fresh
+        await insert_key(connection, "local CLI", CLI_SCOPES, credentials.api_key)
+        await insert_key(connection, "local workers", WORKER_SCOPES, credentials.worker_key)
+    write_credentials(path, credentials)
 
 
-async def insert_key(connection: psycopg.AsyncConnection, name: str, scopes: list[str]) -> str:
+async def insert_key(connection: psycopg.AsyncConnection, name: str, scopes: list[str], key: str | None = None) -> str:
     """Make a key for the operator's organization, as the database's owner; gives its text, which is kept nowhere."""
-    key = new_key()
+    key = key or new_key()
     await connection.execute(
         "INSERT INTO api_keys (id, organization_id, name, prefix, hash, scopes)"
         " SELECT %s, id, %s, %s, %s, %s FROM organizations WHERE operator",
@@ -41,12 +49,15 @@ async def insert_key(connection: psycopg.AsyncConnection, name: str, scopes: lis
     return key
 
 
-async def _all_valid(connection: psycopg.AsyncConnection, stored: Credentials) -> bool:
+async def _are_valid(database_url: str, stored: Credentials) -> bool:
     hashes = [key_hash(stored.api_key), key_hash(stored.worker_key)]
-    found = await connection.execute(
+    query = (
         "SELECT count(*) FROM api_keys"
-        " WHERE hash = ANY(%s) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
-        (hashes,),
+        " WHERE hash = ANY(%s) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
     )
-    row = await found.fetchone()
+    try:
+        async with await psycopg.AsyncConnection.connect(database_url) as connection:
+            row = await (await connection.execute(query, (hashes,))).fetchone()
+    except psycopg.errors.UndefinedTable:
+        return False
     return row is not None and row[0] == len(hashes)

@@ -53,7 +53,11 @@ class EmbeddedPostgres:
         self._binaries = binaries
         self._say = say
         self._account: Account | None = None
-        self.sockets = data
+
+    @property
+    def sockets(self) -> Path:
+        """Where its socket is: beside the data, or elsewhere where that path is too long."""
+        return socket_place(self._data, self._owner())
 
     def url(self, database: str = DATABASE) -> str:
         """Where the server is, as its superuser."""
@@ -73,7 +77,7 @@ class EmbeddedPostgres:
         if fresh:
             self._initialise()
         self._check_version()
-        self.sockets = socket_directory(self._data, self._account)
+        make_socket_directory(self._data, self._account)
         return fresh
 
     def service(self, log: Path) -> Service:
@@ -97,6 +101,7 @@ class EmbeddedPostgres:
             note=str(self._data),
             account=self._account and (self._account.user, self._account.group),
             prepare=self.clean_up,
+            tidy=self.remove_sockets,
             stop_signal=signal.SIGINT,
             death_signal=signal.SIGQUIT,
             stop_seconds=30.0,
@@ -114,6 +119,12 @@ class EmbeddedPostgres:
                 end(server, with_signal=signal.SIGINT, seconds=LEFTOVER_SECONDS)
             file.unlink(missing_ok=True)
 
+    def remove_sockets(self) -> None:
+        """Leave nothing beside the data, once the server has stopped."""
+        sockets = self.sockets
+        if sockets != self._data and sockets.exists() and sockets.stat().st_uid == self._owner():
+            shutil.rmtree(sockets, ignore_errors=True)
+
     async def ensure_database(self) -> None:
         """Create our database if it does not exist."""
         async with await psycopg.AsyncConnection.connect(self.url("postgres"), autocommit=True) as connection:
@@ -127,6 +138,9 @@ class EmbeddedPostgres:
                 return True
         except psycopg.OperationalError:
             return False
+
+    def _owner(self) -> int:
+        return self._data.stat().st_uid if self._data.exists() else os.geteuid()
 
     def _open_ways(self) -> None:
         open_way(self._data, self._say)
@@ -176,17 +190,24 @@ def data_version(data: Path) -> str | None:
     return file.read_text().strip() if file.exists() else None
 
 
-def socket_directory(data: Path, account: Account | None) -> Path:
-    """Where the socket goes: beside the data, or a private directory where that path is too long.
-
-    Raises:
-        PostgresUnusable: somebody else has taken the private directory's name.
-    """
+def socket_place(data: Path, owner: int) -> Path:
+    """Where the socket goes: beside the data, or in a directory of the owner's where that path is too long."""
     if len(os.fsencode(data / f".s.PGSQL.{PORT}")) <= LONGEST_SOCKET:
         return data
-    owner = account.user if account else os.geteuid()
     digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
-    directory = Path(tempfile.gettempdir()) / f"holdfast-{owner}-{digest}"
+    return Path(tempfile.gettempdir()) / f"holdfast-{owner}-{digest}"
+
+
+def make_socket_directory(data: Path, account: Account | None) -> Path:
+    """Make the socket's place, if it is not beside the data; nobody else may look into it.
+
+    Raises:
+        PostgresUnusable: somebody else has taken its name.
+    """
+    owner = account.user if account else os.geteuid()
+    directory = socket_place(data, owner)
+    if directory == data:
+        return directory
     directory.mkdir(mode=0o700, exist_ok=True)
     if account is not None and directory.lstat().st_uid == os.geteuid():
         os.chown(directory, account.user, account.group)

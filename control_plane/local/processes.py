@@ -2,10 +2,12 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -14,6 +16,12 @@ from control_plane.local.state import ProcessIdentity
 #: Two readings of one process's creation time differ by no more (seconds).
 SAME_TIME = 1.0
 PR_SET_PDEATHSIG = 1
+
+
+def holdfast_command() -> str:
+    """The installed `holdfast` beside this interpreter."""
+    beside = Path(sys.executable).with_name("holdfast")
+    return str(beside) if beside.is_file() else shutil.which("holdfast") or "holdfast"
 
 
 def identify(pid: int) -> ProcessIdentity | None:

@@ -1,11 +1,8 @@
 """Our own processes in the local stack: API, workers, scripted model."""
 
-import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import httpx
 import psycopg
@@ -15,20 +12,17 @@ from control_plane.local.credentials import Credentials
 from control_plane.local.directory import DataDirectory
 from control_plane.local.environment import base_environment, provider_environment
 from control_plane.local.ports import LOOPBACK
+from control_plane.local.processes import holdfast_command
 from control_plane.local.state import Ports
 from control_plane.settings import ProviderSettings, Settings
 from runtimes.types import Wire
 
 SCRIPTED = "scripted"
 POOL = "default"
+#: Seconds between two looks for a worker's announcement: each one is a connection to PostgreSQL.
+WORKER_PROBE = 0.2
 #: On top of the grace that a worker gives its turns (seconds).
 DRAIN_MARGIN = 20.0
-
-
-def holdfast_command() -> str:
-    """The installed `holdfast` beside this interpreter."""
-    beside = Path(sys.executable).with_name("holdfast")
-    return str(beside) if beside.is_file() else shutil.which("holdfast") or "holdfast"
 
 
 @dataclass(frozen=True)
@@ -107,6 +101,7 @@ class OwnServices:
             environment=environment,
             log=self.directory.log(name),
             ready=Announcement(self.database_url).is_there,
+            probe_seconds=WORKER_PROBE,
             address=serves,
             stop_seconds=self.settings.worker_grace_seconds + DRAIN_MARGIN,
         )
@@ -147,5 +142,5 @@ class Announcement:
             async with await psycopg.AsyncConnection.connect(self.database_url, connect_timeout=2) as connection:
                 found = await connection.execute(query, (pid, started_at))
                 return await found.fetchone() is not None
-        except psycopg.OperationalError:
+        except psycopg.Error:
             return False

@@ -17,12 +17,12 @@ from control_plane.local.child import Child, Service, ServiceFailed
 from control_plane.local.credentials import Credentials
 from control_plane.local.demo import DemoAgent, DemoUnavailable
 from control_plane.local.directory import DataDirectory
-from control_plane.local.keys import ensure_credentials
+from control_plane.local.keys import choose_credentials, ensure_credentials
 from control_plane.local.ports import choose_ports
 from control_plane.local.postgres import EmbeddedPostgres, postgres_binaries
-from control_plane.local.processes import end, find, identify
+from control_plane.local.processes import end, find, holdfast_command, identify
 from control_plane.local.progress import Progress
-from control_plane.local.services import OwnServices, holdfast_command
+from control_plane.local.services import OwnServices
 from control_plane.local.state import ProcessState, StackPhase, StackState, read_state, write_state
 from control_plane.local.temporal import DevServer, temporal_binary
 from control_plane.settings import Settings
@@ -98,14 +98,24 @@ class Supervisor:
         return plan
 
     async def _bring_up(self, plan: Plan, client: httpx.AsyncClient) -> StackState:
-        log, own = self.directory.log, plan.own
-        await self._start(plan.postgres.service(log("postgres")), self._temporal(plan))
-        await self._migrate(plan)
-        credentials = await ensure_credentials(plan.postgres.url(), self.directory.credentials)
-        await self._start(*([own.model(own.model_url)] if own.model_url else []), own.api())
-        await self._start(*own.workers(credentials))
+        own = plan.own
+        model = [own.model(own.model_url)] if own.model_url else []
+        credentials, _ = await _at_once(self._start_ours(plan), self._start(self._temporal(plan), *model))
         await self._make_demo(own, credentials, client)
         return self._enter(StackPhase.RUNNING)
+
+    async def _start_ours(self, plan: Plan) -> Credentials:
+        """Start what the database's keys are for: workers wait for Temporal and for the API by themselves."""
+        await self._start(plan.postgres.service(self.directory.log("postgres")))
+        await plan.postgres.ensure_database()
+        credentials = await choose_credentials(plan.postgres.url(), self.directory.credentials)
+        await _at_once(self._start_api(plan, credentials), self._start(*plan.own.workers(credentials)))
+        return credentials
+
+    async def _start_api(self, plan: Plan, credentials: Credentials) -> None:
+        await self._migrate(plan)
+        await ensure_credentials(plan.postgres.url(), self.directory.credentials, credentials)
+        await self._start(plan.own.api())
 
     def _temporal(self, plan: Plan) -> Service:
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.directory.root)}
@@ -114,16 +124,10 @@ class Supervisor:
     async def _start(self, *services: Service) -> None:
         children = [Child(service, self.progress, self._save) for service in services]
         self._children.extend(children)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for child in children:
-                    group.create_task(child.start())
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+        await _at_once(*(child.start() for child in children))
 
     async def _migrate(self, plan: Plan) -> None:
         began = monotonic()
-        await plan.postgres.ensure_database()
         log = self.directory.log("migrate")
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
@@ -192,6 +196,16 @@ class Supervisor:
         if self._state is not None:
             self._state.processes = [child.state for child in self._children]
             write_state(self.directory.state, self._state)
+
+
+async def _at_once(*works: Coroutine[Any, Any, Any]) -> list[Any]:
+    """The results of works that go on side by side; the first failure ends them all, and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 def stop_order(children: list[Child]) -> list[list[Child]]:

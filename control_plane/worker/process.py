@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 ANNOUNCE_SECONDS = 10.0
 REANNOUNCE_SECONDS = 1.0
+#: Seconds between two tries of a new worker: it may have been started together with the API.
+REPORT_SECONDS = 0.5
 #: What a drained worker gets, beyond the turns' grace, to hand its turns back.
 HAND_BACK = timedelta(seconds=15)
 #: What keeps the API from hearing of a worker.
@@ -191,7 +193,7 @@ async def _report(process: WorkerProcess, announcement: AnnounceWorker) -> None:
             if not told:
                 log.warning("waiting for the API", api_url=process.settings.api_url, error=str(error))
             told = True
-        await asyncio.sleep(REANNOUNCE_SECONDS)
+        await asyncio.sleep(REPORT_SECONDS)
 
 
 async def _drain(

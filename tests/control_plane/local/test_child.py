@@ -31,7 +31,8 @@ def _service(log: Path, command: tuple[str, ...] = SLEEPER) -> Service:
     async def ready(pid: int, started_at: datetime) -> bool:
         return log.exists() and "up" in log.read_text()
 
-    return Service(name="sleeper", title="Sleeper", command=command, environment=dict(os.environ), log=log, ready=ready)
+    environment = dict(os.environ)
+    return Service("sleeper", "Sleeper", command, environment, log, ready, start_tries=2)
 
 
 @asynccontextmanager

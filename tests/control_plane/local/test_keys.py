@@ -6,8 +6,15 @@ from pathlib import Path
 import psycopg
 
 from control_plane.key_text import key_hash
-from control_plane.local.credentials import read_credentials
-from control_plane.local.keys import ensure_credentials
+from control_plane.local.credentials import Credentials, read_credentials
+from control_plane.local.keys import choose_credentials, ensure_credentials
+
+
+async def _start(url: str, path: Path) -> Credentials:
+    """What a start of the stack does about its keys."""
+    chosen = await choose_credentials(url, path)
+    await ensure_credentials(url, path, chosen)
+    return chosen
 
 
 async def _execute(url: str, statement: str) -> None:
@@ -27,7 +34,7 @@ async def test_the_first_start_makes_two_keys_and_only_their_owner_can_read_them
 ) -> None:
     path = tmp_path / "credentials.toml"
 
-    made = await ensure_credentials(postgres_url, path)
+    made = await _start(postgres_url, path)
 
     assert read_credentials(path) == made
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -36,28 +43,28 @@ async def test_the_first_start_makes_two_keys_and_only_their_owner_can_read_them
 
 
 async def test_later_starts_keep_the_keys(postgres_url: str, tmp_path: Path) -> None:
-    first = await ensure_credentials(postgres_url, tmp_path / "credentials.toml")
+    first = await _start(postgres_url, tmp_path / "credentials.toml")
 
-    second = await ensure_credentials(postgres_url, tmp_path / "credentials.toml")
+    second = await _start(postgres_url, tmp_path / "credentials.toml")
 
     assert second == first
 
 
 async def test_keys_that_the_database_does_not_know_are_made_again(postgres_url: str, tmp_path: Path) -> None:
-    first = await ensure_credentials(postgres_url, tmp_path / "credentials.toml")
+    first = await _start(postgres_url, tmp_path / "credentials.toml")
     await _execute(postgres_url, "DELETE FROM api_keys")
 
-    second = await ensure_credentials(postgres_url, tmp_path / "credentials.toml")
+    second = await _start(postgres_url, tmp_path / "credentials.toml")
 
     assert second != first
     assert await _scopes(postgres_url, second.worker_key) == ["worker"]
 
 
 async def test_a_revoked_key_is_made_again(postgres_url: str, tmp_path: Path) -> None:
-    first = await ensure_credentials(postgres_url, tmp_path / "credentials.toml")
+    first = await _start(postgres_url, tmp_path / "credentials.toml")
     await _execute(postgres_url, "UPDATE api_keys SET revoked_at = now() WHERE name = 'local CLI'")
 
-    second = await ensure_credentials(postgres_url, tmp_path / "credentials.toml")
+    second = await _start(postgres_url, tmp_path / "credentials.toml")
 
     assert second.api_key != first.api_key
 
@@ -65,6 +72,15 @@ async def test_a_revoked_key_is_made_again(postgres_url: str, tmp_path: Path) ->
 async def test_a_broken_credentials_file_is_replaced(postgres_url: str, tmp_path: Path) -> None:
     (tmp_path / "credentials.toml").write_text("api_key = ")
 
-    made = await ensure_credentials(postgres_url, tmp_path / "credentials.toml")
+    made = await _start(postgres_url, tmp_path / "credentials.toml")
 
     assert read_credentials(tmp_path / "credentials.toml") == made
+
+
+async def test_before_there_is_a_schema_new_keys_are_chosen_and_nothing_is_stored(
+    postgres_server: str, tmp_path: Path
+) -> None:
+    chosen = await choose_credentials(postgres_server, tmp_path / "credentials.toml")
+
+    assert chosen.api_key != chosen.worker_key
+    assert not (tmp_path / "credentials.toml").exists()

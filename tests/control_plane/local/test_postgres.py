@@ -13,8 +13,10 @@ import psycopg
 import pytest
 
 from control_plane.local.child import Child
-from control_plane.local.postgres import EmbeddedPostgres, PostgresUnusable, postgres_binaries, socket_directory
+from control_plane.local.directory import DataDirectory
+from control_plane.local.postgres import EmbeddedPostgres, PostgresUnusable, make_socket_directory, postgres_binaries
 from control_plane.local.progress import Progress
+from control_plane.local.stack import stop_stack
 from control_plane.local.state import ProcessPhase
 
 
@@ -91,7 +93,7 @@ async def test_a_server_that_was_left_behind_is_ended_first(tmp_path: Path) -> N
 
 
 @pytest.mark.timeout(180)
-async def test_a_long_path_gets_its_socket_elsewhere_in_private(tmp_path: Path) -> None:
+async def test_a_long_path_gets_its_socket_elsewhere_in_private_until_it_stops(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)
 
@@ -101,17 +103,31 @@ async def test_a_long_path_gets_its_socket_elsewhere_in_private(tmp_path: Path) 
 
     assert postgres.sockets != deep / "postgres"
     assert (mode, rows) == (0o700, [(1,)])
+    assert not postgres.sockets.exists()
+
+
+@pytest.mark.timeout(180)
+async def test_the_socket_of_a_server_whose_supervisor_died_is_removed_by_down(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path / ("d" * 110))
+    directory.prepare()
+    async with _running(directory.postgres) as (postgres, child):
+        await child.abandon()
+        before = postgres.sockets.exists()
+        await asyncio.to_thread(stop_stack, directory, lambda _: None)
+        after = postgres.sockets.exists()
+
+    assert (before, after) == (True, False)
 
 
 def test_a_directory_of_somebody_else_is_never_used_for_the_socket(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 110)
-    first = socket_directory(deep, None)
+    first = make_socket_directory(deep, None)
     first.rmdir()
     first.symlink_to(tmp_path)
 
     try:
         with pytest.raises(PostgresUnusable, match="belongs to somebody else"):
-            socket_directory(deep, None)
+            make_socket_directory(deep, None)
     finally:
         first.unlink()
 

@@ -124,6 +124,12 @@ def test_a_second_up_says_that_it_runs_and_where(local: StackAtWork, options: tu
     assert all(httpx.get(url, trust_env=False, follow_redirects=True).status_code < 500 for url in urls)
 
 
+def test_workers_are_started_before_the_api_that_they_wait_for(local: StackAtWork) -> None:
+    created = {one["name"]: one["identity"]["created"] for one in local.json("status")["processes"]}
+
+    assert max(created["workflow-worker"], created["runtime-worker"]) < created["api"]
+
+
 def test_the_first_thing_to_try_works(local: StackAtWork) -> None:
     (command,) = re.findall(r"^Try:  holdfast (.*)$", local("up", "-d").stderr, re.MULTILINE)
 
