@@ -1,7 +1,6 @@
 """Runs turns on a worker, for every runtime alike."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from runtimes.base import AgentRuntime
 from runtimes.factory import RuntimeFactory
@@ -15,6 +14,7 @@ from services.control_plane_client.models import AgentSpec, AttemptOpened, OpenA
 from services.providers import ProviderRegistry
 from services.tools.gateway import ToolObserver
 from services.tools.toolsets import Toolsets
+from services.workspaces import Workspaces, make
 
 
 class AgentExecutorService:
@@ -33,7 +33,7 @@ class AgentExecutorService:
         toolsets: Toolsets,
         turns: CancellationManager,
         worker_id: str,
-        workspaces: Path,
+        workspaces: Workspaces,
         limits: ExecutorLimits,
     ) -> None:
         self._client = client
@@ -68,7 +68,7 @@ class AgentExecutorService:
         return await self._client.open_attempt(turn.execution_id, request)
 
     def _plan(self, turn: TurnRequest, opened: AttemptOpened) -> TurnPlan:
-        return TurnPlan(turn, opened, self._workspaces / turn.execution_id)
+        return TurnPlan(turn, opened, self._workspaces.of(turn.execution_id))
 
     def runtime(self, name: str) -> AgentRuntime:
         """A fresh runtime, for one turn."""
@@ -85,5 +85,5 @@ class AgentExecutorService:
         toolsets = plan.opened.agent.toolsets
         if not toolsets or not runtime.supports_tools():
             return ()
-        plan.workspace.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make(plan.workspace)
         return self._toolsets.tools(toolsets, plan.workspace, observer)

@@ -9,12 +9,15 @@ from urllib.parse import urlsplit
 
 from runtimes.errors import CredentialMissing, ModelUnknown
 from runtimes.types import ModelEndpoint, Wire
+from services.control_plane_client.models import ProviderAnnouncement
 
 #: Whose models are known by their names alone.
 _PREFIXES = (
     (re.compile(r"(gpt-|chatgpt-|o[134](-|$))"), "openai"),
     (re.compile(r"claude-"), "anthropic"),
 )
+#: Providers that one variable configures: their key.
+HOSTED = frozenset(owner for _, owner in _PREFIXES)
 #: What SDKs are given where no key is needed; they insist on one.
 NO_KEY = "none"
 
@@ -50,7 +53,7 @@ class Provider:
         return ModelEndpoint(self.base_url, self.api_key or NO_KEY, self.wire, model, self.name)
 
     def _remedy(self) -> str:
-        if self.name in ("openai", "anthropic"):
+        if self.name in HOSTED:
             return f"Set {self.name.upper()}_API_KEY on the worker."
         return f"Set HOLDFAST_PROVIDERS__{self.name.upper()}__API_KEY on the worker."
 
@@ -68,48 +71,73 @@ class ProviderRegistry:
             ModelUnknown: no provider serves it; says which there are.
             CredentialMissing: its provider has no key.
         """
-        name, slash, model = model_id.partition("/")
-        if slash and model and name in self._providers:
+        name, _, model = model_id.partition("/")
+        if model and name in self._providers:
             return self._named(self._providers[name], model)
-        provider = self._by_prefix(model_id) or self._by_list(model_id)
-        if provider is None:
-            raise self._unknown(model_id)
-        return provider.endpoint(model_id)
+        owner = _owner(model_id)
+        provider = self._providers.get(owner) or self._by_list(model_id)
+        if provider is not None:
+            return provider.endpoint(model_id)
+        raise _not_configured(model_id, owner) if owner else self._unknown(model_id)
 
-    def announce(self) -> dict[str, bool]:
-        """The providers' names, with whether each can be called."""
-        return {name: provider.is_ready for name, provider in sorted(self._providers.items())}
+    def announce(self) -> dict[str, ProviderAnnouncement]:
+        """The providers by name, as the control plane may know them."""
+        return {
+            name: ProviderAnnouncement(ready=provider.is_ready, models=list(provider.models))
+            for name, provider in sorted(self._providers.items())
+        }
 
     def _named(self, provider: Provider, model: str) -> ModelEndpoint:
         if provider.models and model not in provider.models:
             raise self._unknown(f"{provider.name}/{model}")
         return provider.endpoint(model)
 
-    def _by_prefix(self, model_id: str) -> Provider | None:
-        owner = next((owner for pattern, owner in _PREFIXES if pattern.match(model_id)), "")
-        provider = self._providers.get(owner)
-        if owner and provider is None and self._by_list(model_id) is None:
-            raise CredentialMissing(
-                f"Model '{model_id[:80]}' belongs to provider '{owner}', which is not configured.",
-                hint=f"Set {owner.upper()}_API_KEY on the worker.",
-            )
-        return provider
-
     def _by_list(self, model_id: str) -> Provider | None:
         return next((provider for provider in self._providers.values() if model_id in provider.models), None)
 
     def _unknown(self, model_id: str) -> ModelUnknown:
-        close = get_close_matches(model_id, self._candidates(model_id), n=1)
-        guess = f" Did you mean '{close[0]}'?" if close else ""
+        close = self._guess(model_id)
+        guess = f" Did you mean '{close}'?" if close else ""
         known = f"Known providers: {', '.join(sorted(self._providers))}." if self._providers else "None is configured."
-        return ModelUnknown(f"No provider serves the model '{model_id[:80]}'.{guess} {known}")
+        return ModelUnknown(f"No provider serves the model '{model_id[:80]}'.{guess} {known}", hint=self._way(model_id))
 
-    def _candidates(self, model_id: str) -> list[str]:
-        model = model_id.rpartition("/")[2]
-        listed = [name for provider in self._providers.values() for name in provider.models]
-        full = [f"{provider.name}/{name}" for provider in self._providers.values() for name in provider.models]
-        open_ended = [f"{provider.name}/{model}" for provider in self._providers.values() if not provider.models]
-        return [*full, *listed, *open_ended]
+    def _guess(self, model_id: str) -> str:
+        """A listed model of a similar name, or the same model at a provider of a similar name."""
+        if close := get_close_matches(model_id, self._listed(), n=1):
+            return close[0]
+        name, _, model = model_id.partition("/")
+        open_ended = [provider.name for provider in self._providers.values() if not provider.models]
+        near = get_close_matches(name, open_ended, n=1) if model else []
+        return f"{near[0]}/{model}" if near else ""
+
+    def _listed(self) -> list[str]:
+        """Every model that is listed somewhere, with its provider and without."""
+        pairs = [(provider.name, model) for provider in self._providers.values() for model in provider.models]
+        return [*(f"{name}/{model}" for name, model in pairs), *(model for _, model in pairs)]
+
+    def _way(self, model_id: str) -> str:
+        """What to do, where more is to be said than that a provider has to be named."""
+        name, _, model = model_id.partition("/")
+        if not model:
+            return ""
+        if name in self._providers:
+            return f"Provider '{name}' has these models: {', '.join(self._providers[name].models)}."
+        return "Name a known provider, or configure this one on the worker: HOLDFAST_PROVIDERS__NAME__BASE_URL."
+
+
+def _owner(model_id: str) -> str:
+    """The hosted provider that a model belongs to, by its own words or by its name; empty if it is none of theirs."""
+    name, _, model = model_id.partition("/")
+    if model and name in HOSTED:
+        return name
+    return next((owner for pattern, owner in _PREFIXES if pattern.match(model_id)), "")
+
+
+def _not_configured(model_id: str, owner: str) -> CredentialMissing:
+    return CredentialMissing(
+        f"Model '{model_id[:80]}' belongs to provider '{owner}', which is not configured.",
+        hint=f"Set {owner.upper()}_API_KEY on the worker.",
+    )
 
 
 def _is_loopback(host: str) -> bool:

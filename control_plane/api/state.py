@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from control_plane.api.credentials import Credentials
+from control_plane.api.runtimes.liveness import LiveRuntimes
 from control_plane.events.hub import EventHub
 from control_plane.gateway import TemporalGateway
 from control_plane.settings import Settings
@@ -25,6 +26,7 @@ class ApiState:
     gateway: TemporalGateway
     hub: EventHub
     manifests: Mapping[str, RuntimeManifest] = field(default_factory=lambda: KNOWN)
+    live: LiveRuntimes = field(default_factory=LiveRuntimes)
 
 
 async def state_of(request: Request) -> ApiState:

@@ -21,6 +21,7 @@ from services.control_plane_client.control_stream import ControlStream
 from services.control_plane_client.models import ControlCommand, RuntimeAnnouncement
 from services.providers import Provider, ProviderRegistry
 from services.tools.toolsets import Toolsets
+from services.workspaces import Workspaces
 
 log = structlog.get_logger(__name__)
 
@@ -42,14 +43,18 @@ async def _serve_turns(settings: Settings, pool: str) -> None:
         for runtime in served:
             _preload(factory, runtime.name)
         providers = _providers(settings)
-        worker = _turn_worker(process, pool, _executor(process, factory, providers, turns))
+        toolsets = Toolsets(settings.python_tool_modules, slots=settings.worker_slots)
+        workspaces = Workspaces(settings.workspace_dir)
+        executor = _executor(process, factory, providers, toolsets, turns, workspaces)
+        worker = _turn_worker(process, pool, executor)
         announced = {
             "runtimes": [RuntimeAnnouncement(**runtime._asdict()) for runtime in served],
             "providers": providers.announce(),
+            "tool_modules": toolsets.allowed_modules,
         }
         announcement = announcement_of(process, pool, pool_queue(pool), "runtime").model_copy(update=announced)
         stream = ControlStream(process.http, process.worker_id)
-        tasks = [stream.run(lambda command: _obey(turns, process.stop, command))]
+        tasks = [stream.run(lambda command: _obey(turns, process.stop, command)), workspaces.sweep_now_and_then()]
         await serve(process, worker, announcement, turns, tasks)
 
 
@@ -69,17 +74,22 @@ def _turn_worker(process: WorkerProcess, pool: str, executor: AgentExecutorServi
 
 
 def _executor(
-    process: WorkerProcess, factory: RuntimeFactory, providers: ProviderRegistry, turns: CancellationManager
+    process: WorkerProcess,
+    factory: RuntimeFactory,
+    providers: ProviderRegistry,
+    toolsets: Toolsets,
+    turns: CancellationManager,
+    workspaces: Workspaces,
 ) -> AgentExecutorService:
     settings = process.settings
     return AgentExecutorService(
         client=process.control_plane,
         runtimes=factory,
         providers=providers,
-        toolsets=Toolsets(settings.python_tool_modules),
+        toolsets=toolsets,
         turns=turns,
         worker_id=process.worker_id,
-        workspaces=settings.workspace_dir,
+        workspaces=workspaces,
         limits=ExecutorLimits(
             cancel_deadline=settings.cancel_deadline_seconds, stale_after=settings.stale_after_seconds
         ),

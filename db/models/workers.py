@@ -32,6 +32,7 @@ class Worker(Base):
     running: Mapped[int]
     runtimes: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     providers: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
+    tool_modules: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     draining: Mapped[bool] = mapped_column(server_default=text("false"))
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)

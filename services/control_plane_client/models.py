@@ -38,7 +38,10 @@ class OpenAttempt(BaseModel):
 
 
 class AttemptOpened(BaseModel):
-    """All that a worker needs to run the turn; `closed` is set if the turn has ended already."""
+    """All that a worker needs to run the turn; `closed` is set if the turn has ended already.
+
+    `spent` is what earlier attempts at the turn used.
+    """
 
     attempt: int
     session_id: str
@@ -46,6 +49,7 @@ class AttemptOpened(BaseModel):
     prompt: str = ""
     history: list[Message] = Field(default_factory=list[Message])
     interactive: bool = False
+    spent: Usage = Field(default_factory=Usage)
     closed: TurnOutcome | None = None
 
 
@@ -95,7 +99,10 @@ class AttemptEnd(StrEnum):
 
 
 class CloseAttempt(BaseModel):
-    """End an attempt; with `completed` or `interrupted` also its turn, in one transaction."""
+    """End an attempt; with `completed` or `interrupted` also its turn, in one transaction.
+
+    `usage` is this attempt's alone; `spent` is repeated from its opening.
+    """
 
     organization_id: str
     batch: int
@@ -103,6 +110,7 @@ class CloseAttempt(BaseModel):
     events: list[NewEvent] = Field(default_factory=list[NewEvent])
     response: str = ""
     usage: Usage = Field(default_factory=Usage)
+    spent: Usage = Field(default_factory=Usage)
     tool_messages: list[ToolMessage] = Field(default_factory=list[ToolMessage])
     model: str = ""
     finish_reason: FinishReason | None = None
@@ -118,8 +126,18 @@ class RuntimeAnnouncement(BaseModel):
     capabilities: list[str]
 
 
+class ProviderAnnouncement(BaseModel):
+    """A provider that a worker can reach: never its key or its address. `models` empty means any name."""
+
+    ready: bool
+    models: list[str] = Field(default_factory=list[str])
+
+
 class AnnounceWorker(BaseModel):
-    """A worker's sign of life, every ten seconds."""
+    """A worker's sign of life, every ten seconds.
+
+    `tool_modules` are the modules whose functions it allows as tools, with all that is below them.
+    """
 
     worker_id: str
     pool: str
@@ -131,8 +149,8 @@ class AnnounceWorker(BaseModel):
     slots: int
     running: int
     runtimes: list[RuntimeAnnouncement] = Field(default_factory=list[RuntimeAnnouncement])
-    #: Names of the providers it can reach, with whether a key is there; never a key.
-    providers: dict[str, bool] = Field(default_factory=dict[str, bool])
+    providers: dict[str, ProviderAnnouncement] = Field(default_factory=dict[str, ProviderAnnouncement])
+    tool_modules: list[str] = Field(default_factory=list[str])
     draining: bool = False
 
 

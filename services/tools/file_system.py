@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -29,23 +30,24 @@ _GLOB = {
 }
 
 
-def file_system_tools(root: Path) -> list[ToolSpec]:
-    """Tools to read, write, edit, list and search the files below `root`."""
+def file_system_tools(root: Path, threads: Executor) -> list[ToolSpec]:
+    """Tools to read, write, edit, list and search the files below `root`; they run in `threads`."""
     tools = _Tools(Workspace(root))
     line = {"type": "integer", "minimum": 1, "default": 1, "description": "The first line to read."}
     count = {"type": "integer", "minimum": 1, "maximum": LINES_LIMIT, "default": LINES_LIMIT}
     every = {"type": "boolean", "default": False, "description": "Replace all places; else there has to be just one."}
     expression = {"type": "string", "minLength": 1, "maxLength": 500, "description": "A regular expression."}
+    spec = partial(_spec, threads)
     return [
-        _spec(tools.read_file, {"path": _PATH, "first_line": line, "lines": count}, ["path"]),
-        _spec(tools.write_file, {"path": _PATH, "content": _TEXT}, ["path", "content"]),
-        _spec(
+        spec(tools.read_file, {"path": _PATH, "first_line": line, "lines": count}, ["path"]),
+        spec(tools.write_file, {"path": _PATH, "content": _TEXT}, ["path", "content"]),
+        spec(
             tools.edit_file,
             {"path": _PATH, "old_text": {**_TEXT, "minLength": 1}, "new_text": _TEXT, "replace_all": every},
             ["path", "old_text", "new_text"],
         ),
-        _spec(tools.list_files, {"pattern": _GLOB}, []),
-        _spec(tools.search_files, {"expression": expression, "pattern": _GLOB}, ["expression"]),
+        spec(tools.list_files, {"pattern": _GLOB}, []),
+        spec(tools.search_files, {"expression": expression, "pattern": _GLOB}, ["expression"]),
     ]
 
 
@@ -94,7 +96,9 @@ def _lines(found: Iterable[str], limit: int, nothing: str) -> str:
     return "\n".join(shown) or nothing
 
 
-def _spec(function: Callable[..., str], properties: Mapping[str, Any], required: Sequence[str]) -> ToolSpec:
+def _spec(
+    threads: Executor, function: Callable[..., str], properties: Mapping[str, Any], required: Sequence[str]
+) -> ToolSpec:
     return ToolSpec(
         name=function.__name__,
         description=function.__doc__ or "",
@@ -104,9 +108,9 @@ def _spec(function: Callable[..., str], properties: Mapping[str, Any], required:
             "required": list(required),
             "additionalProperties": False,
         },
-        handler=partial(_in_thread, function),
+        handler=partial(_in_thread, threads, function),
     )
 
 
-async def _in_thread(function: Callable[..., str], arguments: Mapping[str, Any]) -> str:
-    return await asyncio.to_thread(function, **arguments)
+async def _in_thread(threads: Executor, function: Callable[..., str], arguments: Mapping[str, Any]) -> str:
+    return await asyncio.get_running_loop().run_in_executor(threads, partial(function, **arguments))

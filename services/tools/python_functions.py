@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from functools import partial
 from importlib import import_module
 from typing import Any, cast
@@ -19,21 +20,35 @@ _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z]\w{0,63}", re.ASCII)
 _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def python_tools(paths: Sequence[str], allowed: Sequence[str], timeout_seconds: float) -> list[ToolSpec]:
+def python_tools(
+    paths: Sequence[str], allowed: Sequence[str], timeout_seconds: float, threads: Executor
+) -> list[ToolSpec]:
     """Tools for `package.module:function` paths; `allowed` are modules, with all that is below them.
+
+    Functions that are no coroutines run in `threads`.
 
     Raises:
         ToolsetInvalid: a path leads to what is not allowed or is no plain function.
     """
-    return [_tool(path, _function(path, allowed), timeout_seconds) for path in paths]
+    return [_tool(path, _function(path, allowed), timeout_seconds, threads) for path in paths]
+
+
+def check_allowed(path: str, allowed: Sequence[str]) -> None:
+    """Accept a path to a function of an allowed module, whether or not there is such a function.
+
+    Raises:
+        ToolsetInvalid: it is no path, or leads to a module that is not allowed.
+    """
+    if not _PATH.fullmatch(path):
+        raise ToolsetInvalid(f"'{path[:200]}' is no path to a function.", hint="Write package.module:function.")
+    module_name = path.partition(":")[0]
+    if not any(module_name == prefix or module_name.startswith(f"{prefix}.") for prefix in allowed):
+        raise ToolsetInvalid(f"The worker allows no functions of module '{module_name}'.", hint=_remedy(allowed))
 
 
 def _function(path: str, allowed: Sequence[str]) -> Callable[..., Any]:
-    if not _PATH.fullmatch(path):
-        raise ToolsetInvalid(f"'{path[:200]}' is no path to a function.", hint="Write package.module:function.")
+    check_allowed(path, allowed)
     module_name, _, name = path.partition(":")
-    if not any(module_name == prefix or module_name.startswith(f"{prefix}.") for prefix in allowed):
-        raise ToolsetInvalid(f"This worker allows no functions of module '{module_name}'.", hint=_remedy(allowed))
     found = getattr(_module(module_name), name, None)
     if not inspect.isfunction(found) or found.__module__ != module_name:
         raise ToolsetInvalid(
@@ -55,14 +70,14 @@ def _module(name: str) -> Any:
         raise ToolsetInvalid(f"Module '{name}' cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def _tool(path: str, function: Callable[..., Any], timeout_seconds: float) -> ToolSpec:
+def _tool(path: str, function: Callable[..., Any], timeout_seconds: float, threads: Executor) -> ToolSpec:
     _check_signature(path, function)
     try:
         adapter = TypeAdapter[Any](cast("Any", function))
         parameters = adapter.json_schema()
     except (PydanticUserError, NameError) as error:
         raise ToolsetInvalid(f"The types of '{path}' have no JSON schema: {str(error)[:300]}") from error
-    run = _run_async if inspect.iscoroutinefunction(function) else _run_in_thread
+    run = _run_async if inspect.iscoroutinefunction(function) else partial(_run_in_thread, threads)
     return ToolSpec(
         name=function.__name__,
         description=inspect.getdoc(function) or "",
@@ -87,8 +102,9 @@ async def _run_async(adapter: TypeAdapter[Any], arguments: Mapping[str, Any]) ->
     return _text(await adapter.validate_python(ArgsKwargs((), dict(arguments))))
 
 
-async def _run_in_thread(adapter: TypeAdapter[Any], arguments: Mapping[str, Any]) -> str:
-    return _text(await asyncio.to_thread(adapter.validate_python, ArgsKwargs((), dict(arguments))))
+async def _run_in_thread(threads: Executor, adapter: TypeAdapter[Any], arguments: Mapping[str, Any]) -> str:
+    call = partial(adapter.validate_python, ArgsKwargs((), dict(arguments)))
+    return _text(await asyncio.get_running_loop().run_in_executor(threads, call))
 
 
 def _text(result: Any) -> str:

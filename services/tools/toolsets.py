@@ -1,6 +1,7 @@
 """From an agent's toolsets to its tools."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -36,13 +37,17 @@ class FileSystemToolset(BaseModel):
 
 
 class Toolsets:
-    """Makes tools; `allowed_modules` are the modules that `python` toolsets may use, with all below them."""
+    """Makes tools; `allowed_modules` are the modules that `python` toolsets may use, with all below them.
 
-    def __init__(self, allowed_modules: Sequence[str] = ()) -> None:
-        self._allowed = [name.removesuffix(".*").rstrip(".") for name in allowed_modules]
+    Tools that block run in threads of their own, of which there are `slots`: a slow one delays nothing else.
+    """
+
+    def __init__(self, allowed_modules: Sequence[str] = (), *, slots: int = 1) -> None:
+        self.allowed_modules = [name.removesuffix(".*").rstrip(".") for name in allowed_modules]
+        self._threads = ThreadPoolExecutor(slots, thread_name_prefix="tool")
         self._makers: Mapping[str, Callable[[Mapping[str, Any], Path], list[ToolSpec]]] = {
             "python": self._python,
-            "file_system": _file_system,
+            "file_system": self._file_system,
         }
 
     def tools(self, toolsets: Sequence[Mapping[str, Any]], workspace: Path, observer: ToolObserver) -> list[Tool]:
@@ -77,12 +82,11 @@ class Toolsets:
 
     def _python(self, toolset: Mapping[str, Any], _: Path) -> list[ToolSpec]:
         wanted = _read(PythonToolset, toolset)
-        return python_tools(wanted.functions, self._allowed, wanted.timeout_seconds)
+        return python_tools(wanted.functions, self.allowed_modules, wanted.timeout_seconds, self._threads)
 
-
-def _file_system(toolset: Mapping[str, Any], workspace: Path) -> list[ToolSpec]:
-    _read(FileSystemToolset, toolset)
-    return file_system_tools(workspace)
+    def _file_system(self, toolset: Mapping[str, Any], workspace: Path) -> list[ToolSpec]:
+        _read(FileSystemToolset, toolset)
+        return file_system_tools(workspace, self._threads)
 
 
 def _read(model: type[Config], toolset: Mapping[str, Any]) -> Config:

@@ -13,6 +13,7 @@ from tests.docs.markdown import Document
 PAGE = Document("docs/errors.md")
 API = "Answers of the API"
 EXECUTIONS = "Errors of executions"
+WARNINGS = "Warnings"
 
 Kind = TypeVar("Kind", bound=Exception)
 
@@ -31,6 +32,13 @@ def test_every_code_of_executions_is_documented_with_its_retries() -> None:
     assert constants | {code for code, _ in failures} == {code for code, _ in rows(EXECUTIONS)}
 
 
+def test_every_code_of_a_warning_is_documented() -> None:
+    constants = {code for module in product() for code in literal_codes(module, "Notice")}
+    errors = {code for heading in (API, EXECUTIONS) for code in PAGE.first_column(heading)}
+
+    assert constants <= set(PAGE.first_column(WARNINGS)) <= constants | errors
+
+
 def test_every_code_of_the_command_is_documented() -> None:
     written = {code for module in product() for code in literal_codes(module, "CliError")}
     table = Document("docs/cli.md").text.partition("in `code`:\n")[2].partition("\n## ")[0]
@@ -39,7 +47,7 @@ def test_every_code_of_the_command_is_documented() -> None:
 
 
 def test_no_code_is_listed_twice() -> None:
-    for heading in (API, EXECUTIONS):
+    for heading in (API, EXECUTIONS, WARNINGS):
         listed = PAGE.first_column(heading)
 
         assert sorted(set(listed)) == sorted(listed)

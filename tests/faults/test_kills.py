@@ -83,7 +83,7 @@ async def test_an_execution_accepted_while_temporal_is_away_is_started_later(vic
     server.start()
 
     assert response.status_code == 201
-    assert "Temporal does not answer" in response.json()["warnings"][0]
+    assert "Temporal does not answer" in response.json()["warnings"][0]["message"]
     execution = response.json()["id"]
     assert (await victim.result(execution))["response"] == "late"
     await assert_ended_well(victim, execution)

@@ -60,9 +60,12 @@ def test_a_missing_key_is_told_with_the_remedy(model_id: str) -> None:
     assert raised.value.hint == "Set OPENAI_API_KEY on the worker."
 
 
-def test_a_hosted_model_without_its_provider_is_told_with_the_remedy() -> None:
+@pytest.mark.parametrize("model_id", ["claude-sonnet-5", "anthropic/claude-sonnet-5", "anthropic/whatever"])
+def test_a_hosted_model_without_its_provider_is_told_with_the_remedy(model_id: str) -> None:
+    anth = Provider("anth", "http://127.0.0.1:8000/v1")
+
     with pytest.raises(CredentialMissing) as raised:
-        ProviderRegistry([LOCAL]).resolve("claude-sonnet-5")
+        ProviderRegistry([LOCAL, anth]).resolve(model_id)
 
     assert raised.value.hint == "Set ANTHROPIC_API_KEY on the worker."
 
@@ -92,10 +95,42 @@ def test_a_senseless_model_is_unknown(model_id: str) -> None:
         REGISTRY.resolve(model_id)
 
 
-def test_what_is_announced_holds_no_keys() -> None:
+@pytest.mark.parametrize(
+    ("model_id", "hint"),
+    [
+        ("qwn", "Write the agent's model_id as provider/model."),
+        ("nowhere/x", "configure this one on the worker: HOLDFAST_PROVIDERS__NAME__BASE_URL."),
+        ("local/gemma", "Provider 'local' has these models: llama-4, qwen."),
+    ],
+)
+def test_the_remedy_fits_what_was_written(model_id: str, hint: str) -> None:
+    with pytest.raises(ModelUnknown) as raised:
+        REGISTRY.resolve(model_id)
+
+    assert raised.value.hint.endswith(hint)
+
+
+def test_a_provider_of_another_name_is_no_guess() -> None:
+    with pytest.raises(ModelUnknown) as raised:
+        ProviderRegistry([ANTHROPIC]).resolve("scripted/a-very-long-name-of-a-model")
+
+    assert "Did you mean" not in raised.value.message
+
+
+def test_a_listed_model_may_have_the_name_of_a_hosted_provider_in_it() -> None:
+    router = Provider("router", "http://127.0.0.1:8000/v1", models=("openai/gpt-oss-20b",))
+
+    assert ProviderRegistry([router]).resolve("openai/gpt-oss-20b").provider == "router"
+
+
+def test_what_is_announced_holds_no_keys_and_no_addresses() -> None:
     registry = ProviderRegistry([OPENAI, LOCAL, Provider("acme", "https://acme.example/v1")])
 
-    assert registry.announce() == {"acme": False, "local": True, "openai": True}
+    assert {name: one.model_dump() for name, one in registry.announce().items()} == {
+        "acme": {"ready": False, "models": []},
+        "local": {"ready": True, "models": ["llama-4", "qwen"]},
+        "openai": {"ready": True, "models": []},
+    }
 
 
 def test_no_key_is_ever_printed() -> None:

@@ -2,12 +2,14 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictFloat, StrictInt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt
 from pydantic_core import PydanticCustomError
 
+from control_plane.api.problems import ECHO
 from control_plane.api.schemas import NextCursor, Notice, Paging, PlainText, Strict
 
 NAME_RULE = "1 to 63 characters: lower-case letters, digits, '.', '_', '-', beginning with a letter or digit"
@@ -69,7 +71,30 @@ class FileSystemToolset(Strict):
     type: Literal["file_system"]
 
 
-Toolset = Annotated[PythonToolset | FileSystemToolset, Field(discriminator="type")]
+#: All types of toolsets.
+TOOLSETS = ("file_system", "python")
+
+
+def _has_known_type(toolset: Any) -> Any:
+    """Said here, because of a union pydantic says neither where its type stands nor what was perhaps meant."""
+    if not isinstance(toolset, dict):
+        return toolset
+    kind = cast("dict[str, Any]", toolset).get("type", "")
+    if "type" not in toolset:
+        raise PydanticCustomError("field_missing", "The type is missing.", {"name": "type", "hint": _known_types(kind)})
+    if kind not in TOOLSETS:
+        message = "There is no toolset of type '{kind}'."
+        context = {"name": "type", "kind": str(kind)[:ECHO], "hint": _known_types(kind)}
+        raise PydanticCustomError("toolset_unknown", message, context)
+    return cast("Any", toolset)
+
+
+def _known_types(kind: Any) -> str:
+    close = get_close_matches(str(kind), TOOLSETS, n=1)
+    return f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(TOOLSETS)}."
+
+
+Toolset = Annotated[PythonToolset | FileSystemToolset, Field(discriminator="type"), BeforeValidator(_has_known_type)]
 
 
 def _once_each(toolsets: list[Toolset]) -> list[Toolset]:

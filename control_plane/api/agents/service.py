@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 
 from control_plane.api.agents.schemas import Agent as AgentBody
 from control_plane.api.agents.schemas import CreateAgent, ListAgents, UpdateAgent
-from control_plane.api.agents.warnings import model_warnings
+from control_plane.api.agents.warnings import agent_warnings
 from control_plane.api.runtimes.service import Manifests, Workers, check_runtime
 from control_plane.errors import AgentInUse, NameConflict, NotFound, OptionUnsupported, PromptTooLarge, VersionConflict
 from db.enums import TERMINAL
@@ -128,7 +128,7 @@ class Agents:
         return self._body(row)
 
     def _body(self, row: Row[Any]) -> AgentBody:
-        return AgentBody.model_validate(row).model_copy(update={"warnings": model_warnings(row, self.workers)})
+        return AgentBody.model_validate(row).model_copy(update={"warnings": agent_warnings(row, self.workers)})
 
     def _check(self, values: Mapping[str, Any]) -> None:
         if len(values["system_prompt"].encode()) > MAX_SYSTEM_PROMPT:

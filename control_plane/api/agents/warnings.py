@@ -1,36 +1,56 @@
-"""What is no error yet: models that no live worker can reach."""
+"""What is no error yet: what an agent's executions would wait for, or fail with."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row
 
+from control_plane.api.runtimes.liveness import not_live, serving
 from control_plane.api.runtimes.service import Workers
 from control_plane.api.schemas import Notice
-from runtimes.errors import CredentialMissing, ModelUnknown, RuntimeFailure
+from runtimes.errors import ConfigurationInvalid, RuntimeFailure
 from runtimes.manifests.known import KNOWN
 from services.providers import NO_KEY, Provider, ProviderRegistry
+from services.tools.python_functions import check_allowed
 
 
-def model_warnings(agent: Row[Any], workers: Workers) -> list[Notice]:
-    """What an execution of the agent would fail with now, by what the live workers of its runtime announce."""
-    manifest = KNOWN.get(agent.runtime)
-    if manifest is not None and not manifest.wires:
-        return []
-    failures = [_failure(agent.model_id, worker.providers) for worker in workers if _serves(worker, agent.runtime)]
-    first = failures[0] if failures and None not in failures else None
-    return [] if first is None else [Notice(code=first.code, message=first.message, hint=first.hint)]
+def agent_warnings(agent: Row[Any], workers: Workers) -> list[Notice]:
+    """What is wrong with the agent now, by what the live workers of its runtime announce."""
+    able = serving(workers, agent.runtime)
+    if not able:
+        return [not_live(agent.runtime, "its executions wait")]
+    checks = (_reach_model, _allow_functions)
+    return [notice for check in checks for notice in _of_all(able, partial(check, agent))]
 
 
-def _serves(worker: Row[Any], runtime: str) -> bool:
-    return any(one["name"] == runtime for one in worker.runtimes)
+def _of_all(workers: Workers, check: Callable[[Row[Any]], None]) -> list[Notice]:
+    """What the first worker fails with, if all fail."""
+    failures = [failure for worker in workers if (failure := _failure(check, worker))]
+    shown = failures[:1] if len(failures) == len(workers) else []
+    return [Notice(code=each.code, message=each.message, hint=each.hint) for each in shown]
 
 
-def _failure(model_id: str, providers: dict[str, bool]) -> RuntimeFailure | None:
-    registry = ProviderRegistry(
-        Provider(name, "https://provider.invalid", NO_KEY if ready else None) for name, ready in providers.items()
-    )
+def _failure(check: Callable[[Row[Any]], None], worker: Row[Any]) -> RuntimeFailure | None:
     try:
-        registry.resolve(model_id)
-    except (ModelUnknown, CredentialMissing) as failure:
+        check(worker)
+    except ConfigurationInvalid as failure:
         return failure
     return None
+
+
+def _reach_model(agent: Row[Any], worker: Row[Any]) -> None:
+    manifest = KNOWN.get(agent.runtime)
+    if manifest is not None and not manifest.wires:
+        return
+    registry = ProviderRegistry(
+        Provider(name, "https://provider.invalid", NO_KEY if one["ready"] else None, models=tuple(one["models"]))
+        for name, one in worker.providers.items()
+    )
+    registry.resolve(agent.model_id)
+
+
+def _allow_functions(agent: Row[Any], worker: Row[Any]) -> None:
+    for toolset in agent.toolsets:
+        for path in toolset.get("functions", ()):
+            check_allowed(path, worker.tool_modules)

@@ -12,6 +12,7 @@ from control_plane.api.credentials import Principal
 from control_plane.api.executions import admission
 from control_plane.api.executions.schemas import ExecutionCreate
 from control_plane.api.executions.service import Executions, admission_of, require_open
+from control_plane.api.schemas import Notice
 from control_plane.api.state import ApiState
 from db.enums import ExecutionStatus
 from runtimes.turns import StopReason
@@ -19,7 +20,10 @@ from services.control_plane_client.models import ControlCommand
 
 log = structlog.get_logger(__name__)
 
-NOT_STARTED = "Temporal does not answer; the execution is kept and starts as soon as it does."
+NOT_STARTED = Notice(
+    code="temporal_unavailable",
+    message="Temporal does not answer; the execution is kept and starts as soon as it does.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class ExecutionControl:
     principal: Principal
     state: ApiState
 
-    async def create(self, body: ExecutionCreate, key: str | None) -> tuple[Row[Any], bool, list[str]]:
+    async def create(self, body: ExecutionCreate, key: str | None) -> tuple[Row[Any], bool, list[Notice]]:
         """Accept an execution and start its workflow: its row, whether it is new, and warnings.
 
         An accepted execution is never lost: if Temporal is away, the reconciler starts it later.
@@ -39,8 +43,10 @@ class ExecutionControl:
             if body.runtime is not None:
                 await admission.require_runtime(connection, self.principal, self.state.manifests, body.runtime)
             row, is_new = await Executions(connection, organization_id).create(body, key)
-        warnings = await self._start(row, has_message=body.prompt is not None) if is_new else []
-        return row, is_new, warnings
+            if not is_new:
+                return row, False, []
+            warnings = await self.state.live.warnings(connection, self.principal, row.runtime)
+        return row, True, warnings + await self._start(row, has_message=body.prompt is not None)
 
     async def cancel(self, execution_id: UUID) -> Row[Any]:
         """Request cancellation, in Temporal and straight at the worker."""
@@ -86,7 +92,7 @@ class ExecutionControl:
         require_open(row)
         return row
 
-    async def _start(self, row: Row[Any], *, has_message: bool) -> list[str]:
+    async def _start(self, row: Row[Any], *, has_message: bool) -> list[Notice]:
         try:
             await self.state.gateway.start(
                 row.workflow_id,

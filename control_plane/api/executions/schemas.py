@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from control_plane.api.schemas import NextCursor, Paging, PlainText, Strict
+from control_plane.api.schemas import NextCursor, Notice, Paging, PlainText, Strict
 from db.enums import ExecutionStatus, Source
 from runtimes.types import ExecutionError, FinishReason, Usage
 
@@ -102,7 +102,7 @@ class Execution(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    warnings: list[str] = Field(default_factory=list[str])
+    warnings: list[Notice] = Field(default_factory=list[Notice])
 
 
 class ExecutionPage(BaseModel):

@@ -16,6 +16,7 @@ from control_plane import errors
 from control_plane.api.executions import admission
 from control_plane.api.executions.schemas import Execution as ExecutionBody
 from control_plane.api.executions.schemas import ExecutionCreate, ExecutionList
+from control_plane.api.schemas import Notice
 from control_plane.settings import Settings
 from db.enums import TERMINAL, ExecutionStatus, MessageRole, Source
 from db.models.executions import Execution, Turn
@@ -186,7 +187,7 @@ def admission_of(row: Row[Any], settings: Settings, *, has_message: bool) -> Adm
     )
 
 
-def body_of(row: Row[Any], warnings: list[str] | None = None) -> ExecutionBody:
+def body_of(row: Row[Any], warnings: list[Notice] | None = None) -> ExecutionBody:
     """The execution as the API shows it."""
     values = row._asdict()  # pyright: ignore[reportPrivateUsage]
     return ExecutionBody.model_validate({**values, "turn": row.attempt_turn, "warnings": warnings or []})

@@ -43,6 +43,6 @@ async def models_health(principal: Reader, state: State) -> ModelHealth:
         workers = await live_workers(connection, principal)
     found: dict[str, bool] = {}
     for worker in workers:
-        for name, ready in worker.providers.items():
-            found[name] = found.get(name, False) or ready
+        for name, announced in worker.providers.items():
+            found[name] = found.get(name, False) or announced["ready"]
     return ModelHealth(providers=found)

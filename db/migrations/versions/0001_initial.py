@@ -202,6 +202,7 @@ CREATE TABLE workers (
     running integer NOT NULL,
     runtimes jsonb NOT NULL DEFAULT '[]'::jsonb,
     providers jsonb NOT NULL DEFAULT '{}'::jsonb,
+    tool_modules jsonb NOT NULL DEFAULT '[]'::jsonb,
     draining boolean NOT NULL DEFAULT false,
     started_at timestamptz NOT NULL DEFAULT now(),
     seen_at timestamptz NOT NULL DEFAULT now()

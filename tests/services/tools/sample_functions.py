@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from shutil import rmtree
 from typing import Any, Literal
@@ -19,6 +20,12 @@ async def weather(city: str, *, unit: Unit = "celsius") -> dict[str, str]:
     """Tell the weather."""
     await asyncio.sleep(0)
     return {"city": city, "unit": unit}
+
+
+def rest(seconds: float) -> str:
+    """Block a thread."""
+    time.sleep(seconds)
+    return "rested"
 
 
 def thread_name() -> str:
