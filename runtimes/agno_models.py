@@ -152,7 +152,7 @@ class WatchedOpenAI(_Watched, OpenAILike):
         answer.spoke |= bool(parsed.content or parsed.tool_calls)
         if response.usage is not None:
             answer.usage = _openai_usage(response.usage)
-        self.turn.model = response.model or self.turn.model
+        answer.model = response.model or answer.model
         return parsed
 
 
@@ -167,7 +167,7 @@ class WatchedClaude(_Watched, Claude):
 
     def _parse_provider_response_delta(self, response: Any, *args: Any, **kwargs: Any) -> ModelResponse:
         parsed = super()._parse_provider_response_delta(response, *args, **kwargs)
-        return self._note(response.message if response.type == "message_stop" else None, parsed)
+        return self._note(getattr(response, "message", None), parsed)
 
     def _note(self, message: AnthropicMessage | None, parsed: ModelResponse) -> ModelResponse:
         answer = self.turn.answer
@@ -176,7 +176,7 @@ class WatchedClaude(_Watched, Claude):
         if message is not None:
             answer.finish = message.stop_reason
             answer.usage = _anthropic_usage(message)
-            self.turn.model = message.model or self.turn.model
+            answer.model = message.model or answer.model
         return parsed
 
 

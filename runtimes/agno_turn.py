@@ -45,6 +45,7 @@ class Answer:
     spoke: bool = False
     finish: str | None = None
     usage: Usage = field(default_factory=Usage)
+    model: str = ""
 
 
 class Turn:
@@ -54,14 +55,14 @@ class Turn:
         self.settings: Mapping[str, Any] = context.configuration.get("runtime_config") or {}
         self.endpoint = context.model
         self.streaming = context.streaming
-        self.model = context.model.model
-        self.usage = Usage()
+        self.calls = context.model_calls
         self.finish = FinishReason.STOP
         self.failure: RuntimeFailure | None = None
         self.answer = Answer()
         self._tools = {tool.name: tool for tool in context.tools}
         self._max_turns: int = self.settings.get("max_turns", MAX_TURNS)
         self._tool_call_limit: int = self.settings.get("tool_call_limit", TOOL_CALL_LIMIT)
+        self._tool_calls = 0
         self._text: list[str] = []
         self._events: deque[ToolCallStarted | ToolCallCompleted] = deque()
 
@@ -88,7 +89,8 @@ class Turn:
         """
         if self.failure is not None:
             raise self.failure
-        self.answer = Answer()
+        self.answer = answer = Answer()
+        self.calls.begin(self.endpoint.model)
         self._text.clear()
         try:
             yield
@@ -99,10 +101,13 @@ class Turn:
         except RuntimeFailure as failure:
             self.failure = failure
             raise
+        finally:
+            self.calls.end(answer.usage, answer.model)
 
     def function_calls(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCall]:
         """What Agno is to run for the model's tool calls: all of them, or none when the turn has to end."""
-        over = self.usage.model_calls >= self._max_turns or self.usage.tool_calls + len(calls) > self._tool_call_limit
+        made = self.calls.usage.model_calls
+        over = made >= self._max_turns or self._tool_calls + len(calls) > self._tool_call_limit
         if over and self.finish is FinishReason.STOP:
             self.finish = FinishReason.TOOL_LIMIT
         return [self._function_call(call["id"], **call["function"]) for call in calls]
@@ -114,10 +119,9 @@ class Turn:
         if answer.finish is None:
             raise ModelConnectionBroken(f"The answer of model '{self.endpoint.model}' broke off before its end.")
         self.finish = _FINISH.get(answer.finish, FinishReason.STOP)
-        first = self.usage.model_calls == 0
+        first = self.calls.usage.model_calls == 1
         if first and not answer.spoke and self.finish is FinishReason.STOP:
             raise ModelAnswerInvalid(f"Model '{self.endpoint.model}' gave an empty answer.")
-        self.usage += answer.usage + Usage(model_calls=1)
 
     def _function_call(self, call_id: str, name: str, arguments: str, **_: Any) -> FunctionCall:
         tool = self._tools.get(name)
@@ -131,7 +135,7 @@ class Turn:
         return FunctionCall(function=Function(name=name, entrypoint=run, stop_after_tool_call=ends), call_id=call_id)
 
     async def _run(self, tool: Tool, call_id: str, arguments: Mapping[str, Any] | str) -> str:
-        self.usage += Usage(tool_calls=1)
+        self._tool_calls += 1
         try:
             return (await tool.call(call_id, arguments)).text
         except RuntimeFailure as failure:

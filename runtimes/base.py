@@ -75,7 +75,7 @@ class BaseRuntime(ABC):
 
     @abstractmethod
     def stream(self, context: RuntimeExecutionContext) -> AsyncGenerator[RuntimeEvent, None]:
-        """Run one turn; end in exactly one `TurnFinished`.
+        """Run one turn; end in exactly one `TurnFinished`. Model calls are told to `context.model_calls` at once.
 
         Closing the generator stops the turn and frees what it holds.
 
@@ -89,16 +89,15 @@ class BaseRuntime(ABC):
             async with aclosing(self.stream_execute(context)) as events:
                 finished = [event async for event in events][-1]
         except RuntimeFailure as failure:
-            return RuntimeExecutionResult(success=False, runtime=self.get_runtime_type(), error=failure.as_error())
-        assert isinstance(finished, TurnFinished)
-        return RuntimeExecutionResult(
-            success=True,
-            response=finished.response,
-            usage=finished.usage,
-            model=finished.model,
-            runtime=self.get_runtime_type(),
-            finish_reason=finished.finish_reason,
-        )
+            result = RuntimeExecutionResult(success=False, error=failure.as_error())
+        else:
+            assert isinstance(finished, TurnFinished)
+            result = RuntimeExecutionResult(
+                success=True, response=finished.response, finish_reason=finished.finish_reason
+            )
+        calls = context.model_calls
+        known = {"usage": calls.usage, "model": calls.model, "runtime": self.get_runtime_type()}
+        return result.model_copy(update=known)
 
     async def stream_execute(
         self, context: RuntimeExecutionContext, callback: Callable[[RuntimeEvent], None] | None = None

@@ -65,7 +65,7 @@ class DefaultRuntime(BaseRuntime):
             yield told
         if turn.failure is not None:
             raise turn.failure
-        yield TurnFinished(turn.response, turn.usage, turn.finish, turn.model)
+        yield TurnFinished(turn.response, turn.finish)
 
 
 def _messages(context: RuntimeExecutionContext) -> list[Message]:

@@ -57,12 +57,18 @@ class _Turn:
     context: RuntimeExecutionContext
     message: list[str] = field(default_factory=list[str])
     result: str = ""
-    model_calls: int = 1
-    tool_calls: int = 0
 
     def said(self, text: str) -> TextDelta:
         self.message.append(text)
         return TextDelta(text)
+
+    def begin_call(self) -> None:
+        self.message.clear()
+        self.context.model_calls.begin("scripted")
+
+    def end_call(self) -> None:
+        used = Usage(input_tokens=len(self.context.prompt.split()), output_tokens=len(self.message))
+        self.context.model_calls.end(used)
 
 
 class ScriptedRuntime(BaseRuntime):
@@ -73,6 +79,7 @@ class ScriptedRuntime(BaseRuntime):
     async def stream(self, context: RuntimeExecutionContext) -> AsyncGenerator[RuntimeEvent, None]:
         """Run one turn; see `BaseRuntime.stream`."""
         turn = _Turn(context)
+        turn.begin_call()
         if "[[" not in context.prompt:
             yield turn.said(f"You said: {context.prompt}")
         else:
@@ -83,13 +90,8 @@ class ScriptedRuntime(BaseRuntime):
                     continue
                 async for event in _speak(turn, name, argument):
                     yield event
-        usage = Usage(
-            input_tokens=len(context.prompt.split()),
-            output_tokens=len(turn.message),
-            model_calls=turn.model_calls,
-            tool_calls=turn.tool_calls,
-        )
-        yield TurnFinished("".join(turn.message), usage, model="scripted")
+        turn.end_call()
+        yield TurnFinished("".join(turn.message))
 
 
 def _directions(prompt: str) -> Iterator[str]:
@@ -136,6 +138,7 @@ async def _emit(turn: _Turn, argument: str) -> AsyncGenerator[RuntimeEvent, None
 async def _tool(turn: _Turn, argument: str) -> AsyncGenerator[RuntimeEvent, None]:
     name, _, arguments = argument.partition(" ")
     call_id = f"call_{uuid4().hex[:12]}"
+    turn.end_call()
     tool = next((tool for tool in turn.context.tools if tool.name == name), None)
     if tool is None:
         turn.result = f"There is no tool '{name}'."
@@ -143,9 +146,7 @@ async def _tool(turn: _Turn, argument: str) -> AsyncGenerator[RuntimeEvent, None
         yield ToolCallCompleted(call_id, name, turn.result, is_error=True)
     else:
         turn.result = await _called(tool, call_id, arguments)
-        turn.tool_calls += 1
-    turn.model_calls += 1
-    turn.message.clear()
+    turn.begin_call()
 
 
 async def _called(tool: Tool, call_id: str, arguments: str) -> str:

@@ -94,6 +94,27 @@ class ModelEndpoint:
     provider: str
 
 
+@dataclass(slots=True)
+class ModelCalls:
+    """The account of a turn's model calls, kept while they are made: what is known of a turn that is cut off.
+
+    A call counts from its beginning, whatever becomes of it; its tokens as far as the provider told them.
+    """
+
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+
+    def begin(self, model: str) -> None:
+        """A model is called now."""
+        self.usage += Usage(model_calls=1)
+        self.model = self.model or model
+
+    def end(self, used: Usage, model: str = "") -> None:
+        """The call has ended, well or not; `model` is who answered, where that is known."""
+        self.usage += used
+        self.model = model or self.model
+
+
 @dataclass(frozen=True, slots=True)
 class ToolResult:
     """What a tool gives back to the model."""
@@ -118,7 +139,10 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeExecutionContext:
-    """All that a runtime gets for one turn; it reads nothing else, no environment either."""
+    """All that a runtime gets for one turn; it reads nothing else, no environment either.
+
+    It writes to `model_calls` only: when a call begins, and when it ends.
+    """
 
     execution_id: str
     organization_id: str
@@ -134,6 +158,7 @@ class RuntimeExecutionContext:
     tools: Sequence[Tool] = ()
     configuration: Mapping[str, Any] = field(default_factory=dict[str, Any])
     streaming: bool = True
+    model_calls: ModelCalls = field(default_factory=ModelCalls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +195,7 @@ class TurnFinished:
     """
 
     response: str
-    usage: Usage = field(default_factory=Usage)
     finish_reason: FinishReason = FinishReason.STOP
-    model: str = ""
 
 
 RuntimeEvent = TextDelta | ToolCallStarted | ToolCallCompleted | TurnFinished

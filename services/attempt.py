@@ -1,7 +1,6 @@
 """One attempt at a turn, from the open attempt to the closed one."""
 
 import asyncio
-import shutil
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from runtimes.turns import SHORT_RESPONSE, StopReason, TurnOutcome, TurnRequest,
 from runtimes.types import (
     ExecutionError,
     FinishReason,
+    ModelCalls,
     ModelEndpoint,
     RuntimeEvent,
     RuntimeExecutionContext,
@@ -30,6 +30,7 @@ from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import AgentSpec, AttemptEnd, AttemptOpened, CloseAttempt, NewEvent
 from services.event_publisher import EventPublisher, storable
 from services.tools.gateway import ToolObserver
+from services.workspaces import remove
 
 #: Longest argument or result text of a tool call in an execution's result, in characters.
 SHORT_TOOL_TEXT = 500
@@ -84,6 +85,7 @@ class AttemptRun:
         self._limits = limits
         self._why_cancelled = why_cancelled
         self._failure: RuntimeFailure | None = None
+        self._model_calls = ModelCalls()
         self._tool_messages: dict[str, ToolMessage] = {}
         self._last_event = asyncio.get_running_loop().time()
         self._publisher = EventPublisher(
@@ -156,6 +158,7 @@ class AttemptRun:
             history=opened.history,
             tools=tools,
             configuration=opened.agent.configuration,
+            model_calls=self._model_calls,
         )
 
     async def _publish(self, event: RuntimeEvent) -> None:
@@ -203,26 +206,30 @@ class AttemptRun:
 
     async def _close_finished(self, finished: TurnFinished) -> TurnOutcome:
         self._publisher.complete_message(finished.response)
-        return self._outcome(await self._send_close(AttemptEnd.COMPLETED, finished))
+        close = await self._send_close(AttemptEnd.COMPLETED, finished.response, finished.finish_reason)
+        return self._outcome(close)
 
     async def _close_stopped(self) -> TurnOutcome:
         reason = self._running.reason
         if reason is StopReason.FENCED:
             raise AttemptFenced("A newer attempt has taken over.")
         if reason is StopReason.DRAIN:
-            return self._outcome(await self._send_close(AttemptEnd.PREEMPTED, TurnFinished(response="")))
+            return self._outcome(await self._send_close(AttemptEnd.PREEMPTED))
         self._publisher.complete_message()
-        finished = TurnFinished(response="", finish_reason=FinishReason.INTERRUPTED)
-        return self._outcome(await self._send_close(AttemptEnd.INTERRUPTED, finished))
+        return self._outcome(await self._send_close(AttemptEnd.INTERRUPTED, finish_reason=FinishReason.INTERRUPTED))
 
     async def _close_failed(self, failure: RuntimeFailure) -> None:
         """Best effort: a failed attempt is also seen by the one that follows it."""
         if not isinstance(failure, AttemptFenced):
             with suppress(RuntimeFailure):
-                await self._send_close(AttemptEnd.FAILED, TurnFinished(response=""), failure.as_error())
+                await self._send_close(AttemptEnd.FAILED, error=failure.as_error())
 
     async def _send_close(
-        self, end: AttemptEnd, finished: TurnFinished, error: ExecutionError | None = None
+        self,
+        end: AttemptEnd,
+        response: str = "",
+        finish_reason: FinishReason | None = None,
+        error: ExecutionError | None = None,
     ) -> CloseAttempt:
         def request(batch: int, events: list[NewEvent]) -> CloseAttempt:
             return CloseAttempt(
@@ -230,22 +237,26 @@ class AttemptRun:
                 batch=batch,
                 end=end,
                 events=events,
-                response=storable(finished.response),
-                usage=self._usage(finished.usage),
+                response=storable(response),
+                usage=self._usage(),
+                spent=self._plan.opened.spent,
                 tool_messages=list(self._tool_messages.values())[-LISTED_TOOL_CALLS:],
-                model=finished.model,
-                finish_reason=finished.finish_reason if end is not AttemptEnd.PREEMPTED else None,
+                model=self._model_calls.model,
+                finish_reason=finish_reason,
                 error=error,
             )
 
         close = await self._publisher.close(request)
         await self._client.close(self._plan.turn.execution_id, self._plan.opened.attempt, close)
-        await self._clear_workspace(end)
+        if self._plan.opened.agent.toolsets and self._is_last(close):
+            await remove(self._plan.workspace)
         return close
 
-    async def _clear_workspace(self, end: AttemptEnd) -> None:
-        if end is AttemptEnd.COMPLETED and not self._plan.opened.interactive and self._tool_messages:
-            await asyncio.to_thread(shutil.rmtree, self._plan.workspace, ignore_errors=True)
+    def _is_last(self, close: CloseAttempt) -> bool:
+        """Whether the execution ends here, as far as this attempt can know."""
+        if close.error is not None:
+            return not close.error.retryable
+        return close.end is not AttemptEnd.PREEMPTED and not self._plan.opened.interactive
 
     def _outcome(self, close: CloseAttempt) -> TurnOutcome:
         opened = self._plan.opened
@@ -255,15 +266,15 @@ class AttemptRun:
             attempt=opened.attempt,
             response=close.response[:SHORT_RESPONSE],
             response_truncated=len(close.response) > SHORT_RESPONSE,
-            usage=close.usage,
+            usage=close.spent + close.usage,
             tool_messages=close.tool_messages,
             model=close.model,
             runtime=opened.agent.runtime,
             finish_reason=close.finish_reason,
         )
 
-    def _usage(self, usage: Usage) -> Usage:
-        return usage.model_copy(update={"tool_calls": len(self._tool_messages)})
+    def _usage(self) -> Usage:
+        return self._model_calls.usage.model_copy(update={"tool_calls": len(self._tool_messages)})
 
     def _touch(self) -> None:
         self._last_event = asyncio.get_running_loop().time()

@@ -1,5 +1,6 @@
 """The promises of the design, checked over the event log, the API and Temporal."""
 
+from runtimes.types import Usage
 from tests.stack import TERMINAL, Event, Stack
 
 #: What Temporal calls the ends that we record.
@@ -18,6 +19,8 @@ async def assert_ended_well(stack: Stack, execution: str, status: str = "complet
     assert shown["status"] == status
     await stack.until(lambda: _closed(stack, execution, status))
     _assert_fenced(events)
+    used = [Usage.model_validate(event["data"]) for event in events if event["type"] == "usage"]
+    assert Usage.model_validate(shown["usage"]) == sum(used, Usage())
     return events
 
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from runtimes.factory import RuntimeFactory
 from runtimes.types import (
+    ModelCalls,
     ModelEndpoint,
     RuntimeEvent,
     RuntimeExecutionContext,
@@ -26,6 +27,7 @@ class Ran:
     """All that came of a turn; `marker` finds its model calls in the server's log."""
 
     marker: str
+    calls: ModelCalls
     events: list[RuntimeEvent] = field(default_factory=list[RuntimeEvent])
 
     @property
@@ -65,9 +67,10 @@ class Turns:
         return replace(context, **changes)
 
     async def run(self, prompt: str, **changes: Any) -> Ran:
-        ran = Ran(marker=uuid4().hex)
+        marker = uuid4().hex
         runtime = self.factory.create_runtime(self.runtime)
-        context = self.context(f"{ran.marker} {prompt}", **changes)
+        context = self.context(f"{marker} {prompt}", **changes)
+        ran = Ran(marker, context.model_calls)
         async with aclosing(runtime.stream_execute(context)) as events:
             async for event in events:
                 ran.events.append(event)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -20,6 +21,7 @@ from runtimes.types import (
     TextDelta,
     Tool,
     TurnFinished,
+    Usage,
     Wire,
 )
 from services.attempt import AttemptRun, ExecutorLimits, TurnPlan
@@ -27,6 +29,8 @@ from services.cancellation import RunningTurn
 from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import AgentSpec, AppendEvents, AttemptEnd, AttemptOpened, CloseAttempt
 from services.tools.gateway import ToolObserver
+
+NOTHING = Usage()
 
 
 class RecordingControlPlane(ControlPlaneClient):
@@ -80,7 +84,8 @@ class Bench:
     def __init__(self, tmp_path: Path, runtime: BaseRuntime, control_plane: RecordingControlPlane) -> None:
         self.control_plane = control_plane
         self._runtime = runtime
-        self._workspace = tmp_path
+        self.workspace = tmp_path / "workspace"
+        self.workspace.mkdir()
         self.running = RunningTurn("execution", 1)
 
     def runtime(self, name: str) -> AgentRuntime:
@@ -92,11 +97,22 @@ class Bench:
     def tools(self, plan: TurnPlan, runtime: AgentRuntime, observer: ToolObserver) -> Sequence[Tool]:
         return ()
 
-    async def run(self, prompt: str, why: StopReason = StopReason.CANCEL, **limits: float) -> TurnOutcome:
-        agent = AgentSpec(id="agent", version=1, name="agent", runtime="scripted", model_id="none")
-        opened = AttemptOpened(attempt=1, session_id="session", agent=agent, prompt=prompt)
+    async def run(
+        self,
+        prompt: str,
+        why: StopReason = StopReason.CANCEL,
+        *,
+        spent: Usage = NOTHING,
+        interactive: bool = False,
+        **limits: float,
+    ) -> TurnOutcome:
+        toolsets = [{"type": "file_system"}]
+        agent = AgentSpec(id="a", version=1, name="a", runtime="scripted", model_id="none", toolsets=toolsets)
+        opened = AttemptOpened(
+            attempt=1, session_id="session", agent=agent, prompt=prompt, spent=spent, interactive=interactive
+        )
         request = TurnRequest(execution_id="execution", organization_id="organization", turn=1)
-        plan = TurnPlan(request, opened, self._workspace)
+        plan = TurnPlan(request, opened, self.workspace)
         attempt = AttemptRun(plan, self.control_plane, self.running, ExecutorLimits(**limits), lambda: why)
         return await attempt.run(self)
 
@@ -140,6 +156,41 @@ async def test_a_stopped_turn_is_closed_as_interrupted_with_what_it_said(
     assert (await turn).finish_reason is FinishReason.INTERRUPTED
     assert control_plane.closed[0].end is AttemptEnd.INTERRUPTED
     assert control_plane.closed[0].events[-1].data["text"].strip() == "partly"
+
+
+@pytest.mark.parametrize("why", [StopReason.INTERRUPT, StopReason.CANCEL, StopReason.DRAIN])
+async def test_a_stopped_turn_has_used_what_it_used(
+    tmp_path: Path, control_plane: RecordingControlPlane, why: StopReason
+) -> None:
+    bench = Bench(tmp_path, ScriptedRuntime(), control_plane)
+    turn = asyncio.create_task(bench.run("[[say one;; tool x {};; hang]]"))
+    await asyncio.sleep(0.1)
+
+    bench.running.stop(why)
+
+    outcome = await turn
+    assert outcome.usage == control_plane.closed[0].usage
+    assert (outcome.usage.model_calls, outcome.usage.output_tokens, outcome.usage.tool_calls) == (2, 1, 1)
+    assert outcome.model == "scripted"
+
+
+async def test_a_failed_turn_has_used_what_it_used(tmp_path: Path, control_plane: RecordingControlPlane) -> None:
+    with pytest.raises(RuntimeFailure):
+        await Bench(tmp_path, ScriptedRuntime(), control_plane).run("[[say one;; tool x {};; fail model_failed]]")
+
+    close = control_plane.closed[0]
+    assert (close.usage.model_calls, close.usage.output_tokens, close.model) == (2, 1, "scripted")
+
+
+async def test_a_turns_outcome_counts_what_earlier_attempts_spent(
+    tmp_path: Path, control_plane: RecordingControlPlane
+) -> None:
+    bench = Bench(tmp_path, ScriptedRuntime(), control_plane)
+
+    outcome = await bench.run("[[say hi]]", spent=Usage(input_tokens=50, model_calls=3))
+
+    assert control_plane.closed[0].usage.model_calls == 1
+    assert outcome.usage.model_calls == 4
 
 
 async def test_temporals_cancellation_ends_in_an_outcome(tmp_path: Path, control_plane: RecordingControlPlane) -> None:
@@ -214,3 +265,36 @@ async def test_text_that_the_database_cannot_store_is_made_storable(
 
     assert control_plane.closed[0].events[0].data["text"] == "a\ufffdb\ufffdc"
     assert outcome.response == "a\ufffdb\ufffdc"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "why", "interactive", "stays"),
+    [
+        ("[[say x]]", None, False, False),
+        ("[[say x]]", None, True, True),
+        ("[[hang]]", StopReason.INTERRUPT, False, False),
+        ("[[hang]]", StopReason.CANCEL, False, False),
+        ("[[hang]]", StopReason.CANCEL, True, True),
+        ("[[hang]]", StopReason.DRAIN, False, True),
+        ("[[fail model_request_rejected]]", None, True, False),
+        ("[[fail model_rate_limited]]", None, False, True),
+    ],
+)
+async def test_the_workspace_goes_when_nobody_will_come_back_to_it(
+    tmp_path: Path,
+    control_plane: RecordingControlPlane,
+    prompt: str,
+    why: StopReason | None,
+    interactive: bool,
+    stays: bool,
+) -> None:
+    bench = Bench(tmp_path, ScriptedRuntime(), control_plane)
+    turn = asyncio.create_task(bench.run(prompt, interactive=interactive))
+    if why is not None:
+        await asyncio.sleep(0.1)
+        bench.running.stop(why)
+
+    with suppress(RuntimeFailure):
+        await turn
+
+    assert bench.workspace.exists() is stays

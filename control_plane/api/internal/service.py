@@ -11,7 +11,7 @@ from control_plane import errors
 from control_plane.api.internal import statements
 from control_plane.events import log
 from db.enums import TERMINAL, AttemptState, ExecutionStatus, TurnState
-from db.models.executions import Execution
+from db.models.executions import Execution, Turn
 from runtimes.turns import SHORT_RESPONSE, FinishExecution, TurnOutcome, TurnStatus
 from runtimes.types import Message, Usage
 from services.control_plane_client.models import (
@@ -48,7 +48,7 @@ class TurnLedger:
         held = (row.attempt_turn, row.attempt_dispatch, row.attempt_try)
         asked = (request.turn, request.dispatch, request.try_number)
         if asked == held and request.token == row.attempt_token:
-            return await self._opened(row, row.attempt_turn, row.attempt)
+            return await self._opened(row, row.attempt_turn, row.attempt, await self._spent(row.attempt_turn))
         closed = await self._closed_turn(row, request.turn) if request.turn <= row.attempt_turn else None
         if closed is not None:
             return closed
@@ -111,21 +111,32 @@ class TurnLedger:
         return AttemptOpened(attempt=closed.attempt, session_id=str(row.session_id), agent=_spec(row), closed=closed)
 
     async def _take_over(self, row: Row[Any], request: OpenAttempt) -> AttemptOpened:
-        attempt = row.attempt + 1
+        attempt, spent = row.attempt + 1, Usage()
         events: list[NewEvent] = []
         if request.turn > row.attempt_turn:
             message_id = self._message_id(request)
             prompt = await self._begin_turn(row, request, message_id)
             shown = {"turn": request.turn, "message_id": str(message_id), "prompt": prompt[:SHOWN_PROMPT]}
             events.append(NewEvent(type="turn.started", data=shown))
-        elif await statements.lose_attempt(self.connection, self.execution_id, row.attempt):
-            events.append(NewEvent(type="attempt.lost", data={"attempt": row.attempt, "worker_id": row.worker_id}))
+        else:
+            spent = await self._spent(request.turn)
+            events += await self._lost(row)
         started = {"worker_id": request.worker_id, "runtime": row.runtime}
         events.append(NewEvent(type="attempt.started", data=started))
         await statements.begin_attempt(
             self.connection, self.organization_id, self.execution_id, attempt, request, events
         )
-        return await self._opened(row, request.turn, attempt)
+        return await self._opened(row, request.turn, attempt, spent)
+
+    async def _lost(self, row: Row[Any]) -> list[NewEvent]:
+        if not await statements.lose_attempt(self.connection, self.execution_id, row.attempt):
+            return []
+        return [NewEvent(type="attempt.lost", data={"attempt": row.attempt, "worker_id": row.worker_id})]
+
+    async def _spent(self, turn: int) -> Usage:
+        """What the attempts at a turn have used so far."""
+        query = select(Turn.usage).where(Turn.execution_id == self.execution_id, Turn.turn == turn)
+        return Usage.model_validate((await self.connection.execute(query)).scalar_one())
 
     async def _begin_turn(self, row: Row[Any], request: OpenAttempt, message_id: UUID) -> str:
         if request.prompt is not None:
@@ -145,7 +156,7 @@ class TurnLedger:
             return UUID(request.message_id)
         return uuid5(self.execution_id, f"turn/{request.turn}")
 
-    async def _opened(self, row: Row[Any], turn: int, attempt: int) -> AttemptOpened:
+    async def _opened(self, row: Row[Any], turn: int, attempt: int, spent: Usage) -> AttemptOpened:
         messages = await statements.conversation(self.connection, self.execution_id, row.session_id, turn)
         return AttemptOpened(
             attempt=attempt,
@@ -154,14 +165,14 @@ class TurnLedger:
             prompt=messages[-1].content,
             history=[Message(role=message.role, content=message.content) for message in messages[:-1]],
             interactive=row.interactive,
+            spent=spent,
         )
 
     async def _give_back(self, row: Row[Any], request: CloseAttempt) -> None:
         data = {"error": request.error.model_dump()} if request.error else {}
-        events = [*request.events, NewEvent(type=f"attempt.{request.end}", data=data)]
-        await statements.end_attempt(
-            self.connection, row, request.batch, AttemptState(request.end), data.get("error"), events
-        )
+        events = [*request.events, _used(request), NewEvent(type=f"attempt.{request.end}", data=data)]
+        usage = Usage.model_validate(row.usage) + request.usage
+        await statements.end_attempt(self.connection, row, request, AttemptState(request.end), usage, events)
 
     async def _end_turn(self, row: Row[Any], request: CloseAttempt) -> bool:
         outcome = _outcome(row, request)
@@ -200,7 +211,7 @@ def _outcome(row: Row[Any], request: CloseAttempt) -> TurnOutcome:
         attempt=row.attempt,
         response=request.response[:SHORT_RESPONSE],
         response_truncated=len(request.response) > SHORT_RESPONSE,
-        usage=request.usage,
+        usage=request.spent + request.usage,
         tool_messages=request.tool_messages,
         model=request.model,
         runtime=row.runtime,
@@ -222,12 +233,16 @@ def _closing_events(
     if message_id is not None:
         turn["response_message_id"] = str(message_id)
     events = [
-        NewEvent(type="usage", data=request.usage.model_dump()),
+        _used(request),
         NewEvent(type=f"turn.{request.end}", data=turn),
     ]
     if status is not ExecutionStatus.RUNNING:
         events.append(NewEvent(type=f"execution.{status}"))
     return events
+
+
+def _used(request: CloseAttempt) -> NewEvent:
+    return NewEvent(type="usage", data=request.usage.model_dump())
 
 
 def _last_text(events: list[NewEvent]) -> str:

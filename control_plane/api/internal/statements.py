@@ -70,10 +70,13 @@ _END_ATTEMPT = Sql(
     WITH ended AS (
         UPDATE attempts SET status = :state, ended_at = now(), error = CAST(:error AS jsonb)
         WHERE execution_id = :id AND attempt = :attempt
+    ), turn AS (
+        UPDATE turns SET usage = CAST(:turn_usage AS jsonb) WHERE execution_id = :id AND turn = :turn
     ), emptied AS (
         DELETE FROM deltas WHERE execution_id = :id
     ), fence AS (
-        UPDATE executions SET attempt_batch = :batch, last_seq = last_seq + :count, updated_at = now()
+        UPDATE executions SET attempt_batch = :batch, usage = CAST(:usage AS jsonb),
+            model = coalesce(nullif(CAST(:model AS text), ''), model), last_seq = last_seq + :count, updated_at = now()
         WHERE id = :id RETURNING organization_id, id, last_seq, attempt_turn AS turn, attempt
     )
     """,
@@ -215,14 +218,24 @@ async def conversation(
 async def end_attempt(
     connection: AsyncConnection,
     row: Row[Any],
-    batch: int,
+    request: CloseAttempt,
     state: AttemptState,
-    error: dict[str, Any] | None,
+    usage: Usage,
     events: Sequence[NewEvent],
 ) -> None:
-    """End an attempt whose turn goes on."""
-    parameters = {"id": row.id, "attempt": row.attempt, "batch": batch, "state": state, "error": _json(error)}
-    parameters |= log.counted(events)
+    """End an attempt whose turn goes on; what it used counts all the same."""
+    parameters = {
+        "id": row.id,
+        "turn": row.attempt_turn,
+        "attempt": row.attempt,
+        "batch": request.batch,
+        "state": state,
+        "error": None if request.error is None else request.error.model_dump_json(),
+        "turn_usage": (request.spent + request.usage).model_dump_json(),
+        "usage": usage.model_dump_json(),
+        "model": request.model,
+        **log.counted(events),
+    }
     await _END_ATTEMPT.execute(connection, parameters)
 
 
@@ -250,7 +263,7 @@ async def end_turn(
         "status": status,
         "finished": status is ExecutionStatus.COMPLETED,
         "outcome": outcome.model_dump_json(),
-        "turn_usage": request.usage.model_dump_json(),
+        "turn_usage": outcome.usage.model_dump_json(),
         "usage": usage.model_dump_json(),
         "message_id": answer[0],
         "content": answer[1],

@@ -1,0 +1,57 @@
+"""The account of model calls, which is right also where a turn is cut off."""
+
+import asyncio
+import time
+
+import pytest
+
+from runtimes.errors import ModelAnswerInvalid, ModelFailure
+from runtimes.factory import RuntimeFactory
+from runtimes.scripted_runtime import ScriptedRuntime
+from runtimes.types import ModelCalls, ModelEndpoint, Usage, Wire
+from tests.runtimes.turns import Recorder, Turns, tool
+
+NOWHERE = ModelEndpoint("http://127.0.0.1:9", "none", Wire.OPENAI, "none", "none")
+FIRST = '[[usage 100 10;; tool lookup {"q": 1};;'
+
+
+async def test_a_call_that_fails_is_counted_and_those_before_it_keep_their_tokens(both_ways: Turns) -> None:
+    account = ModelCalls()
+
+    with pytest.raises(ModelFailure):
+        await both_ways.run(f"{FIRST} error 500]]", tools=[tool(Recorder())], model_calls=account)
+
+    assert account.usage == Usage(input_tokens=100, output_tokens=10, model_calls=2)
+    assert account.model == "scripted-1"
+
+
+async def test_a_call_that_is_cut_off_is_counted_and_those_before_it_keep_their_tokens(both_ways: Turns) -> None:
+    account, marker = ModelCalls(), f"cut-{time.time_ns()}"
+    prompt = f"{marker} {FIRST} hang]]"
+    turn = asyncio.create_task(both_ways.run(prompt, tools=[tool(Recorder())], model_calls=account))
+    while len(await both_ways.calls(marker)) < 2:
+        await asyncio.sleep(0.02)
+
+    turn.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+    assert account.usage == Usage(input_tokens=100, output_tokens=10, model_calls=2)
+
+
+async def test_an_answer_that_is_refused_has_cost_its_tokens(both_ways: Turns) -> None:
+    account = ModelCalls()
+
+    with pytest.raises(ModelAnswerInvalid):
+        await both_ways.run("[[usage 7 1;; empty]]", model_calls=account)
+
+    assert account.usage == Usage(input_tokens=7, output_tokens=1, model_calls=1)
+
+
+@pytest.mark.parametrize(("ending", "success"), [("say x", True), ("fail model_failed", False)])
+async def test_a_result_has_the_calls_of_its_turn_failed_or_not(ending: str, success: bool) -> None:
+    context = Turns(RuntimeFactory(), "scripted", None, NOWHERE).context(f"[[tool x {{}};; {ending}]]")
+
+    result = await ScriptedRuntime().execute(context)
+
+    assert (result.success, result.usage.model_calls, result.model) == (success, 2, "scripted")
