@@ -85,7 +85,8 @@ class Turn:
         """Watch one model call.
 
         Raises:
-            RuntimeFailure: whatever went wrong, typed; kept in `failure`, because Agno swallows it.
+            RuntimeFailure: whatever went wrong, typed; kept in `failure`, because Agno swallows it. It has no cause:
+                the provider's own words may repeat the key, and would go to logs and to Temporal.
         """
         if self.failure is not None:
             raise self.failure
@@ -97,7 +98,7 @@ class Turn:
             self._settle()
         except (AgnoError, APIError, ValueError) as error:
             self.failure = classify(error, self.endpoint)
-            raise self.failure from error
+            raise self.failure from None
         except RuntimeFailure as failure:
             self.failure = failure
             raise
