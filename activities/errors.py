@@ -1,25 +1,44 @@
-"""The one place where a failure of a turn becomes an error of Temporal's."""
+"""The one place where a failure becomes an error of Temporal's."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from temporalio.api.failure.v1 import Failure
+from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError
 
 from runtimes.errors import RuntimeFailure
+from runtimes.types import ExecutionError
+
+
+class ReadableFailures(DefaultFailureConverter):
+    """Leaves out the stack of failures that say what happened; what nobody expected keeps its own."""
+
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        """Fill in the failure as Temporal keeps it."""
+        super().to_failure(exception, payload_converter, failure)
+        if isinstance(exception, ApplicationError) and exception.details:
+            failure.stack_trace = ""
 
 
 @contextmanager
 def translated_errors() -> Generator[None]:
-    """Raise an `ApplicationError` in place of a `RuntimeFailure`: type, sentence with remedy, retry delay."""
+    """Raise an `ApplicationError` in place of a `RuntimeFailure`; where it came from is no reader's business."""
     try:
         yield
     except RuntimeFailure as failure:
         error = failure.as_error()
-        raise ApplicationError(
-            f"{error.message} {error.hint}".strip(),
-            error.model_dump(),
-            type=error.code,
-            non_retryable=not error.retryable,
-            next_retry_delay=None if failure.retry_after is None else timedelta(seconds=failure.retry_after),
-        ) from failure
+        raise application_error(error, retried=error.retryable, retry_after=failure.retry_after) from None
+
+
+def application_error(error: ExecutionError, *, retried: bool, retry_after: float | None = None) -> ApplicationError:
+    """The error as Temporal shows it: type, sentence with remedy, retry delay."""
+    message = error.message if error.message.endswith((".", "!", "?")) else f"{error.message}."
+    return ApplicationError(
+        f"{message} {error.hint}".strip(),
+        error.model_dump(),
+        type=error.code,
+        non_retryable=not retried,
+        next_retry_delay=None if retry_after is None else timedelta(seconds=retry_after),
+    )

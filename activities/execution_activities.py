@@ -4,7 +4,7 @@ from temporalio import activity
 
 from activities.errors import translated_errors
 from activities.ports import ExecutionLedger
-from runtimes.turns import Admission, AdmitExecution, FinishExecution
+from runtimes.turns import Admission, AdmitExecution, FinishExecution, TurnOutcome, TurnRequest
 
 
 class ExecutionActivities:
@@ -18,6 +18,12 @@ class ExecutionActivities:
         """Admit an execution that a Temporal client started."""
         with translated_errors():
             return await self._ledger.admit(request)
+
+    @activity.defn(name="interrupt_turn")
+    async def interrupt_turn(self, turn: TurnRequest) -> TurnOutcome:
+        """Record that a turn was interrupted while no worker had it."""
+        with translated_errors():
+            return await self._ledger.interrupt(turn)
 
     @activity.defn(name="finish_execution")
     async def finish_execution(self, execution_id: str, request: FinishExecution) -> None:

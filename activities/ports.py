@@ -21,10 +21,14 @@ class TurnExecutor(Protocol):
 
 
 class ExecutionLedger(Protocol):
-    """Records the begin and the end of executions that no worker and no API records."""
+    """Records what happens to executions while no worker and no API records it."""
 
     async def admit(self, request: AdmitExecution) -> Admission:
         """Give an execution its row, idempotently."""
+        ...
+
+    async def interrupt(self, turn: TurnRequest) -> TurnOutcome:
+        """End a turn that no worker has, idempotently."""
         ...
 
     async def finish(self, execution_id: str, request: FinishExecution) -> None:

@@ -33,6 +33,7 @@ HoldfastError
 │   └── IdempotencyMismatch idempotency_mismatch
 ├── HeadersTooLarge 431 headers_too_large
 ├── InternalError 500 internal_error
+├── TemporalRejected 502 temporal_rejected
 └── Unavailable 503
     └── DatabaseUnavailable database_unavailable · TemporalUnavailable temporal_unavailable
 """
@@ -187,7 +188,7 @@ class NotFound(HoldfastError):
 class AgentUnknown(NotFound):
     code = "agent_unknown"
     title = "Unknown agent"
-    default_hint = "holdfast agents list"
+    default_hint = "See: holdfast agents list"
 
 
 class MethodNotAllowed(HoldfastError):
@@ -352,7 +353,7 @@ class MetadataLimits(ValidationFailed):
 class RuntimeUnknown(ValidationFailed):
     code = "runtime_unknown"
     title = "Unknown runtime"
-    default_hint = "holdfast runtimes list"
+    default_hint = "See: holdfast runtimes list"
 
 
 class OptionUnsupported(ValidationFailed):
@@ -374,6 +375,13 @@ class HeadersTooLarge(HoldfastError):
 
 class InternalError(HoldfastError):
     default_hint = "Try again; if it stays, look for the request id in the API's log."
+
+
+class TemporalRejected(HoldfastError):
+    status = 502
+    code = "temporal_rejected"
+    title = "Temporal refuses"
+    default_hint = "Check the API's TEMPORAL_NAMESPACE and credentials, and what they may do in Temporal."
 
 
 class Unavailable(HoldfastError):

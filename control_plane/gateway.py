@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
@@ -20,7 +22,7 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, TerminatedError, TimeoutError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.queues import WORKFLOW_QUEUE
@@ -30,25 +32,50 @@ from control_plane.errors import (
     ExecutionNotInteractive,
     HoldfastError,
     QueueFull,
+    TemporalRejected,
     TemporalUnavailable,
     TurnNotRunning,
 )
 from runtimes.turns import Admission, ExecutionEnd
 from runtimes.types import ExecutionError
 from workflows.agent_execution import AgentExecutionWorkflow
-from workflows.failures import error_of
+from workflows.failures import end_of, error_of
 from workflows.types import AgentExecutionInput, QueuedMessage
 
 RPC_TIMEOUT = timedelta(seconds=5)
 UPDATE_TIMEOUT = timedelta(seconds=10)
 
-ENDS = {
-    WorkflowExecutionStatus.COMPLETED: ExecutionEnd.COMPLETED,
-    WorkflowExecutionStatus.FAILED: ExecutionEnd.FAILED,
-    WorkflowExecutionStatus.TERMINATED: ExecutionEnd.FAILED,
-    WorkflowExecutionStatus.CANCELED: ExecutionEnd.CANCELLED,
-    WorkflowExecutionStatus.TIMED_OUT: ExecutionEnd.TIMED_OUT,
-}
+#: Temporal's states of a workflow that has ended.
+ENDED = frozenset(
+    {
+        WorkflowExecutionStatus.COMPLETED,
+        WorkflowExecutionStatus.FAILED,
+        WorkflowExecutionStatus.TERMINATED,
+        WorkflowExecutionStatus.CANCELED,
+        WorkflowExecutionStatus.TIMED_OUT,
+    }
+)
+#: What passes by itself; any other refusal of Temporal's stays until somebody mends its cause.
+PASSING = frozenset(
+    {
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.UNKNOWN,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DATA_LOSS,
+    }
+)
+#: Names what is searched for, so that Temporal refuses it where a name is missing.
+SEARCH = "OrganizationId = '' AND AgentId = '' AND Runtime = ''"
+#: How Temporal says that a search attribute is missing: when a workflow is started, and when one is searched for.
+UNSEARCHABLE = ("search attribute", "column name")
+MAKE_SEARCH_ATTRIBUTES = (
+    "Create them: temporal operator search-attribute create --name OrganizationId --type Keyword"
+    " --name AgentId --type Keyword --name Runtime --type Keyword"
+)
 #: What a rejected update means to the API.
 REFUSALS = {kind.code: kind for kind in (ExecutionClosed, ExecutionNotInteractive, QueueFull, TurnNotRunning)}
 TERMINATED = ExecutionError(code="workflow_terminated", message="The workflow was terminated in Temporal.")
@@ -58,13 +85,17 @@ TIMED_OUT = ExecutionError(code="workflow_timed_out", message="The workflow ran 
 class TemporalGateway:
     """Executions as workflows.
 
+    `first_run_id` is given where the workflow's id may have been used again: what is another's stays untouched.
+
     Raises:
         TemporalUnavailable: Temporal did not answer.
+        TemporalRejected: Temporal does not do that until its cause is mended.
         Conflict: the workflow refused.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._searchable = False
 
     async def start(
         self, workflow_id: str, admission: Admission, *, interactive: bool, metadata: dict[str, Any]
@@ -93,34 +124,39 @@ class TemporalGateway:
             except WorkflowAlreadyStartedError:
                 return
 
-    async def cancel(self, workflow_id: str) -> None:
+    async def cancel(self, workflow_id: str, first_run_id: str | None) -> None:
         """Request cancellation."""
         with _temporal_errors():
-            await self._handle(workflow_id).cancel(rpc_timeout=RPC_TIMEOUT)
+            await self._handle(workflow_id, first_run_id).cancel(rpc_timeout=RPC_TIMEOUT)
 
-    async def interrupt(self, workflow_id: str) -> None:
+    async def interrupt(self, workflow_id: str, first_run_id: str | None) -> None:
         """End the running turn."""
         with _temporal_errors():
-            handle = self._handle(workflow_id)
+            handle = self._handle(workflow_id, first_run_id)
             await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
                 AgentExecutionWorkflow.interrupt, rpc_timeout=UPDATE_TIMEOUT
             )
 
-    async def send_message(self, workflow_id: str, message_id: str) -> None:
+    async def send_message(self, workflow_id: str, first_run_id: str | None, message_id: str) -> None:
         """Queue a stored message; sending it again does nothing."""
         with _temporal_errors():
-            handle = self._handle(workflow_id)
+            handle = self._handle(workflow_id, first_run_id)
             message = QueuedMessage(message_id=message_id)
             await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
                 AgentExecutionWorkflow.send_message, message, id=message_id, rpc_timeout=UPDATE_TIMEOUT
             )
 
-    async def close(self, workflow_id: str) -> None:
+    async def close(self, workflow_id: str, first_run_id: str | None) -> None:
         """Let the execution complete once its messages are answered."""
         with _temporal_errors():
-            await self._handle(workflow_id).signal(AgentExecutionWorkflow.close, rpc_timeout=RPC_TIMEOUT)
+            handle = self._handle(workflow_id)
+            if first_run_id is not None and first_run_id != (await _latest(handle)).first_run_id:
+                raise ExecutionClosed("The execution has ended: its workflow's id was used again.")
+            await handle.signal(AgentExecutionWorkflow.close, rpc_timeout=RPC_TIMEOUT)
 
-    async def end_of(self, workflow_id: str) -> tuple[ExecutionEnd | None, ExecutionError | None]:
+    async def end_of(
+        self, workflow_id: str, first_run_id: str | None
+    ) -> tuple[ExecutionEnd | None, ExecutionError | None]:
         """How the workflow ended, with its error; None while it runs.
 
         Raises:
@@ -128,29 +164,56 @@ class TemporalGateway:
         """
         handle = self._handle(workflow_id)
         with _temporal_errors(missing=KeyError(workflow_id)):
-            status = (await handle.describe(rpc_timeout=RPC_TIMEOUT)).status
-        end = ENDS.get(status) if status is not None else None
-        if status is WorkflowExecutionStatus.TERMINATED:
-            return end, TERMINATED
-        if end is ExecutionEnd.TIMED_OUT:
-            return end, TIMED_OUT
-        return end, await _failure(handle) if end is ExecutionEnd.FAILED else None
+            latest = await _latest(handle)
+            if first_run_id not in (None, latest.first_run_id):
+                return await self._end_before(workflow_id, first_run_id)
+            if WorkflowExecutionStatus(latest.status) not in ENDED:
+                return None, None
+            return await _end(handle)
 
-    async def ping(self) -> None:
-        """Check that Temporal answers."""
+    async def check(self) -> None:
+        """Check that Temporal answers and, once, that it knows our search attributes."""
         with _temporal_errors():
             await self._client.service_client.check_health(timeout=timedelta(seconds=2))
+            if not self._searchable:
+                await self._client.count_workflows(SEARCH, rpc_timeout=timedelta(seconds=2))
+                self._searchable = True
 
-    def _handle(self, workflow_id: str) -> WorkflowHandle[Any, Any]:
-        return self._client.get_workflow_handle(workflow_id)
+    async def _end_before(
+        self, workflow_id: str, first_run_id: str | None
+    ) -> tuple[ExecutionEnd, ExecutionError | None]:
+        """The end of runs whose workflow id others have now; Temporal may have forgotten them."""
+        try:
+            with _temporal_errors(missing=KeyError(workflow_id)):
+                return await _end(self._client.get_workflow_handle(workflow_id, run_id=first_run_id))
+        except KeyError:
+            return ExecutionEnd.FAILED, TERMINATED
+
+    def _handle(self, workflow_id: str, first_run_id: str | None = None) -> WorkflowHandle[Any, Any]:
+        return self._client.get_workflow_handle(workflow_id, first_execution_run_id=first_run_id)
 
 
-async def _failure(handle: WorkflowHandle[Any, Any]) -> ExecutionError:
+async def _latest(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionInfo:
+    described = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+    return described.raw_description.workflow_execution_info
+
+
+async def _end(handle: WorkflowHandle[Any, Any]) -> tuple[ExecutionEnd, ExecutionError | None]:
+    """The end of a workflow that has ended, read from its last run."""
     try:
         await handle.result(rpc_timeout=RPC_TIMEOUT)
     except WorkflowFailureError as failure:
-        return error_of(failure.cause)
-    return ExecutionError(code="internal_error", message="The workflow failed.")
+        return _unhappy_end(failure.cause)
+    return ExecutionEnd.COMPLETED, None
+
+
+def _unhappy_end(cause: BaseException) -> tuple[ExecutionEnd, ExecutionError | None]:
+    if isinstance(cause, TerminatedError):
+        return ExecutionEnd.FAILED, TERMINATED
+    if isinstance(cause, TimeoutError):
+        return ExecutionEnd.TIMED_OUT, TIMED_OUT
+    end = end_of(cause)
+    return end, None if end is ExecutionEnd.CANCELLED else error_of(cause)
 
 
 def _search_attributes(admission: Admission) -> TypedSearchAttributes:
@@ -174,9 +237,27 @@ def _temporal_errors(missing: Exception | None = None) -> Generator[None]:
     except WorkflowUpdateRPCTimeoutOrCancelledError as error:
         raise TemporalUnavailable("No workflow worker took the request in time.") from error
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise missing or ExecutionClosed("The execution has ended.") from error
-        raise TemporalUnavailable(f"Temporal did not answer: {error.message}") from error
+        raise _meaning(error, missing) from error
+    except RuntimeError as error:
+        # The SDK's word for: no connection, ever since this process began.
+        raise TemporalUnavailable("Temporal cannot be reached.") from error
+
+
+def _meaning(error: RPCError, missing: Exception | None) -> Exception:
+    if error.status is RPCStatusCode.NOT_FOUND and not _lacks_namespace(error):
+        return missing or ExecutionClosed("The execution has ended.")
+    if error.status in PASSING:
+        return TemporalUnavailable(f"Temporal did not answer: {error.message}")
+    hint = MAKE_SEARCH_ATTRIBUTES if _lacks_search_attributes(error) else ""
+    return TemporalRejected(f"Temporal refuses: {error.message}", hint=hint)
+
+
+def _lacks_namespace(error: RPCError) -> bool:
+    return any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details)
+
+
+def _lacks_search_attributes(error: RPCError) -> bool:
+    return error.status is RPCStatusCode.INVALID_ARGUMENT and any(sign in error.message for sign in UNSEARCHABLE)
 
 
 def _refused(cause: BaseException | None) -> HoldfastError:

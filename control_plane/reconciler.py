@@ -1,8 +1,7 @@
 """Makes the database and Temporal agree: what was accepted is started, what has ended is recorded."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -26,11 +25,11 @@ log = structlog.get_logger(__name__)
 
 #: Executions looked at in one pass.
 BATCH = 100
-#: Key of the advisory lock: one replica reconciles at a time.
-LOCK = 0x484F4C44
+#: Seconds between two looks at an execution that waits for a message: nothing happens there for hours.
+WAITING_SECONDS = 60.0
 
-_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)")
-_UNSETTLED = text("SELECT * FROM holdfast_unsettled(:idle, :most)")
+#: Claims what it finds: no replica looks at it again for the interval, whatever becomes of this look.
+_CLAIM_UNSETTLED = text("SELECT * FROM holdfast_unsettled(:idle, :most)")
 
 WORKFLOW_LOST = ExecutionError(
     code="workflow_lost",
@@ -49,40 +48,33 @@ class Reconciler:
     settings: Settings
 
     async def run(self) -> NoReturn:
-        """Reconcile for ever; what is unreachable now is tried again at the next pass."""
+        """Reconcile for ever, whatever fails."""
         while True:
             await asyncio.sleep(self.settings.reconcile_interval_seconds)
-            try:
-                await self.reconcile()
-            except (SQLAlchemyError, errors.HoldfastError, OSError) as error:
-                log.warning("reconciliation put off", error=str(error))
+            await _tried(self.reconcile())
 
     async def reconcile(self) -> int:
         """One pass: the number of executions that were started or settled."""
-        async with self._claimed() as rows:
-            changed = [await self._settle(row) for row in rows]
-        return sum(changed)
-
-    @asynccontextmanager
-    async def _claimed(self) -> AsyncGenerator[Sequence[Row[Any]]]:
         async with self.database.transaction(None) as connection:
-            locked = (await connection.execute(_TRY_LOCK, {"key": LOCK})).scalar_one()
             parameters = {"idle": self.settings.reconcile_interval_seconds, "most": BATCH}
-            yield (await connection.execute(_UNSETTLED, parameters)).all() if locked else ()
+            rows = (await connection.execute(_CLAIM_UNSETTLED, parameters)).all()
+        return sum([await _tried(self._settle(row), execution_id=str(row.id)) for row in rows])
 
-    async def _settle(self, row: Row[Any]) -> bool:
+    async def _settle(self, row: Row[Any]) -> int:
         try:
-            end, error = await self.gateway.end_of(row.workflow_id)
+            end, error = await self.gateway.end_of(row.workflow_id, row.first_run_id)
         except KeyError:
             return await self._restore(row)
         if end is not None:
             return await self._finish(row, end, error)
-        await self._put_off(row)
-        return False
+        if row.status == ExecutionStatus.WAITING:
+            async with self.database.transaction(row.organization_id) as connection:
+                await Executions(connection, row.organization_id).put_off(row.id, WAITING_SECONDS)
+        return 0
 
-    async def _restore(self, row: Row[Any]) -> bool:
-        """A workflow that Temporal never saw is started; one that it lost cannot be."""
-        if row.status != ExecutionStatus.QUEUED:
+    async def _restore(self, row: Row[Any]) -> int:
+        """A workflow of ours that Temporal never saw is started; one that it lost cannot be."""
+        if row.first_run_id is not None or row.attempt_turn > 0:
             return await self._finish(row, ExecutionEnd.FAILED, WORKFLOW_LOST)
         async with self.database.transaction(row.organization_id) as connection:
             execution = await Executions(connection, row.organization_id).get(row.id)
@@ -95,17 +87,23 @@ class Reconciler:
             metadata=execution.metadata,
         )
         log.info("started an accepted execution", execution_id=str(row.id))
-        await self._put_off(row)
-        return True
+        return 1
 
-    async def _finish(self, row: Row[Any], end: ExecutionEnd, error: ExecutionError | None) -> bool:
+    async def _finish(self, row: Row[Any], end: ExecutionEnd, error: ExecutionError | None) -> int:
         request = FinishExecution(organization_id=str(row.organization_id), end=end, error=error)
         async with self.database.transaction(row.organization_id) as connection:
             finished = await TurnLedger(connection, row.organization_id, row.id).finish(request)
         self.hub.announce(str(row.id), ended=True)
         log.info("settled an execution", execution_id=str(row.id), end=end.value)
-        return finished
+        return int(finished)
 
-    async def _put_off(self, row: Row[Any]) -> None:
-        async with self.database.transaction(row.organization_id) as connection:
-            await Executions(connection, row.organization_id).touch(row.id)
+
+async def _tried(step: Awaitable[int], **about: str) -> int:
+    """What a step changed; one that fails is put off to a later pass and holds up no other."""
+    try:
+        return await step
+    except (SQLAlchemyError, errors.HoldfastError, OSError) as error:
+        log.warning("reconciliation put off", error=str(error), **about)
+    except Exception:
+        log.exception("reconciliation failed", **about)
+    return 0

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
@@ -12,8 +13,10 @@ from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from activities.errors import ReadableFailures
 from control_plane.settings import SettingsInvalid
 
+DATA_CONVERTER = replace(pydantic_data_converter, failure_converter_class=ReadableFailures)
 DEFAULT_ADDRESS = "127.0.0.1:7233"
 DEFAULT_NAMESPACE = "default"
 #: Seconds that a worker waits for Temporal before it ends.
@@ -51,7 +54,7 @@ async def connect(*, lazy: bool, identity: str | None = None, runtime: Runtime |
     config.setdefault("target_host", DEFAULT_ADDRESS)
     try:
         return await Client.connect(
-            **config, data_converter=pydantic_data_converter, lazy=lazy, identity=identity, runtime=runtime
+            **config, data_converter=DATA_CONVERTER, lazy=lazy, identity=identity, runtime=runtime
         )
     except ValueError as invalid:
         raise SettingsInvalid([f"Temporal's address {config.get('target_host')!r}: {invalid}."]) from invalid

@@ -56,7 +56,7 @@ class ConfigurationInvalid(RuntimeFailure):
 
 class RuntimeUnknown(ConfigurationInvalid):
     code = "runtime_unknown"
-    default_hint = "holdfast runtimes list"
+    default_hint = "See: holdfast runtimes list"
 
 
 class RuntimeNotInstalled(ConfigurationInvalid):
@@ -78,7 +78,7 @@ class ToolsetInvalid(ConfigurationInvalid):
 
 class AgentUnknown(ConfigurationInvalid):
     code = "agent_unknown"
-    default_hint = "holdfast agents list"
+    default_hint = "See: holdfast agents list"
 
 
 class ModelFailure(RuntimeFailure):

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -72,18 +73,16 @@ class AttemptKey(BaseModel):
 
 
 class AdmitExecution(BaseModel):
-    """An execution that was started past the REST API, asking for its row."""
+    """An execution that was started past the REST API, asking for its row.
 
-    execution_id: str
+    `execution_id` is what it is called unless its client gave an id; `first_run_id` tells workflows apart that
+    had the same id one after the other; `input` is what the client wrote, as it wrote it.
+    """
+
+    execution_id: UUID
     workflow_id: str
-    agent_id: str
-    organization_id: str | None = None
-    session_id: str | None = None
-    runtime: str | None = None
-    interactive: bool = False
-    metadata: dict[str, Any] = Field(default_factory=dict[str, Any])
-    #: The first user message; None for an interactive execution that waits for one.
-    prompt: str | None = None
+    first_run_id: str
+    input: Any = None
 
 
 class Admission(BaseModel):

@@ -2,11 +2,14 @@
 
 import asyncio
 from datetime import timedelta
+from itertools import count
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
+from activities.errors import application_error
 from runtimes.turns import (
     Admission,
     AdmitExecution,
@@ -19,7 +22,13 @@ from runtimes.turns import (
 from runtimes.types import ExecutionError
 from workflows import policies
 from workflows.failures import end_of, error_of
-from workflows.types import AgentExecutionInput, AgentExecutionResult, ExecutionState, QueuedMessage
+from workflows.types import (
+    AgentExecutionInput,
+    AgentExecutionResult,
+    ExecutionState,
+    QueuedMessage,
+    from_client,
+)
 
 ORGANIZATION_ID = SearchAttributeKey.for_keyword("OrganizationId")
 AGENT_ID = SearchAttributeKey.for_keyword("AgentId")
@@ -28,17 +37,22 @@ RUNTIME = SearchAttributeKey.for_keyword("Runtime")
 
 @workflow.defn(name="AgentExecutionWorkflow")
 class AgentExecutionWorkflow:
-    """One execution. All waiting happens here, never in an activity."""
+    """One execution. All waiting happens here, never in an activity.
+
+    Its input is an `AgentExecutionInput` in JSON; what is not one is refused by admission, not by the decoder.
+    """
 
     @workflow.init
-    def __init__(self, state: AgentExecutionInput) -> None:
-        self._state = state
-        self._execution_id = state.execution_id or str(workflow.uuid4())
+    def __init__(self, given: Any = None) -> None:
+        self._given = given
+        self._state = AgentExecutionInput.read(given, workflow.info())
+        self._own_id = workflow.uuid4()
+        self._execution_id = self._state.execution_id or str(self._own_id)
         self._running: workflow.ActivityHandle[TurnOutcome] | None = None
         self._interrupting = False
 
     @workflow.run
-    async def run(self, state: AgentExecutionInput) -> AgentExecutionResult:
+    async def run(self, given: Any = None) -> AgentExecutionResult:
         """Admit the execution, take its turns, record its end."""
         try:
             await self._admit()
@@ -106,24 +120,19 @@ class AgentExecutionWorkflow:
     async def _admit(self) -> None:
         if self._state.admission is None:
             self._state.admission = await self._ask_for_admission()
-            self._state.execution_id = self._execution_id
+            self._state.execution_id = self._execution_id = self._admission.execution_id
             self._upsert_search_attributes()
         if self._state.turn == 0 and self._admission.message_id and not self._state.pending:
             self._state.pending.append(QueuedMessage(message_id=self._admission.message_id))
         self._state.prompt = None
 
     async def _ask_for_admission(self) -> Admission:
-        state = self._state
+        info = workflow.info()
         request = AdmitExecution(
-            execution_id=self._execution_id,
-            workflow_id=workflow.info().workflow_id,
-            agent_id=state.agent_id,
-            organization_id=state.organization_id,
-            session_id=state.session_id,
-            runtime=state.runtime,
-            interactive=state.interactive,
-            metadata=state.metadata,
-            prompt=state.prompt,
+            execution_id=self._own_id,
+            workflow_id=info.workflow_id,
+            first_run_id=info.first_execution_run_id,
+            input=from_client(self._given),
         )
         return await workflow.execute_activity(
             "admit_execution",
@@ -160,44 +169,65 @@ class AgentExecutionWorkflow:
         message = self._state.pending.pop(0)
         self._state.turn += 1
         self._describe("running")
-        dispatch = 1
-        while (outcome := await self._dispatch(message, dispatch)).status is TurnStatus.PREEMPTED:
-            dispatch += 1
+        outcome = await self._run_turn(message)
         self._state.last = outcome
         self._state.usage += outcome.usage
         self._interrupting = False
 
-    async def _dispatch(self, message: QueuedMessage, dispatch: int) -> TurnOutcome:
-        self._running = self._start_turn(message, dispatch)
+    async def _run_turn(self, message: QueuedMessage) -> TurnOutcome:
+        """Hand the turn out until a worker takes it to an end, or nobody wants it any more."""
+        for dispatch in count(1):
+            turn = self._turn_request(message, dispatch)
+            outcome = await self._dispatch(turn)
+            if outcome.status is not TurnStatus.PREEMPTED:
+                return outcome
+            self._honour_cancellation()
+            if self._interrupting:
+                return await self._record_interruption(turn)
+        raise AssertionError
+
+    async def _dispatch(self, turn: TurnRequest) -> TurnOutcome:
+        self._running = self._start_turn(turn)
         try:
             return await self._running
         except ActivityError as failure:
             if self._interrupting and is_cancelled_exception(failure):
-                return TurnOutcome(status=TurnStatus.INTERRUPTED)
+                return TurnOutcome(status=TurnStatus.PREEMPTED)
             raise
         finally:
             self._running = None
 
-    def _start_turn(self, message: QueuedMessage, dispatch: int) -> workflow.ActivityHandle[TurnOutcome]:
-        admission = self._admission
-        request = TurnRequest(
+    def _turn_request(self, message: QueuedMessage, dispatch: int) -> TurnRequest:
+        return TurnRequest(
             execution_id=self._execution_id,
-            organization_id=admission.organization_id,
+            organization_id=self._admission.organization_id,
             turn=self._state.turn,
             dispatch=dispatch,
             message_id=message.message_id,
             prompt=message.content,
         )
+
+    def _start_turn(self, turn: TurnRequest) -> workflow.ActivityHandle[TurnOutcome]:
+        admission = self._admission
         return workflow.start_activity(
             "execute_agent_llm",
-            request,
+            turn,
             result_type=TurnOutcome,
             task_queue=admission.task_queue,
             start_to_close_timeout=timedelta(seconds=admission.turn_timeout_seconds),
             heartbeat_timeout=timedelta(seconds=admission.heartbeat_timeout_seconds),
             retry_policy=policies.TURN_RETRY,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=f"{admission.agent_name}: turn {self._state.turn}",
+            summary=f"{admission.agent_name}: turn {turn.turn}",
+        )
+
+    async def _record_interruption(self, turn: TurnRequest) -> TurnOutcome:
+        return await workflow.execute_activity(
+            "interrupt_turn",
+            turn,
+            result_type=TurnOutcome,
+            start_to_close_timeout=policies.BOOKKEEPING_TIMEOUT,
+            retry_policy=policies.BOOKKEEPING_RETRY,
         )
 
     def _honour_cancellation(self) -> None:
@@ -226,9 +256,7 @@ class AgentExecutionWorkflow:
         await self._record(end, error)
         if error is None:
             raise failure
-        raise ApplicationError(
-            f"{error.message} {error.hint}".strip(), error.model_dump(), type=error.code, non_retryable=True
-        ) from failure
+        raise application_error(error, retried=False) from None
 
     async def _record(self, end: ExecutionEnd, error: ExecutionError | None = None) -> None:
         if self._state.admission is None:

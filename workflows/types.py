@@ -1,11 +1,20 @@
 """Input, state and result of `AgentExecutionWorkflow`: plain JSON that any client can write."""
 
-from typing import Any
+from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from temporalio.workflow import Info
 
 from runtimes.turns import Admission, TurnOutcome
 from runtimes.types import ExecutionError, FinishReason, ToolMessage, Usage
+
+#: Fields of the input that only the workflow itself sets.
+OWN_FIELDS = frozenset({"admission", "turn", "pending", "closing", "usage", "last"})
+
+
+def workflow_id_of(execution_id: object) -> str:
+    """The id of the workflow that the API starts for an execution."""
+    return f"agent-execution/{execution_id}"
 
 
 class QueuedMessage(BaseModel):
@@ -39,6 +48,31 @@ class AgentExecutionInput(BaseModel):
     closing: bool = False
     usage: Usage = Field(default_factory=Usage)
     last: TurnOutcome | None = None
+
+    @classmethod
+    def read(cls, given: Any, info: Info) -> "AgentExecutionInput":
+        """The state to begin with; of an input that cannot be read only its defaults: admission refuses it."""
+        try:
+            return cls.model_validate(given if _is_admitted(given, info) else from_client(given))
+        except ValidationError:
+            return cls.model_construct(agent_id="?")
+
+
+def from_client(given: Any) -> Any:
+    """What a client wrote: our own fields are not for it, and typed languages write empty values for none."""
+    if not isinstance(given, dict):
+        return given
+    fields = cast("dict[str, Any]", given)
+    return {name: value for name, value in fields.items() if name not in OWN_FIELDS and value not in (None, "")}
+
+
+def _is_admitted(given: Any, info: Info) -> bool:
+    """Whether an admission in the input is this workflow's own, not one that was copied from another."""
+    try:
+        execution_id = given["admission"]["execution_id"]
+    except (TypeError, KeyError):
+        return False
+    return info.continued_run_id is not None or info.workflow_id == workflow_id_of(execution_id)
 
 
 class AgentExecutionResult(BaseModel):

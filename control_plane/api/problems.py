@@ -93,7 +93,7 @@ def as_holdfast_error(error: Exception, scope: Scope) -> HoldfastError:
         case HoldfastError():
             return error
         case RequestValidationError():
-            return _from_validation(error)
+            return invalid_input(error)
         case HTTPException():
             return _from_router(error, scope)
         case _ if _is_outage(error):
@@ -127,7 +127,8 @@ def _allowed_methods(scope: Scope) -> set[str]:
     return {method for route in matching for method in route.methods or ()}
 
 
-def _from_validation(invalid: RequestValidationError) -> HoldfastError:
+def invalid_input(invalid: RequestValidationError) -> HoldfastError:
+    """The first thing that is wrong with an input, in our words."""
     error = invalid.errors()[0]
     place, *path = error["loc"]
     if place == "path":

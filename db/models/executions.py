@@ -47,6 +47,8 @@ class Execution(Owned, Created, Base):
     agent_version: Mapped[int]
     session_id: Mapped[UUID | None]
     workflow_id: Mapped[str]
+    #: Of Temporal-started executions, whose workflow id may be used again; the API's own ids are unique.
+    first_run_id: Mapped[str | None]
     runtime: Mapped[str]
     task_queue: Mapped[str]
     interactive: Mapped[bool] = mapped_column(server_default=text("false"))

@@ -18,10 +18,12 @@ from runtimes.errors import (
     RuntimeUnknown,
     WorkerRefused,
 )
-from runtimes.turns import Admission, AdmitExecution, FinishExecution
+from runtimes.turns import Admission, AdmitExecution, FinishExecution, TurnOutcome, TurnRequest, TurnStatus
+from runtimes.types import FinishReason
 from services.control_plane_client.models import (
     AnnounceWorker,
     AppendEvents,
+    AttemptEnd,
     AttemptOpened,
     CloseAttempt,
     OpenAttempt,
@@ -89,6 +91,38 @@ class ControlPlaneClient:
     async def close(self, execution_id: str, attempt: int, request: CloseAttempt) -> None:
         """End an attempt."""
         await self._post(f"/internal/v1/executions/{execution_id}/attempts/{attempt}/close", request, _nothing)
+
+    async def interrupt(self, turn: TurnRequest) -> TurnOutcome:
+        """End a turn that no worker has: open an attempt that shuts out all others, and close it at once."""
+        request = OpenAttempt(
+            organization_id=turn.organization_id,
+            turn=turn.turn,
+            dispatch=turn.dispatch + 1,
+            try_number=1,
+            token="interrupted",  # noqa: S106
+            worker_id="",
+            message_id=turn.message_id,
+            prompt=turn.prompt,
+        )
+        opened = await self.open_attempt(turn.execution_id, request)
+        if opened.closed is not None:
+            return opened.closed
+        close = CloseAttempt(
+            organization_id=turn.organization_id,
+            batch=1,
+            end=AttemptEnd.INTERRUPTED,
+            spent=opened.spent,
+            finish_reason=FinishReason.INTERRUPTED,
+        )
+        await self.close(turn.execution_id, opened.attempt, close)
+        return TurnOutcome(
+            status=TurnStatus.INTERRUPTED,
+            session_id=opened.session_id,
+            attempt=opened.attempt,
+            usage=opened.spent,
+            runtime=opened.agent.runtime,
+            finish_reason=FinishReason.INTERRUPTED,
+        )
 
     async def announce(self, request: AnnounceWorker) -> None:
         """Show a sign of life; not retried, the next one comes anyway."""

@@ -18,6 +18,8 @@ from tests.postgres import execute
 NO_UPDATE = {"events", "agent_versions"}
 NO_DELETE = {"events", "agent_versions", "api_keys", "turns", "attempts"}
 
+UNSETTLED = text("SELECT organization_id FROM holdfast_unsettled(:idle, :limit)")
+
 
 @dataclass
 class Tenants:
@@ -176,6 +178,16 @@ def test_unsettled_executions_are_those_that_nobody_touched_for_long(postgres_ur
         assert unsettled(tenants, 30, limit=1) == [b]
 
 
+def test_an_unsettled_execution_is_given_to_one_replica_only(postgres_url: str) -> None:
+    a, b = filled(postgres_url)
+    execute(postgres_url, f"UPDATE executions {aged(60)} WHERE organization_id = '{a}'")
+
+    with connected(postgres_url, a, b) as first, connected(postgres_url, a, b) as second:
+        claims = [claimed(replica) for replica in (first, second, first)]
+
+    assert claims == [[a], [], []]
+
+
 def test_executions_that_ended_or_moved_are_settled(postgres_url: str) -> None:
     a, b = filled(postgres_url)
     execute(postgres_url, f"UPDATE executions {aged(60)}, status = 'failed' WHERE organization_id = '{a}'")
@@ -201,5 +213,11 @@ def aged(seconds: int) -> str:
 
 
 def unsettled(tenants: Tenants, idle: float, limit: int = 10) -> list[UUID]:
-    query = text("SELECT organization_id FROM holdfast_unsettled(:idle, :limit)")
-    return list(tenants.connection.execute(query, {"idle": idle, "limit": limit}).scalars())
+    with tenants.connection.begin_nested() as undone:
+        found = claimed(tenants, idle, limit)
+        undone.rollback()
+    return found
+
+
+def claimed(tenants: Tenants, idle: float = 30, limit: int = 10) -> list[UUID]:
+    return list(tenants.connection.execute(UNSETTLED, {"idle": idle, "limit": limit}).scalars())

@@ -150,7 +150,7 @@ async def test_an_unknown_agent_fails_once_and_readably(stack: Stack) -> None:
     assert isinstance(cause, ApplicationError)
     assert (cause.type, cause.message) == (
         "agent_unknown",
-        "There is no agent 'nobody'. holdfast agents list",
+        "There is no agent 'nobody'. See: holdfast agents list",
     )
     history = await handle.fetch_history()
     assert sum(event.HasField("activity_task_started_event_attributes") for event in history.events) == 1

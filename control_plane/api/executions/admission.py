@@ -1,6 +1,7 @@
 """How an execution comes into being, from the REST API or from a Temporal client."""
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +14,13 @@ from uuid_utils.compat import uuid7
 from activities.queues import pool_queue
 from control_plane.api.credentials import Principal
 from control_plane.api.runtimes.service import Manifests, check_runtime, live_workers
-from control_plane.errors import HoldfastError
-from db.enums import Source
+from control_plane.errors import AgentUnknown, HoldfastError
+from control_plane.events import log
+from db.enums import ExecutionStatus, Source
 from db.models.sessions import Session
 from db.sql import Sql
 from runtimes.types import ExecutionError
-from services.control_plane_client.models import AgentSpec
+from services.control_plane_client.models import AgentSpec, NewEvent
 
 #: Characters of a prompt that name its session.
 TITLE = 80
@@ -28,15 +30,19 @@ _AGENT = Sql("""
         ON agent_versions.agent_id = agents.id AND agent_versions.version = agents.version
     WHERE agents.organization_id = :organization_id AND (agents.name = :name OR agents.id = CAST(:id AS uuid))
 """)
+#: What an unknown name is compared with: an organization's agents, the latest first.
+_NAMES = Sql("SELECT name FROM agents WHERE organization_id = :organization_id ORDER BY updated_at DESC LIMIT 1000")
 
-_INSERT = Sql("""
+_INSERT = Sql(
+    """
     WITH execution AS (
         INSERT INTO executions (
-            id, organization_id, agent_id, agent_name, agent_version, session_id, workflow_id, runtime, task_queue,
-            interactive, source, metadata, idempotency_key, request_hash, last_seq
+            id, organization_id, agent_id, agent_name, agent_version, session_id, workflow_id, first_run_id, runtime,
+            task_queue, interactive, status, source, metadata, idempotency_key, request_hash, last_seq
         ) VALUES (
-            :id, :organization_id, :agent_id, :agent_name, :agent_version, :session_id, :workflow_id, :runtime,
-            :task_queue, :interactive, :source, CAST(:metadata AS jsonb), :idempotency_key, :request_hash, 1
+            :id, :organization_id, :agent_id, :agent_name, :agent_version, :session_id, :workflow_id, :first_run_id,
+            :runtime, :task_queue, :interactive, :status, :source, CAST(:metadata AS jsonb), :idempotency_key,
+            :request_hash, :count
         )
         ON CONFLICT DO NOTHING
         RETURNING *
@@ -48,39 +54,45 @@ _INSERT = Sql("""
         INSERT INTO messages (id, organization_id, session_id, execution_id, role, content)
         SELECT CAST(:message_id AS uuid), organization_id, session_id, id, 'user', :prompt
         FROM execution WHERE CAST(:message_id AS uuid) IS NOT NULL
+    ), fence AS (
+        SELECT organization_id, id, last_seq, NULL::integer AS turn, NULL::integer AS attempt FROM execution
     ), logged AS (
-        INSERT INTO events (organization_id, execution_id, seq, type, data)
-        SELECT organization_id, id, 1, 'execution.accepted', CAST(:accepted AS jsonb) FROM execution
-    )
-    SELECT * FROM execution
-""")
+    """,
+    log.LOGGED,
+    ") SELECT * FROM execution",
+)
 
 _INSERT_FAILED = Sql("""
     WITH execution AS (
         INSERT INTO executions (
-            id, organization_id, agent_name, agent_version, workflow_id, runtime, task_queue, source, status, error,
-            last_seq, finished_at
+            id, organization_id, agent_name, agent_version, workflow_id, first_run_id, runtime, task_queue, source,
+            status, error, last_seq, finished_at
         ) VALUES (
-            :id, :organization_id, :agent_name, 0, :workflow_id, :runtime, '', :source, 'failed',
-            CAST(:error AS jsonb), 1, now()
+            :id, :organization_id, :agent_name, 0, :workflow_id, :first_run_id, :runtime, '', :source,
+            'failed', CAST(:error AS jsonb), 1, now()
         )
         ON CONFLICT DO NOTHING
         RETURNING *
     )
     INSERT INTO events (organization_id, execution_id, seq, type, data)
     SELECT organization_id, id, 1, 'execution.failed', jsonb_build_object('error', error) FROM execution
+    RETURNING 1
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class NewExecution:
-    """What is asked for; `message_id` is None where there is no first message."""
+    """What is asked for; `message_id` is None where there is no first message.
+
+    `first_run_id` is Temporal's, of an execution that was started there: its workflow's id may be used again.
+    """
 
     id: UUID
     organization_id: UUID
     workflow_id: str
     prompt: str | None
     source: Source
+    first_run_id: str | None = None
     runtime: str | None = None
     session_id: UUID | None = None
     interactive: bool = False
@@ -94,11 +106,20 @@ class NewExecution:
         return self.id if self.prompt else None
 
 
-async def find_agent(connection: AsyncConnection, organization_id: UUID, id_or_name: str) -> AgentSpec | None:
-    """The agent's present version; agents are called by id or by name."""
+async def require_agent(connection: AsyncConnection, organization_id: UUID, id_or_name: str) -> AgentSpec:
+    """The agent's present version; agents are called by id or by name.
+
+    Raises:
+        AgentUnknown: there is none; the hint says which name was perhaps meant.
+    """
     parameters = {"name": id_or_name, "id": _by_id(id_or_name), "organization_id": organization_id}
     spec = (await _AGENT.execute(connection, parameters)).scalar_one_or_none()
-    return None if spec is None else AgentSpec.model_validate(spec)
+    if spec is not None:
+        return AgentSpec.model_validate(spec)
+    names = [row.name for row in await _NAMES.execute(connection, {"organization_id": organization_id})]
+    close = get_close_matches(id_or_name, names, n=1)
+    meant = f"Did you mean '{close[0]}'? {AgentUnknown.default_hint}" if close else ""
+    raise AgentUnknown(f"There is no agent '{id_or_name[:TITLE]}'.", hint=meant, field="/agent_id")
 
 
 def _by_id(text_: str) -> UUID | None:
@@ -127,7 +148,10 @@ async def claim_session(connection: AsyncConnection, new: NewExecution, agent: A
 
 
 async def insert(connection: AsyncConnection, new: NewExecution, agent: AgentSpec) -> Row[Any] | None:
-    """Insert the execution with its session, its first message and its first event; None if it is there."""
+    """Insert the execution with its session, its first message and its first events; None if it is there.
+
+    One without a message has nothing to queue for: it waits from the beginning.
+    """
     runtime = new.runtime or agent.runtime
     session_id = new.session_id or uuid7()
     accepted = {
@@ -138,6 +162,11 @@ async def insert(connection: AsyncConnection, new: NewExecution, agent: AgentSpe
         "session_id": str(session_id),
         "source": new.source,
     }
+    events = [NewEvent(type="execution.accepted", data=accepted)]
+    status = ExecutionStatus.QUEUED
+    if new.message_id is None:
+        events.append(NewEvent(type="execution.waiting"))
+        status = ExecutionStatus.WAITING
     parameters = {
         "id": new.id,
         "organization_id": new.organization_id,
@@ -146,9 +175,11 @@ async def insert(connection: AsyncConnection, new: NewExecution, agent: AgentSpe
         "agent_version": agent.version,
         "session_id": session_id,
         "workflow_id": new.workflow_id,
+        "first_run_id": new.first_run_id,
         "runtime": runtime,
         "task_queue": pool_queue(runtime),
         "interactive": new.interactive,
+        "status": status,
         "source": new.source,
         "metadata": orjson.dumps(new.metadata).decode(),
         "idempotency_key": new.idempotency_key,
@@ -156,24 +187,25 @@ async def insert(connection: AsyncConnection, new: NewExecution, agent: AgentSpe
         "title": (new.prompt or "")[:TITLE],
         "message_id": new.message_id,
         "prompt": new.prompt or "",
-        "accepted": orjson.dumps(accepted).decode(),
+        **log.counted(events),
     }
     return (await _INSERT.execute(connection, parameters)).first()
 
 
-async def insert_failed(connection: AsyncConnection, new: NewExecution, agent_id: str, refusal: HoldfastError) -> None:
-    """Keep an execution that could not begin, so that it is seen like any other."""
+async def insert_failed(connection: AsyncConnection, new: NewExecution, agent_id: str, refusal: HoldfastError) -> bool:
+    """Keep an execution that could not begin, so that it is seen like any other; False if the id is taken."""
     error = ExecutionError(code=refusal.code, message=refusal.detail, hint=refusal.hint)
     parameters = {
         "id": new.id,
         "organization_id": new.organization_id,
         "workflow_id": new.workflow_id,
+        "first_run_id": new.first_run_id,
         "agent_name": agent_id[:TITLE],
         "runtime": new.runtime or "",
         "source": new.source,
         "error": error.model_dump_json(),
     }
-    await _INSERT_FAILED.execute(connection, parameters)
+    return (await _INSERT_FAILED.execute(connection, parameters)).first() is not None
 
 
 async def require_runtime(connection: AsyncConnection, principal: Principal, manifests: Manifests, name: str) -> None:

@@ -51,7 +51,7 @@ class ExecutionControl:
     async def cancel(self, execution_id: UUID) -> Row[Any]:
         """Request cancellation, in Temporal and straight at the worker."""
         row = await self._open(execution_id)
-        await self.state.gateway.cancel(row.workflow_id)
+        await self.state.gateway.cancel(row.workflow_id, row.first_run_id)
         self._command(row, StopReason.CANCEL)
         return row
 
@@ -61,13 +61,13 @@ class ExecutionControl:
         if row.status != ExecutionStatus.RUNNING:
             raise errors.TurnNotRunning(f"No turn is running: the execution is {row.status}.")
         self._command(row, StopReason.INTERRUPT)
-        await self.state.gateway.interrupt(row.workflow_id)
+        await self.state.gateway.interrupt(row.workflow_id, row.first_run_id)
         return row
 
     async def close(self, execution_id: UUID) -> Row[Any]:
         """Let the execution complete once its messages are answered."""
         row = await self._open(execution_id)
-        await self.state.gateway.close(row.workflow_id)
+        await self.state.gateway.close(row.workflow_id, row.first_run_id)
         return row
 
     async def send_message(self, execution_id: UUID, content: str, key: str | None) -> UUID:
@@ -78,7 +78,7 @@ class ExecutionControl:
             row = await executions.get(execution_id)
             message_id = await executions.store_message(row, content, key)
         try:
-            await self.state.gateway.send_message(row.workflow_id, str(message_id))
+            await self.state.gateway.send_message(row.workflow_id, row.first_run_id, str(message_id))
         except errors.Conflict:
             async with self.state.database.transaction(organization_id) as connection:
                 await Executions(connection, organization_id).drop_message(message_id)
@@ -103,6 +103,10 @@ class ExecutionControl:
         except errors.TemporalUnavailable as error:
             log.warning("execution not started yet", execution_id=str(row.id), error=error.detail)
             return [NOT_STARTED]
+        except errors.TemporalRejected as error:
+            log.warning("execution not started yet", execution_id=str(row.id), error=error.detail)
+            message = f"{error.detail} The execution is kept and tried again."
+            return [Notice(code=error.code, message=message, hint=error.hint)]
         return []
 
     def _command(self, row: Row[Any], reason: StopReason) -> None:

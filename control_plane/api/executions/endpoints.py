@@ -36,6 +36,7 @@ from control_plane.errors import (
     RuntimeUnknown,
     SeqBeyondEnd,
     SeqInvalid,
+    TemporalRejected,
     TemporalUnavailable,
     TurnNotRunning,
     TypeMismatch,
@@ -52,7 +53,7 @@ MAX_WAIT = 60
 #: Shape of one event of the stream; its `data` is a JSON object.
 SERVER_SENT = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
 
-STOPPING = problems(CHANGING, NotFound, ExecutionClosed, Conflict, TemporalUnavailable)
+STOPPING = problems(CHANGING, NotFound, ExecutionClosed, Conflict, TemporalRejected, TemporalUnavailable)
 
 
 async def idempotency_key(
@@ -119,7 +120,9 @@ async def cancel_execution(execution_id: UUID, principal: Writer, state: State) 
     "/{execution_id}/interrupt",
     operation_id="interrupt_execution",
     status_code=202,
-    responses=problems(CHANGING, NotFound, ExecutionClosed, TurnNotRunning, Conflict, TemporalUnavailable),
+    responses=problems(
+        CHANGING, NotFound, ExecutionClosed, TurnNotRunning, Conflict, TemporalRejected, TemporalUnavailable
+    ),
 )
 async def interrupt_execution(execution_id: UUID, principal: Writer, state: State) -> Execution:
     """End the running turn; an interactive execution goes on with its next message."""
@@ -145,6 +148,7 @@ async def close_execution(execution_id: UUID, principal: Writer, state: State) -
         QueueFull,
         IdempotencyKeyInvalid,
         IdempotencyMismatch,
+        TemporalRejected,
         TemporalUnavailable,
     ),
 )

@@ -1,7 +1,7 @@
 """Executions as clients see them."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid5
@@ -24,7 +24,7 @@ from db.models.sessions import Message
 from db.sql import Sql
 from runtimes.turns import Admission, TurnOutcome
 from runtimes.types import ExecutionError, Usage
-from workflows.types import AgentExecutionResult
+from workflows.types import AgentExecutionResult, workflow_id_of
 
 EXECUTIONS = Execution.__table__
 _GET = Sql("SELECT * FROM executions WHERE id = :id AND organization_id = :organization_id")
@@ -48,9 +48,7 @@ class Executions:
         new = self._new(body, key)
         if (repeated := await self._repeated(new)) is not None:
             return repeated, False
-        agent = await admission.find_agent(self.connection, self.organization_id, body.agent_id)
-        if agent is None:
-            raise errors.AgentUnknown(f"There is no agent '{body.agent_id[:80]}'.", field="/agent_id")
+        agent = await admission.require_agent(self.connection, self.organization_id, body.agent_id)
         await self._require_session(body.session_id)
         row = await admission.insert(self.connection, new, agent)
         return (row, True) if row is not None else await self.create(body, key)
@@ -121,10 +119,10 @@ class Executions:
         """Forget a message that the execution refused."""
         await self.connection.execute(delete(Message).where(Message.id == message_id, Message.position.is_(None)))
 
-    async def touch(self, execution_id: UUID) -> None:
+    async def put_off(self, execution_id: UUID, seconds: float) -> None:
         """Let the reconciler look at it later."""
-        statement = update(Execution).where(Execution.id == execution_id).values(reconciled_at=func.now())
-        await self.connection.execute(statement)
+        later = func.now() + timedelta(seconds=seconds)
+        await self.connection.execute(update(Execution).where(Execution.id == execution_id).values(reconciled_at=later))
 
     def _mine(self) -> Select[Any]:
         return select(EXECUTIONS).where(Execution.organization_id == self.organization_id)
@@ -140,7 +138,7 @@ class Executions:
         return admission.NewExecution(
             id=execution_id,
             organization_id=self.organization_id,
-            workflow_id=f"agent-execution/{execution_id}",
+            workflow_id=workflow_id_of(execution_id),
             prompt=body.prompt,
             source=Source.API,
             runtime=body.runtime,

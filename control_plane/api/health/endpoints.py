@@ -8,7 +8,7 @@ from control_plane.api.health.schemas import Health, ModelHealth, RuntimeHealth
 from control_plane.api.openapi import KEYED, OPEN, problems
 from control_plane.api.runtimes.service import list_runtimes, live_workers
 from control_plane.api.state import State
-from control_plane.errors import DatabaseUnavailable, TemporalUnavailable
+from control_plane.errors import DatabaseUnavailable, TemporalRejected, TemporalUnavailable
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -19,12 +19,16 @@ async def is_live() -> Health:
     return Health()
 
 
-@router.get("/ready", operation_id="is_ready", responses=problems(OPEN, DatabaseUnavailable, TemporalUnavailable))
+@router.get(
+    "/ready",
+    operation_id="is_ready",
+    responses=problems(OPEN, DatabaseUnavailable, TemporalRejected, TemporalUnavailable),
+)
 async def is_ready(state: State) -> Health:
-    """Whether database and Temporal answer."""
+    """Whether database and Temporal answer, and Temporal has our search attributes."""
     async with state.database.transaction(None) as connection:
         await connection.execute(text("SELECT 1"))
-    await state.gateway.ping()
+    await state.gateway.check()
     return Health()
 
 

@@ -1,102 +1,159 @@
 """Admission of executions that a Temporal client started."""
 
+import json
+from dataclasses import replace
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import select
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.api.credentials import Principal
 from control_plane.api.executions.admission import (
     NewExecution,
     claim_session,
-    find_agent,
     insert,
     insert_failed,
+    require_agent,
     require_runtime,
 )
+from control_plane.api.executions.service import admission_of
+from control_plane.api.internal.schemas import WorkflowInput
+from control_plane.api.json_text import check_json_object
+from control_plane.api.problems import invalid_input
 from control_plane.api.state import ApiState
-from control_plane.errors import AgentUnknown, FieldMissing, HoldfastError, NotFound, TextNul, ValueInvalid
+from control_plane.errors import Conflict, HoldfastError, NotFound
 from db.enums import Source
-from db.models.executions import Execution
+from db.session import Database
+from db.sql import Sql
 from runtimes.turns import Admission, AdmitExecution
-from services.control_plane_client.models import AgentSpec
+
+EXAMPLE = """The input is like {"agent_id": "demo", "prompt": "hello"}."""
+IN_USE = "Leave execution_id out, or give one that was never used."
+
+_ORGANIZATION = Sql("SELECT 1 FROM organizations WHERE id = :id")
+_OF_THIS_WORKFLOW = Sql("""
+    SELECT * FROM executions WHERE id = :id AND workflow_id = :workflow_id AND first_run_id = :first_run_id
+""")
 
 
-async def admit(
-    connection: AsyncConnection, organization_id: UUID, request: AdmitExecution, principal: Principal, state: ApiState
-) -> Admission | HoldfastError:
-    """Give the execution its row, idempotently; a refusal is kept as a failed execution.
+async def admit(state: ApiState, principal: Principal, request: AdmitExecution) -> Admission:
+    """Give the execution its row, idempotently; what is refused becomes a failed execution.
 
     Raises:
-        TextNul, ValueInvalid: the workflow's input cannot be stored.
-        NotFound: another organization has an execution of that id.
+        HoldfastError: it is refused, in the words of the REST API.
     """
-    if "\\u0000" in request.model_dump_json():
-        raise TextNul("The workflow's input has a NUL character.")
-    new = _new_execution(organization_id, request)
     try:
-        agent = await _checked(connection, new, request, principal, state)
+        return await _admitted(state, principal, request)
     except HoldfastError as refusal:
-        await insert_failed(connection, new, request.agent_id, refusal)
-        return refusal
-    await insert(connection, new, agent)
-    return await _admission(connection, new, agent, state)
+        await _keep(state, principal, request, refusal)
+        raise
 
 
-async def _checked(
-    connection: AsyncConnection, new: NewExecution, request: AdmitExecution, principal: Principal, state: ApiState
-) -> AgentSpec:
-    if not request.prompt and not request.interactive:
-        raise FieldMissing("'prompt' is missing.", hint="Give a prompt, or start it as interactive.", field="/prompt")
-    agent = await find_agent(connection, new.organization_id, request.agent_id)
-    if agent is None:
-        raise AgentUnknown(f"There is no agent '{request.agent_id[:80]}'.")
-    await require_runtime(connection, principal, state.manifests, new.runtime or agent.runtime)
-    if new.session_id is not None and not await claim_session(connection, new, agent):
-        raise NotFound(f"There is no session '{new.session_id}'.", field="/session_id")
-    return agent
+async def _admitted(state: ApiState, principal: Principal, request: AdmitExecution) -> Admission:
+    wanted = _parsed(request.input)
+    organization_id = await _organization(state.database, principal, wanted)
+    new = _new_execution(organization_id, wanted, request)
+    async with state.database.transaction(organization_id) as connection:
+        agent = await require_agent(connection, organization_id, wanted.agent_id)
+        await require_runtime(connection, principal, state.manifests, new.runtime or agent.runtime)
+        if new.session_id is not None and not await claim_session(connection, new, agent):
+            raise NotFound(f"There is no session '{new.session_id}'.", field="/session_id")
+        row = await insert(connection, new, agent) or await _of_this_workflow(connection, new)
+        if row is None:
+            raise Conflict(f"Another workflow has the execution '{new.id}'.", hint=IN_USE, field="/execution_id")
+    return admission_of(row, state.settings, has_message=new.message_id is not None)
 
 
-def _new_execution(organization_id: UUID, request: AdmitExecution) -> NewExecution:
+def _parsed(given: Any) -> WorkflowInput:
+    """What is wanted, checked like the body of a request.
+
+    Raises:
+        HoldfastError: it cannot be wanted.
+    """
+    try:
+        check_json_object(json.dumps(given).encode())
+        return WorkflowInput.model_validate(given)
+    except ValidationError as invalid:
+        errors = [{**error, "loc": ("body", *error["loc"])} for error in invalid.errors()]
+        refusal = invalid_input(RequestValidationError(errors, body=given))
+    except HoldfastError as wrong:
+        refusal = wrong
+    refusal.hint = refusal.hint or EXAMPLE
+    raise refusal
+
+
+def _new_execution(organization_id: UUID, wanted: WorkflowInput, request: AdmitExecution) -> NewExecution:
     return NewExecution(
-        id=_uuid("execution_id", request.execution_id),
+        id=wanted.execution_id or request.execution_id,
         organization_id=organization_id,
         workflow_id=request.workflow_id,
-        prompt=request.prompt,
+        first_run_id=request.first_run_id,
+        prompt=wanted.prompt,
         source=Source.TEMPORAL,
-        runtime=request.runtime,
-        session_id=None if request.session_id is None else _uuid("session_id", request.session_id),
-        interactive=request.interactive,
-        metadata=request.metadata,
+        runtime=wanted.runtime,
+        session_id=wanted.session_id,
+        interactive=wanted.interactive,
+        metadata=wanted.metadata,
     )
 
 
-def _uuid(field: str, value: str) -> UUID:
+async def _organization(database: Database, principal: Principal, wanted: WorkflowInput) -> UUID:
+    asked = wanted.organization_id
+    if asked is None:
+        return principal.organization_id
+    if not await _exists(database, asked):
+        raise NotFound(f"There is no organization '{asked}'.", field="/organization_id")
+    return asked
+
+
+async def _of_this_workflow(connection: AsyncConnection, new: NewExecution) -> Row[Any] | None:
+    parameters = {"id": new.id, "workflow_id": new.workflow_id, "first_run_id": new.first_run_id}
+    return (await _OF_THIS_WORKFLOW.execute(connection, parameters)).first()
+
+
+async def _exists(database: Database, organization_id: UUID) -> bool:
+    async with database.transaction(organization_id) as connection:
+        return (await _ORGANIZATION.execute(connection, {"id": organization_id})).first() is not None
+
+
+async def _keep(state: ApiState, principal: Principal, request: AdmitExecution, refusal: HoldfastError) -> None:
+    """Keep a refused start, under its workflow's own id and with the operator where it names nothing better."""
+    given = _fields(request.input)
+    organization_id = _uuid(given.get("organization_id"))
+    if organization_id is None or not await _exists(state.database, organization_id):
+        organization_id = principal.organization_id
+    refused = NewExecution(
+        id=_uuid(given.get("execution_id")) or request.execution_id,
+        organization_id=organization_id,
+        workflow_id=request.workflow_id,
+        first_run_id=request.first_run_id,
+        prompt=None,
+        source=Source.TEMPORAL,
+        runtime=_storable(given.get("runtime")),
+    )
+    agent = _storable(given.get("agent_id"))
+    async with state.database.transaction(organization_id) as connection:
+        if not (
+            await insert_failed(connection, refused, agent, refusal) or await _of_this_workflow(connection, refused)
+        ):
+            refused = replace(refused, id=request.execution_id)
+            await insert_failed(connection, refused, agent, refusal)
+    state.hub.announce(str(refused.id), ended=True)
+
+
+def _fields(given: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+
+
+def _uuid(given: Any) -> UUID | None:
     try:
-        return UUID(value)
-    except ValueError:
-        raise ValueInvalid(f"'{value[:80]}' is no UUID.", field=f"/{field}") from None
+        return UUID(given)
+    except (ValueError, AttributeError, TypeError):
+        return None
 
 
-async def _admission(connection: AsyncConnection, new: NewExecution, agent: AgentSpec, state: ApiState) -> Admission:
-    """Read from the row, so that a repeated admission gives the same answer.
-
-    Raises:
-        NotFound: the id is another organization's.
-    """
-    query = select(Execution.session_id, Execution.runtime, Execution.task_queue).where(Execution.id == new.id)
-    row = (await connection.execute(query)).first()
-    if row is None:
-        raise NotFound(f"There is no execution '{new.id}'.")
-    return Admission(
-        execution_id=str(new.id),
-        organization_id=str(new.organization_id),
-        session_id=str(row.session_id),
-        agent_id=agent.id,
-        agent_name=agent.name,
-        runtime=row.runtime,
-        task_queue=row.task_queue,
-        message_id=None if new.message_id is None else str(new.message_id),
-        heartbeat_timeout_seconds=state.settings.heartbeat_timeout_seconds,
-        turn_timeout_seconds=state.settings.turn_timeout_seconds,
-    )
+def _storable(given: Any) -> str:
+    return given.replace("\0", "\ufffd") if isinstance(given, str) else ""

@@ -11,7 +11,7 @@ from control_plane.api.credentials import Principal
 from control_plane.api.internal import admission, workers
 from control_plane.api.internal.service import TurnLedger
 from control_plane.api.state import ApiState, State
-from control_plane.errors import HoldfastError, NotFound, OperatorOnly
+from control_plane.errors import NotFound, OperatorOnly
 from runtimes.turns import Admission, AdmitExecution, FinishExecution
 from services.control_plane_client.models import (
     AnnounceWorker,
@@ -42,12 +42,8 @@ def _organization(principal: Principal, asked: str) -> UUID:
 async def admit_execution(request: AdmitExecution, principal: WorkerKey, state: State) -> Admission:
     if not principal.operator:
         raise OperatorOnly("Only the operator's workflow workers admit executions: they know whose workflow it is.")
-    organization_id = _organization(principal, request.organization_id or str(principal.organization_id))
-    async with state.database.transaction(organization_id) as connection:
-        admitted = await admission.admit(connection, organization_id, request, principal, state)
-    state.hub.announce(request.execution_id, ended=isinstance(admitted, HoldfastError))
-    if isinstance(admitted, HoldfastError):
-        raise admitted
+    admitted = await admission.admit(state, principal, request)
+    state.hub.announce(admitted.execution_id)
     return admitted
 
 

@@ -95,6 +95,7 @@ CREATE TABLE executions (
     agent_version integer NOT NULL,
     session_id uuid,
     workflow_id text NOT NULL,
+    first_run_id text,
     runtime text NOT NULL,
     task_queue text NOT NULL,
     interactive boolean NOT NULL DEFAULT false,
@@ -227,15 +228,21 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT id FROM organizations WHERE operator
 $$;
 CREATE FUNCTION holdfast_unsettled(idle_seconds double precision, max_rows int) RETURNS TABLE (
-    organization_id uuid, id uuid, workflow_id text, status text, task_queue text
-) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT e.organization_id, e.id, e.workflow_id, e.status, e.task_queue
-    FROM executions e
-    WHERE e.status IN ('queued', 'running', 'waiting')
-        AND e.reconciled_at < now() - make_interval(secs => idle_seconds)
-        AND e.updated_at < now() - make_interval(secs => idle_seconds)
-    ORDER BY e.reconciled_at
-    LIMIT max_rows
+    organization_id uuid, id uuid, workflow_id text, first_run_id text, status text, attempt_turn int
+) LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH due AS (
+        SELECT e.id, e.reconciled_at FROM executions e
+        WHERE e.status IN ('queued', 'running', 'waiting')
+            AND e.reconciled_at < now() - make_interval(secs => idle_seconds)
+            AND e.updated_at < now() - make_interval(secs => idle_seconds)
+        ORDER BY e.reconciled_at
+        LIMIT max_rows
+        FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE executions e SET reconciled_at = now() FROM due WHERE e.id = due.id
+        RETURNING e.organization_id, e.id, e.workflow_id, e.first_run_id, e.status, e.attempt_turn
+    )
+    SELECT claimed.* FROM claimed JOIN due ON due.id = claimed.id ORDER BY due.reconciled_at
 $$;
 """
 
@@ -275,6 +282,7 @@ def upgrade() -> None:
         op.execute(f"GRANT {privileges} ON {table} TO {role}")
     for table in READ_BY_FUNCTIONS:
         op.execute(f"CREATE POLICY definer ON {table} FOR SELECT TO CURRENT_USER USING ({INSIDE_A_FUNCTION})")
+    op.execute(f"CREATE POLICY claimer ON executions FOR UPDATE TO CURRENT_USER USING ({INSIDE_A_FUNCTION})")
     op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON workers TO {role}")
     op.execute(f"GRANT USAGE ON SEQUENCE message_position TO {role}")
     op.execute(f"GRANT USAGE ON SCHEMA public TO {role}")

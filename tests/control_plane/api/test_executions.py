@@ -166,7 +166,8 @@ async def test_a_body_without_an_end_is_refused_while_it_comes(stack: Stack) -> 
 
 async def test_an_admission_makes_its_session_once_and_answers_alike_when_repeated(stack: Stack) -> None:
     execution, session = str(uuid4()), str(uuid4())
-    body = PROMPT | {"execution_id": execution, "workflow_id": f"agent-execution/{execution}", "session_id": session}
+    wanted = PROMPT | {"execution_id": execution, "session_id": session}
+    body = {"execution_id": execution, "workflow_id": "afar", "first_run_id": "run", "input": wanted}
     headers = {"Authorization": f"Bearer {stack.worker_key}"}
 
     answers = [await stack.http.post("/internal/v1/executions", json=body, headers=headers) for _ in range(2)]

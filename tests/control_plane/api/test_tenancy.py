@@ -126,7 +126,12 @@ async def test_workers_of_others_cannot_name_our_organization(
         assert code(answer) == (404, "not_found"), route
 
 
-ADMISSION = {"execution_id": UNKNOWN, "workflow_id": "taken", "agent_id": "theirs", "prompt": "x"}
+ADMISSION = {
+    "execution_id": UNKNOWN,
+    "workflow_id": "taken",
+    "first_run_id": "taken",
+    "input": {"agent_id": "theirs", "prompt": "x"},
+}
 
 
 async def test_workers_of_others_admit_nothing(nobody: httpx.AsyncClient, theirs: Organization) -> None:
@@ -135,18 +140,19 @@ async def test_workers_of_others_admit_nothing(nobody: httpx.AsyncClient, theirs
     assert code(answer) == (403, "operator_only")
 
 
-@pytest.mark.parametrize("name", ["execution_id", "session_id", "agent_id"])
+@pytest.mark.parametrize(("name", "status"), [("execution_id", 409), ("session_id", 404), ("agent_id", 404)])
 async def test_what_is_admitted_for_others_cannot_name_what_is_ours(
-    stack: Stack, nobody: httpx.AsyncClient, theirs: Organization, belongings: Belongings, name: str
+    stack: Stack, nobody: httpx.AsyncClient, theirs: Organization, belongings: Belongings, name: str, status: int
 ) -> None:
     await nobody.post("/api/v1/agents", json={"name": "theirs", "model_id": "none"}, headers=theirs.auth())
     ours = {**belongings.ids, "agent_id": belongings.ids["agent"]}
-    body = ADMISSION | {"execution_id": str(uuid4()), "organization_id": str(theirs.id), name: ours[name]}
+    wanted = {"agent_id": "theirs", "prompt": "x", "organization_id": str(theirs.id), name: ours[name]}
+    body = ADMISSION | {"execution_id": str(uuid4()), "input": wanted}
     headers = {"Authorization": f"Bearer {stack.worker_key}"}
 
     answer = await nobody.post("/internal/v1/executions", json=body, headers=headers)
 
-    assert answer.status_code == 404, answer.text
+    assert answer.status_code == status, answer.text
     assert CANARY not in answer.text
 
 

@@ -1,0 +1,16 @@
+"""Inputs that come to us through Temporal."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from control_plane.api.executions.schemas import ExecutionCreate
+
+
+class WorkflowInput(ExecutionCreate):
+    """What a Temporal client writes to start an execution: what the REST API takes, and whose it is."""
+
+    execution_id: UUID | None = None
+    organization_id: UUID | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict[str, Any])

@@ -1,0 +1,57 @@
+"""An API in the test's own process, on a database of its own: to be looked at from inside."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from control_plane.api.app import create_app
+from control_plane.api.credentials import Credentials
+from control_plane.api.state import ApiState
+from control_plane.events.hub import EventHub
+from control_plane.gateway import TemporalGateway
+from control_plane.reconciler import Reconciler
+from control_plane.settings import Settings
+from db.session import Database, create_engine
+from tests.control_plane.api.organizations import operator
+
+AGENT = {"name": "demo", "model_id": "none", "runtime": "scripted"}
+
+
+@dataclass
+class Installation:
+    """An API without its background tasks; the test reconciles."""
+
+    http: httpx.AsyncClient
+    state: ApiState
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """A reconciler of this installation."""
+        return Reconciler(self.state.database, self.state.gateway, self.state.hub, self.state.settings)
+
+    async def accept(self, **body: Any) -> dict[str, Any]:
+        """Post an execution of the agent."""
+        answer = await self.http.post("/api/v1/executions", json={"agent_id": "demo", "prompt": "x"} | body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    async def get(self, execution: str) -> dict[str, Any]:
+        """The execution as the API shows it."""
+        return (await self.http.get(f"/api/v1/executions/{execution}")).json()
+
+
+@asynccontextmanager
+async def installed(url: str, gateway: TemporalGateway) -> AsyncGenerator[Installation]:
+    """The installation with one agent; it reconciles what is older than 10 ms."""
+    settings = Settings(database_url=url, reconcile_interval_seconds=0.01)  # pyright: ignore[reportArgumentType]
+    database = Database(create_engine(url, role="holdfast_app", pool_size=2))
+    state = ApiState(settings, database, Credentials(database), gateway, EventHub(url))
+    headers = (await operator(url)).auth()
+    transport = httpx.ASGITransport(create_app(state))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as http:
+        await http.post("/api/v1/agents", json=AGENT)
+        yield Installation(http, state)
+    await database.close()
