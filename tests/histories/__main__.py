@@ -1,4 +1,4 @@
-"""Records histories of every kind of execution, for the replay tests: `python -m tests.histories VERSION`.
+"""Records histories of executions, for the replay tests: `python -m tests.histories VERSION [KIND ...]`.
 
 Histories are only ever added: what is here was run by some version, and must replay with every later one.
 """
@@ -6,7 +6,7 @@ Histories are only ever added: what is here was run by some version, and must re
 import asyncio
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -81,6 +81,30 @@ async def _preempted(stack: Stack) -> str:
     return execution
 
 
+async def _interrupted_without_a_worker(stack: Stack) -> str:
+    execution = await stack.start("[[emit 500 @20]]")
+    await stack.until_event(execution, "message.delta")
+    worker = stack.processes["default"]
+    worker.terminate()
+    await asyncio.to_thread(worker.wait)
+    await stack.http.post(f"/api/v1/executions/{execution}/interrupt")
+    await stack.result(execution)
+    worker.start()
+    return execution
+
+
+async def _refused(stack: Stack) -> str:
+    execution = str(uuid4())
+    given = {"agent_id": "demo", "promt": "hi", "execution_id": execution}
+    await stack.temporal.start_workflow("AgentExecutionWorkflow", given, id=execution, task_queue="holdfast")
+    await stack.until(lambda: _is_kept(stack, execution))
+    return execution
+
+
+async def _is_kept(stack: Stack, execution: str) -> bool:
+    return (await stack.http.get(f"/api/v1/executions/{execution}")).is_success
+
+
 KINDS: dict[str, Callable[[Stack], Awaitable[str]]] = {
     "one-turn": _one_turn,
     "interactive": _interactive,
@@ -90,10 +114,12 @@ KINDS: dict[str, Callable[[Stack], Awaitable[str]]] = {
     "continued-as-new": _continued_as_new,
     "started-by-temporal": _started_by_temporal,
     "preempted": _preempted,
+    "interrupted-without-a-worker": _interrupted_without_a_worker,
+    "refused": _refused,
 }
 
 
-async def _record(version: str) -> None:
+async def _record(version: str, kinds: Sequence[str]) -> None:
     with embedded_postgres() as server, tempfile.TemporaryDirectory() as directory:
         upgrade(server.url)
         settings = {"HOLDFAST_WORKER_GRACE_SECONDS": "0"}
@@ -101,8 +127,8 @@ async def _record(version: str) -> None:
         stack = Stack(Path(directory), server.url, settings, pools=("default",), dynamic_config=dynamic_config)
         async with stack:
             await stack.agent("demo")
-            for kind, run in KINDS.items():
-                await _save(stack, await run(stack), f"{version}-{kind}")
+            for kind in kinds:
+                await _save(stack, await KINDS[kind](stack), f"{version}-{kind}")
 
 
 async def _save(stack: Stack, execution: str, name: str) -> None:
@@ -115,4 +141,4 @@ async def _save(stack: Stack, execution: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_record(sys.argv[1]))
+    asyncio.run(_record(sys.argv[1], sys.argv[2:] or list(KINDS)))

@@ -1,5 +1,6 @@
 """Recorded histories replay with the present code; new ones are recorded by `python -m tests.histories`."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,15 @@ async def test_a_recorded_history_replays(recorded: Path) -> None:
         workflow_runner=workflow_runner(),
     )
 
-    result = await replayer.replay_workflow(WorkflowHistory.from_json(recorded.stem, recorded.read_text()))
+    result = await replayer.replay_workflow(history_of(recorded))
 
     assert result.replay_failure is None
+
+
+def history_of(recorded: Path) -> WorkflowHistory:
+    """The history, under the id that its workflow had."""
+    started = json.loads(recorded.read_text())["events"][0]["workflowExecutionStartedEventAttributes"]
+    return WorkflowHistory.from_json(started["workflowId"], recorded.read_text())
 
 
 def test_every_kind_of_end_is_recorded() -> None:
@@ -38,4 +45,6 @@ def test_every_kind_of_end_is_recorded() -> None:
         "continued-as-new",
         "preempted",
         "interrupted",
+        "interrupted-without-a-worker",
+        "refused",
     }
