@@ -95,5 +95,5 @@ def test_a_runtime_that_no_worker_serves_is_said_to_be_the_reason_for_waiting(cl
         running.communicate(timeout=60)
 
     cancelled = cli("executions", "cancel", _newest(cli))
-    assert "no live worker serves the runtime 'scripted'" in said.decode()
+    assert "no live worker serves the runtime 'scripted'" in said.decode().lower()
     assert (running.returncode, cancelled.returncode) == (ExitCode.INTERRUPTED, ExitCode.OK)
