@@ -73,7 +73,12 @@ def _words(value: object) -> object:
 
 
 def _absolute(value: object) -> object:
-    return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
+    if not isinstance(value, str | Path):
+        return value
+    try:
+        return Path(value).expanduser().absolute()
+    except FileNotFoundError:
+        raise ValueError("the directory in which the command runs was deleted") from None
 
 
 def _http_url(value: object) -> object:
@@ -217,7 +222,10 @@ def config_file() -> Path | None:
     """The settings file: `HOLDFAST_CONFIG`, else the nearest `holdfast.toml` from here upwards."""
     if named := os.environ.get(CONFIG_VARIABLE):
         return Path(named).expanduser().absolute()
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        return None
     candidates = (directory / CONFIG_FILE for directory in (here, *here.parents))
     return next((path for path in candidates if path.is_file()), None)
 

@@ -142,15 +142,13 @@ def _problem(response: httpx.Response) -> dict[str, Any] | None:
 
 
 def _stranger(response: httpx.Response) -> CliError:
-    """What answers is no Holdfast API, or what stands before it says that the API is away."""
-    status = response.status_code
-    away = status in PASSING
-    return CliError(
-        f"HTTP {status} from {response.url} is no answer of a Holdfast API.",
-        exit_code=ExitCode.UNREACHABLE,
-        code="api_unreachable" if away else "not_an_api",
-        hint="The API behind it is away." if away else "Name the API with --api-url or HOLDFAST_API_URL.",
-    )
+    """What answers is no Holdfast API, or what stands before one that is away."""
+    text = f"HTTP {response.status_code} from {response.url} is no answer of a Holdfast API."
+    nowhere = ExitCode.UNREACHABLE
+    if response.status_code in PASSING:
+        return CliError(text, exit_code=nowhere, code="api_unreachable", hint="The API behind it is away.")
+    hint = "Name the API with --api-url or HOLDFAST_API_URL."
+    return CliError(text, exit_code=nowhere, code="not_an_api", hint=hint)
 
 
 def _reason(error: httpx.TransportError) -> str:

@@ -1,6 +1,7 @@
 """`holdfast run`: ask an agent and see its answer."""
 
 import sys
+from shlex import quote
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -55,10 +56,15 @@ def _stdin() -> str:
 
 def _create(invocation: Invocation, request: dict[str, Any], idempotency_key: str | None) -> dict[str, Any]:
     body = {name: value for name, value in request.items() if value not in (None, False, {})}
-    headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
-    execution = invocation.api.send_for_sure(
-        "POST", "/executions", body=body, headers=headers, say=invocation.printer.note
-    )
+    key = idempotency_key or str(uuid4())
+    say = invocation.printer.note
+    try:
+        execution = invocation.api.send_for_sure(
+            "POST", "/executions", body=body, headers={"Idempotency-Key": key}, say=say
+        )
+    except KeyboardInterrupt:
+        say(_how_to_find(request["agent_id"], key))
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     invocation.printer.warnings(execution)
     return execution
 
@@ -107,6 +113,14 @@ def _ask() -> str:
     if not line.endswith("\n"):
         sys.stderr.write("\n")
     return line.strip()
+
+
+def _how_to_find(agent: str, key: str) -> str:
+    return (
+        "The API may have accepted the execution, or not.\n"
+        f"  look for it:    holdfast executions list --agent {quote(agent)}\n"
+        f"  the same again: add --idempotency-key {quote(key)}"
+    )
 
 
 def _how_to_go_on(execution_id: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from control_plane.cli.main import app
+from control_plane.cli.command_line import app
 from control_plane.events.reader import TERMINAL_EVENTS
 from control_plane.settings import Settings
 from tests.architecture.source import ROOT

@@ -134,6 +134,28 @@ def test_a_bad_setting_is_a_usage_error(holdfast: Cli) -> None:
     assert "Did you mean api_port?" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected", "message"),
+    [
+        (("agents", "list"), ExitCode.OK, "Nothing found."),
+        (("status",), ExitCode.NOT_FOUND, "Start it with `holdfast up`."),
+        (("status", "--data-dir", "here"), ExitCode.USAGE, "the directory in which the command runs was deleted"),
+    ],
+)
+def test_a_working_directory_that_was_deleted_is_no_bug(
+    holdfast: Cli, api: ApiServer, arguments: tuple[str, ...], expected: ExitCode, message: str
+) -> None:
+    api.on("GET /api/v1/agents", Answer(body={"items": [], "next_cursor": None}))
+    gone = holdfast.directory / "gone"
+    gone.mkdir()
+    command = ["sh", "-c", f"rmdir {gone} && exec {HOLDFAST} {' '.join(arguments)}"]
+
+    done = subprocess.run(command, cwd=gone, env=holdfast.environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == expected, done.stderr
+    assert message in done.stderr
+
+
 def test_status_of_a_stack_that_does_not_run_is_not_found(holdfast: Cli) -> None:
     done = holdfast("status")
 
@@ -178,10 +200,33 @@ def test_a_stream_that_was_closed_is_no_bug(holdfast: Cli, api: ApiServer, close
     assert (done.returncode, done.stderr) == (ExitCode.OK, "")
 
 
+def test_the_version_is_an_option_too(holdfast: Cli) -> None:
+    asked, commanded = holdfast("--version"), holdfast("version")
+
+    assert (asked.returncode, asked.stdout) == (ExitCode.OK, commanded.stdout)
+
+
 def test_every_exit_code_is_documented() -> None:
     documented = set(map(int, re.findall(r"^\| (\d+) \|", DOCS.read_text(), re.MULTILINE)))
 
     assert documented == set(map(int, ExitCode))
+
+
+@pytest.mark.parametrize("module", ["control_plane.cli.command_line", "typer", "pydantic", "httpx"])
+def test_ctrl_c_while_python_loads_ends_it_without_a_word(module: str) -> None:
+    script = (
+        "import os, runpy, signal, sys\n"
+        "class Typist:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Typist())\n"
+        f"sys.argv = [{HOLDFAST!r}, 'agents', 'list', '--api-url', 'http://127.0.0.1:9']\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (ExitCode.INTERRUPTED, "", "")
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from control_plane.cli.main import wants_json
+from control_plane.cli.command_line import wants_json
 from control_plane.cli.output import Output, Printer, ago, printable
 from tests.control_plane.cli.api_server import Answer, ApiServer
 from tests.control_plane.cli.conftest import Cli

@@ -11,7 +11,7 @@ import pytest
 
 from control_plane.cli.failures import ExitCode
 from tests.control_plane.cli.api_server import Answer, ApiServer, delta, entry, serving
-from tests.control_plane.cli.conftest import HOLDFAST, Cli
+from tests.control_plane.cli.conftest import HOLDFAST, Cli, read_until
 
 ID = "0190a5a0-0000-7000-8000-00000000000a"
 BASE = f"/api/v1/executions/{ID}"
@@ -175,6 +175,21 @@ def test_an_api_that_is_away_for_a_moment_gets_the_same_request_again(tmp_path: 
 
     assert done.returncode == ExitCode.OK
     assert len(keys) == 1
+
+
+def test_ctrl_c_before_the_execution_is_known_says_how_to_find_it(holdfast: Cli, api: ApiServer) -> None:
+    away = Answer(503, {"code": "temporal_unavailable", "detail": "Away.", "status": 503})
+    api.replace("POST /api/v1/executions", away)
+    with holdfast.started("run", "demo", "hi") as running:
+        begin = read_until(running.stderr, b"Trying again")
+        running.send_signal(signal.SIGINT)
+        out, rest = running.communicate(timeout=20)
+
+    (key,) = {one.headers["Idempotency-Key"] for one in api.requests("POST", "/api/v1/executions")}
+    said = (begin + rest).decode()
+    assert (running.returncode, out) == (ExitCode.INTERRUPTED, b"")
+    assert "look for it:    holdfast executions list --agent demo\n" in said
+    assert f"the same again: add --idempotency-key {key}\n" in said
 
 
 def test_ctrl_c_with_nobody_to_ask_leaves_the_execution_running_and_says_how_to_go_on(
