@@ -19,6 +19,7 @@ from control_plane.local.stack_checks import StackChecks
 from control_plane.local.state import running_stack
 from control_plane.local.temporal import TemporalMissing, temporal_binary
 from control_plane.settings import Settings
+from services.providers import Provider
 
 OLDEST_PYTHON = (3, 11)
 #: Free bytes below which a disk is short, and too short.
@@ -125,8 +126,17 @@ class MachineChecks:
         providers = self.settings.providers
         if not providers:
             return warned("providers", "none: the scripted model is used", "Set OPENAI_API_KEY or ANTHROPIC_API_KEY.")
-        listed = ", ".join(f"{name} (key {'set' if one.api_key else 'missing'})" for name, one in providers.items())
+        found = {name: Provider(name, one.base_url, "set" if one.api_key else None) for name, one in providers.items()}
+        listed = ", ".join(f"{name} (key {_key_state(provider)})" for name, provider in found.items())
+        if missing := [name for name, provider in found.items() if not provider.is_ready]:
+            return warned("providers", listed, f"Set HOLDFAST_PROVIDERS__{missing[0].upper()}__API_KEY.")
         return passed("providers", listed)
+
+
+def _key_state(provider: Provider) -> str:
+    if provider.api_key:
+        return "set"
+    return "missing" if provider.needs_key else "not needed"
 
 
 def _nearest(path: Path) -> Path:

@@ -1,0 +1,34 @@
+"""What `holdfast doctor` says of the settings of this machine."""
+
+from pathlib import Path
+
+import pytest
+
+from control_plane.local.checks import Check, CheckStatus
+from control_plane.local.directory import DataDirectory
+from control_plane.local.doctor import examine
+from control_plane.settings import load_settings
+
+
+def _providers(tmp_path: Path, **providers: dict[str, str]) -> Check:
+    settings = load_settings(providers=providers)
+    return next(check for check in examine(settings, DataDirectory(tmp_path)) if check.id == "providers")
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"),
+    [
+        ({"base_url": "http://127.0.0.1:11434/v1"}, (CheckStatus.OK, "local (key not needed)", "")),
+        ({"base_url": "https://models.example/v1", "api_key": "k"}, (CheckStatus.OK, "local (key set)", "")),
+        (
+            {"base_url": "https://models.example/v1"},
+            (CheckStatus.WARN, "local (key missing)", "Set HOLDFAST_PROVIDERS__LOCAL__API_KEY."),
+        ),
+    ],
+)
+def test_a_key_is_missed_only_where_one_is_needed(
+    tmp_path: Path, provider: dict[str, str], expected: tuple[CheckStatus, str, str]
+) -> None:
+    check = _providers(tmp_path, local=provider)
+
+    assert (check.status, check.detail, check.fix) == expected
