@@ -1,10 +1,11 @@
 """The execution workflow on the real stack."""
 
 import asyncio
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from temporalio.client import WorkflowFailureError
+from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 
 from tests.conftest import NewStack
@@ -176,13 +177,18 @@ async def test_messages_and_interrupts_come_straight_from_temporal_too(stack: St
         AgentExecutionWorkflow.send_message, QueuedMessage(content="[[say inline]]")
     )
     await stack.until_event(execution, "turn.completed")
+    await stack.until(lambda: _is_idle(handle))
     state = await handle.query("state")
     await handle.signal("close")
 
     assert waiting == 1
-    assert (state["turn"], state["running"]) == (1, False)
+    assert (state["turn"], state["queued_messages"]) == (1, 0)
     assert (await stack.result(execution))["response"] == "inline"
     await assert_ended_well(stack, execution)
+
+
+async def _is_idle(handle: WorkflowHandle[Any, Any]) -> bool:
+    return not (await handle.query("state"))["running"]
 
 
 async def test_a_long_conversation_continues_as_new(new_stack: NewStack) -> None:
