@@ -109,7 +109,7 @@ class Agents:
         query = self._mine().where(or_(Agent.name == id_or_name, *_by_id(id_or_name)))
         row = (await self.connection.execute(query.with_for_update() if lock else query)).first()
         if row is None:
-            raise NotFound("There is no agent with this id or name.", hint="holdfast agents list")
+            raise NotFound("There is no agent with this id or name.", hint="See: holdfast agents list")
         return row
 
     async def _store(self, statement: Any) -> AgentBody:

@@ -60,4 +60,4 @@ class Keys:
         revoked_at = func.coalesce(ApiKey.revoked_at, func.now())
         statement = update(ApiKey).where(*mine).values(revoked_at=revoked_at).returning(ApiKey.id)
         if (await self.connection.execute(statement)).first() is None:
-            raise NotFound("There is no key with this id.", hint="holdfast keys list")
+            raise NotFound("There is no key with this id.", hint="See: holdfast keys list")

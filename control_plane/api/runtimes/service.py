@@ -68,7 +68,7 @@ def get_runtime(name: str, manifests: Manifests, workers: Workers) -> Runtime:
     for runtime in list_runtimes(manifests, workers):
         if runtime.name == name:
             return runtime
-    raise NotFound("There is no runtime of this name.", hint="holdfast runtimes list")
+    raise NotFound("There is no runtime of this name.", hint="See: holdfast runtimes list")
 
 
 def list_pools(workers: Workers) -> list[WorkerPool]:

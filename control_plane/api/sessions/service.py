@@ -78,5 +78,5 @@ class Sessions:
     async def _one(self, query: Select[Any]) -> Row[Any]:
         row = (await self.connection.execute(query)).first()
         if row is None:
-            raise NotFound("There is no session with this id.", hint="holdfast sessions list")
+            raise NotFound("There is no session with this id.", hint="See: holdfast sessions list")
         return row
