@@ -15,6 +15,8 @@ from tests.control_plane.cli.conftest import Cli, read_until
 from tests.stack import Stack
 
 LONG = "[[emit 60 @20;; say end]]"
+#: The same, slow enough for two more commands to start meanwhile.
+LONGER = "[[emit 60 @7;; say end]]"
 WHOLE = " ".join(f"tok{number}" for number in range(1, 61)) + " end"
 
 
@@ -42,7 +44,7 @@ def _until_connected(process: subprocess.Popen[bytes], port: int) -> None:
 
 def test_an_api_that_is_killed_in_mid_stream_costs_no_character(victim: Stack, cli: Cli) -> None:
     api = victim.processes["api"]
-    with cli.started("run", "demo", LONG) as running:
+    with cli.started("run", "demo", LONGER) as running:
         begin = read_until(running.stdout, b"tok5")
         with cli.started("executions", "logs", "-f", _newest(cli), "-o", "jsonl") as logging:
             first = read_until(logging.stdout, b"message.delta")
