@@ -18,7 +18,9 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
+BOLD='' PLAIN=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then BOLD=$'\033[1m' PLAIN=$'\033[0m'; fi
+say() { printf '\n%s# %s%s\n' "$BOLD" "$*" "$PLAIN"; }
 typed() { printf '$ %s\n' "$*"; }
 show() { typed "$*"; "$@"; }
 # Reads a JSON document `it` from stdin: json 'it["items"][0]["id"]'
