@@ -3,13 +3,13 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from control_plane.local.keys import insert_key
+from control_plane.local.ports import is_free
 from control_plane.local.temporal import DYNAMIC_CONFIG, PRAGMAS, SEARCH_ATTRIBUTES, temporal_binary
 
 BIN = Path(sys.executable).parent
@@ -29,11 +30,13 @@ TERMINAL = {"completed", "failed", "cancelled", "timed_out"}
 Event = dict[str, Any]
 
 
+#: Below those that the kernel gives to outgoing connections, which would take a port while nobody listens at it.
+_PORTS = iter(Random().sample(range(12_000, 32_000), 20_000))
+
+
 def free_port() -> int:
-    """A port that nobody listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens at now, and that is given out once."""
+    return next(port for port in _PORTS if is_free(port))
 
 
 @dataclass
@@ -116,6 +119,13 @@ class Stack:
     worker_key: str = ""
 
     async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as failed:
+            failed.push_async_callback(self._stop)
+            await self._start()
+            failed.pop_all()
+        return self
+
+    async def _start(self) -> None:
         await self._make_keys()
         self.ports = {name: free_port() for name in ("api", "temporal", "ui", "http", "metrics", "model")}
         self._define()
@@ -130,12 +140,14 @@ class Stack:
         )
         await self.until(self.is_ready)
         self.temporal = await Client.connect(self.temporal_address, data_converter=pydantic_data_converter)
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.http.aclose()
+        await self._stop()
+
+    async def _stop(self) -> None:
         for process in reversed(self.processes.values()):
             process.send(signal.SIGCONT)
             process.terminate() if process.name != "temporal" else None

@@ -1,6 +1,5 @@
 """The scripted model as a process of its own, over real HTTP."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import httpx
 
 from runtimes.types import ModelEndpoint, Wire
+from tests.stack import free_port
 
 _SERVE = (
     "import asyncio, sys; from services.scripted_model.server import serve;"
@@ -37,8 +37,7 @@ class ModelServer:
 
 @contextmanager
 def serving() -> Generator[ModelServer]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen([sys.executable, "-c", _SERVE, str(port)])
     try:
         server = ModelServer(f"http://127.0.0.1:{port}")

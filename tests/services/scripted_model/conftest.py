@@ -1,7 +1,6 @@
 """The provider as its own process, and the SDKs that talk to it over loopback."""
 
 import asyncio
-import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator
@@ -13,6 +12,8 @@ import httpx
 import pytest
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
+
+from tests.stack import free_port
 
 _SERVE = "import sys, uvloop; from services.scripted_model.server import serve; uvloop.run(serve('127.0.0.1', {port}))"
 
@@ -43,7 +44,7 @@ class Provider:
 @asynccontextmanager
 async def launched() -> AsyncGenerator[Provider]:
     """Start a provider and wait until it answers."""
-    port = _free_port()
+    port = free_port()
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", _SERVE.format(port=port))
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
         try:
@@ -71,12 +72,6 @@ async def openai(provider: Provider) -> AsyncGenerator[AsyncOpenAI]:
 async def anthropic(provider: Provider) -> AsyncGenerator[AsyncAnthropic]:
     async with AsyncAnthropic(base_url=provider.url, api_key="any", max_retries=0) as client:
         yield client
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 async def _until_healthy(http: httpx.AsyncClient) -> None:
