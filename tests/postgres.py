@@ -1,10 +1,12 @@
 """A real PostgreSQL for the run: one server, one migrated template, one clone of it per test."""
 
+import gc
 import os
 import shutil
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -151,11 +153,22 @@ def execute(url: str, statement: str) -> None:
 
 @contextmanager
 def _container() -> Generator[str]:
-    docker = pytest.importorskip("docker", reason="HOLDFAST_TEST_STACK=containers needs testcontainers")
     testcontainers = pytest.importorskip("testcontainers.postgres")
-    try:
-        docker.from_env().ping()
-    except docker.errors.DockerException as error:
-        pytest.skip(f"HOLDFAST_TEST_STACK=containers, but Docker does not answer: {error}")
+    if missing := _why_no_docker():
+        pytest.skip(f"HOLDFAST_TEST_STACK=containers, but Docker does not answer: {missing}")
     with testcontainers.PostgresContainer("postgres:18", driver=None) as container:
         yield container.get_connection_url()
+
+
+def _why_no_docker() -> str:
+    docker = pytest.importorskip("docker", reason="HOLDFAST_TEST_STACK=containers needs testcontainers")
+    reason = ""
+    with warnings.catch_warnings():
+        # Docker's client leaves its socket to the garbage collector where nobody answers.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            docker.from_env().ping()
+        except docker.errors.DockerException as error:
+            reason = str(error)
+        gc.collect()
+    return reason
