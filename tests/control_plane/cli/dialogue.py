@@ -5,9 +5,12 @@ import os
 import pty
 import subprocess
 import termios
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
+
+import psutil
 
 from tests.control_plane.cli.conftest import HOLDFAST, Cli
 
@@ -32,7 +35,11 @@ class Dialogue:
         return before
 
     def say(self, typed: bytes) -> None:
-        """Type."""
+        """Type, once it is waited for: a Ctrl-C between a prompt and its read would wait for the next key."""
+        command = psutil.Process(self._process.pid)
+        while command.status() != psutil.STATUS_SLEEPING:
+            time.sleep(0.01)
+        time.sleep(0.05)
         os.write(self._terminal, typed)
 
     def end(self) -> int:
