@@ -13,11 +13,15 @@ RuntimeFailure
 │   ├── ModelOverloaded       retried
 │   ├── ModelAuthentication   not retried
 │   ├── ModelQuotaExhausted   not retried
+│   ├── ModelNotFound         not retried
+│   ├── ContentRefused        not retried
 │   ├── ModelRequestRejected  not retried
 │   ├── ContextTooLong        not retried
 │   ├── ModelTimeout          retried
 │   ├── ModelConnectionBroken retried
 │   └── ModelAnswerInvalid    retried
+├── BudgetExceeded            a limit of the execution is reached; not retried
+├── OutputInvalid             the answer does not fit the output schema; not retried
 ├── RuntimeStalled            nothing came from the runtime for too long; retried
 ├── RuntimeCrashed            the framework raised what nobody expected; retried
 ├── ControlPlaneUnavailable   the control plane did not answer for too long; retried
@@ -106,6 +110,18 @@ class ModelQuotaExhausted(ModelFailure):
     default_hint = "Check the plan and the billing of the account behind the provider's API key."
 
 
+class ModelNotFound(ModelFailure):
+    code = "model_not_found"
+    retryable = False
+    default_hint = "Check the agent's model_id."
+
+
+class ContentRefused(ModelFailure):
+    code = "content_refused"
+    retryable = False
+    default_hint = "The provider's own rules refuse what the prompt asks for; change it."
+
+
 class ModelRequestRejected(ModelFailure):
     code = "model_request_rejected"
     retryable = False
@@ -128,6 +144,16 @@ class ModelConnectionBroken(ModelFailure):
 class ModelAnswerInvalid(ModelFailure):
     code = "model_answer_invalid"
     default_hint = "Check the provider's base_url: what answers there is perhaps no model."
+
+
+class BudgetExceeded(RuntimeFailure):
+    code = "budget_exceeded"
+    default_hint = "Raise the limit in the agent's configuration (budget), or start with a smaller task."
+
+
+class OutputInvalid(RuntimeFailure):
+    code = "output_invalid"
+    default_hint = "Make the output_schema simpler, or tell in the system prompt what is wanted."
 
 
 class RuntimeStalled(RuntimeFailure):

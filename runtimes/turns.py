@@ -35,6 +35,7 @@ class TurnStatus(StrEnum):
     COMPLETED = "completed"
     INTERRUPTED = "interrupted"
     PREEMPTED = "preempted"
+    SUSPENDED = "suspended"
 
 
 class TurnOutcome(BaseModel):
@@ -55,12 +56,13 @@ class TurnOutcome(BaseModel):
 
 
 class StopReason(StrEnum):
-    """Why a running turn is told to stop."""
+    """Why a running turn is told to stop; `suspend`: it goes on after what it waits for."""
 
     CANCEL = "cancel"
     INTERRUPT = "interrupt"
     DRAIN = "drain"
     FENCED = "fenced"
+    SUSPEND = "suspend"
 
 
 class AttemptKey(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -49,8 +49,19 @@ class FinishReason(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class Effect(StrEnum):
+    """What running a tool's call once more would do: nothing, nothing new, or the same thing a second time."""
+
+    READ_ONLY = "read_only"
+    IDEMPOTENT = "idempotent"
+    AT_MOST_ONCE = "at_most_once"
+
+
 class Usage(BaseModel):
-    """Tokens and calls of a turn; `input_tokens` includes cached ones, on every wire."""
+    """Tokens and calls of a turn; `input_tokens` includes cached ones, on every wire.
+
+    `cost_usd` is None as soon as one call's cost is not known: then the sum is not known either.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -60,10 +71,15 @@ class Usage(BaseModel):
     reasoning_tokens: int = 0
     model_calls: int = 0
     tool_calls: int = 0
+    cost_usd: float | None = 0.0
 
     def __add__(self, other: "Usage") -> "Usage":
         mine, theirs = self.model_dump(), other.model_dump()
-        return Usage(**{name: mine[name] + theirs[name] for name in mine})
+        return Usage.model_validate({name: _sum(mine[name], theirs[name]) for name in mine})
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else round(one + other, 10)
 
 
 class Message(BaseModel):
@@ -137,11 +153,45 @@ class Tool:
     call: Callable[[str, Mapping[str, Any] | str], Awaitable[ToolResult]]
 
 
+class OwnTools(Protocol):
+    """The journal of tools that a framework runs itself, such as Claude Code's Bash."""
+
+    async def begin(self, tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> ToolResult | None:
+        """Claim a call before it is run. A result means: do not run it, this is what it came to.
+
+        Does not return where a human has to decide first: the turn is stopped meanwhile.
+        """
+        ...
+
+    async def end(self, tool_call_id: str, result: ToolResult) -> None:
+        """Commit what a call came to, before the model sees it."""
+        ...
+
+
+class TurnStore(Protocol):
+    """Entries that a runtime keeps for one turn: they survive the worker, and later attempts read them back."""
+
+    async def load(self, name: str) -> list[dict[str, Any]]:
+        """All entries of a list, in order; empty if there is none."""
+        ...
+
+    async def append(self, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Add JSON objects to a list; they are stored when this returns.
+
+        Raises:
+            AttemptFenced: a newer attempt has taken over.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RuntimeExecutionContext:
     """All that a runtime gets for one turn; it reads nothing else, no environment either.
 
-    It writes to `model_calls` only: when a call begins, and when it ends.
+    `model` is the model gateway's address on this machine, with a token of this attempt: the gateway retries,
+    replays, counts and prices. `told` are the messages of this turn that readers have from earlier attempts.
+    `toolsets` are the agent's own words, for runtimes whose framework brings tools of that kind; those calls go
+    through `own_tools`. `modules` are what the worker allows to be imported by path.
     """
 
     execution_id: str
@@ -159,6 +209,12 @@ class RuntimeExecutionContext:
     configuration: Mapping[str, Any] = field(default_factory=dict[str, Any])
     streaming: bool = True
     model_calls: ModelCalls = field(default_factory=ModelCalls)
+    told: Sequence[str] = ()
+    output_schema: Mapping[str, Any] | None = None
+    toolsets: Sequence[Mapping[str, Any]] = ()
+    modules: Sequence[str] = ()
+    own_tools: OwnTools | None = None
+    store: TurnStore | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +247,24 @@ class ToolCallCompleted:
 class TurnFinished:
     """The last event of every turn.
 
-    `response` is the text of the final assistant message: what followed the last tool call.
+    `response` is the text of the final assistant message: what followed the last tool call. `output` is the
+    structured output where the framework gives it apart from the text.
     """
 
     response: str
     finish_reason: FinishReason = FinishReason.STOP
+    output: Any = None
 
 
-RuntimeEvent = TextDelta | ToolCallStarted | ToolCallCompleted | TurnFinished
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The first event of a turn that goes on inside the framework where the last attempt stopped.
+
+    What follows is text that is not in `told`. Without it the turn runs again from its start, out of the journal.
+    """
+
+
+RuntimeEvent = Resumed | TextDelta | ToolCallStarted | ToolCallCompleted | TurnFinished
 
 
 class ExecutionError(BaseModel):

@@ -15,6 +15,7 @@ from runtimes.types import (
     FinishReason,
     ModelCalls,
     ModelEndpoint,
+    Resumed,
     RuntimeEvent,
     RuntimeExecutionContext,
     TextDelta,
@@ -169,7 +170,7 @@ class AttemptRun:
                 await self.started(event)
             case ToolCallCompleted():
                 await self.completed(event)
-            case TurnFinished():
+            case TurnFinished() | Resumed():
                 pass
 
     async def _wait(self, work: "asyncio.Task[TurnFinished]") -> None:

@@ -71,8 +71,48 @@ class Delta(BaseModel):
     text: str
 
 
+class StepKind(StrEnum):
+    MODEL_CALL = "model_call"
+    TOOL_CALL = "tool_call"
+
+
+class StepStatus(StrEnum):
+    """`claimed`: begun, and nothing else is known; `unknown`: it will never be known; `failed`: begin it anew."""
+
+    CLAIMED = "claimed"
+    DONE = "done"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+
+
+class Step(BaseModel):
+    """One model call or tool call of a turn, as the journal keeps it.
+
+    `ordinal` counts a turn's steps from 1. `key` is the tool call's id; `hash` that of the canonical request,
+    `fingerprint` that of its structure. `request` and `response` are JSON; where either is larger than 64 KB the
+    control plane keeps it as a blob, and `response_blob` is what an opened attempt gets in its place.
+    `timings` are in seconds from the step's start: `first_token`, `total`; `provider` is without our own time.
+    """
+
+    ordinal: int
+    kind: StepKind
+    status: StepStatus
+    attempt: int = 0
+    key: str = ""
+    name: str = ""
+    effect: str = ""
+    hash: str = ""
+    fingerprint: str = ""
+    request: Any = None
+    response: Any = None
+    response_blob: str | None = None
+    usage: Usage = Field(default_factory=Usage)
+    timings: dict[str, float] = Field(default_factory=dict[str, float])
+    error: ExecutionError | None = None
+
+
 class AppendEvents(BaseModel):
-    """Events and text of a running attempt, in order; the events come before the text.
+    """Steps, events and text of a running attempt, in one transaction; the events come before the text.
 
     `batch` numbers the appends of an attempt from 1: a repeated one is recognised.
     """
@@ -81,6 +121,7 @@ class AppendEvents(BaseModel):
     batch: int
     events: list[NewEvent] = Field(default_factory=list[NewEvent])
     delta: Delta | None = None
+    steps: list[Step] = Field(default_factory=list[Step])
 
 
 class Appended(BaseModel):

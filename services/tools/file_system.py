@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from services.tools.spec import ToolFailed, ToolSpec
+from services.tools.spec import Call, ToolFailed, ToolSpec
 from services.tools.workspace import Workspace
 
 #: Files and lines that one call lists at most.
@@ -112,5 +112,5 @@ def _spec(
     )
 
 
-async def _in_thread(threads: Executor, function: Callable[..., str], arguments: Mapping[str, Any]) -> str:
+async def _in_thread(threads: Executor, function: Callable[..., str], arguments: Mapping[str, Any], _: Call) -> str:
     return await asyncio.get_running_loop().run_in_executor(threads, partial(function, **arguments))

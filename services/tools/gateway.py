@@ -10,7 +10,7 @@ import jsonschema_rs
 
 from runtimes.errors import RuntimeFailure, ToolsetInvalid
 from runtimes.types import Tool, ToolCallCompleted, ToolCallStarted, ToolResult
-from services.tools.spec import ToolFailed, ToolSpec
+from services.tools.spec import Call, ToolFailed, ToolSpec
 
 #: Mistakes in a call's arguments that are told to the model, and the characters of each.
 _MISTAKES = 5
@@ -51,7 +51,7 @@ class ToolGateway:
         self.calls += 1
         written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
         await self._observer.started(ToolCallStarted(tool_call_id, door.spec.name, _storable(written)))
-        result = await door.enter(arguments)
+        result = await door.enter(tool_call_id, arguments)
         await self._observer.completed(ToolCallCompleted(tool_call_id, door.spec.name, result.text, result.is_error))
         return result
 
@@ -61,7 +61,7 @@ class _Door:
     spec: ToolSpec
     validator: jsonschema_rs.Validator
 
-    async def enter(self, arguments: Mapping[str, Any] | str) -> ToolResult:
+    async def enter(self, tool_call_id: str, arguments: Mapping[str, Any] | str) -> ToolResult:
         if isinstance(arguments, str):
             return self._error(f"The arguments of '{self.spec.name}' have to be a JSON object.")
         if mistakes := self._mistakes(arguments):
@@ -69,7 +69,7 @@ class _Door:
         deadline = asyncio.timeout(self.spec.timeout_seconds)
         try:
             async with deadline:
-                return ToolResult(self._cut(await self.spec.handler(arguments)))
+                return ToolResult(self._cut(await self.spec.handler(arguments, Call(tool_call_id, tool_call_id))))
         except RuntimeFailure:
             raise
         except ToolFailed as error:

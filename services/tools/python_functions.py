@@ -14,7 +14,7 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import ArgsKwargs, to_json
 
 from runtimes.errors import ToolsetInvalid
-from services.tools.spec import ToolSpec
+from services.tools.spec import Call, ToolSpec
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z]\w{0,63}", re.ASCII)
 _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -98,11 +98,11 @@ def _check_signature(path: str, function: Callable[..., Any]) -> None:
             )
 
 
-async def _run_async(adapter: TypeAdapter[Any], arguments: Mapping[str, Any]) -> str:
+async def _run_async(adapter: TypeAdapter[Any], arguments: Mapping[str, Any], _: Call) -> str:
     return _text(await adapter.validate_python(ArgsKwargs((), dict(arguments))))
 
 
-async def _run_in_thread(threads: Executor, adapter: TypeAdapter[Any], arguments: Mapping[str, Any]) -> str:
+async def _run_in_thread(threads: Executor, adapter: TypeAdapter[Any], arguments: Mapping[str, Any], _: Call) -> str:
     call = partial(adapter.validate_python, ArgsKwargs((), dict(arguments)))
     return _text(await asyncio.get_running_loop().run_in_executor(threads, call))
 

@@ -2,10 +2,31 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-#: Takes arguments that fit the schema; gives the text for the model. It may raise.
-Handler = Callable[[Mapping[str, Any]], Awaitable[str]]
+from runtimes.types import Effect
+
+
+class ApprovalRule(StrEnum):
+    """Whether a human decides before a call runs; `policy` asks only for calls that the toolset's policy names."""
+
+    NEVER = "never"
+    ALWAYS = "always"
+    POLICY = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call; `idempotency_key` is the same on every attempt."""
+
+    tool_call_id: str
+    idempotency_key: str
+
+
+#: Takes arguments that fit the schema; gives the text for the model. It may raise. Cancelling it stops the tool
+#: and all that it started.
+Handler = Callable[[Mapping[str, Any], Call], Awaitable[str]]
 
 
 class ToolFailed(Exception):
@@ -14,11 +35,19 @@ class ToolFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool; `timeout_seconds` is for one call, `output_limit` in characters."""
+    """A tool; `timeout_seconds` is for one call, `output_limit` in characters.
+
+    `asks(arguments)` is the policy of `ApprovalRule.POLICY`; `writes` says that a call may change the workspace,
+    which is then kept before its result is committed.
+    """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
     handler: Handler
+    effect: Effect = Effect.AT_MOST_ONCE
+    approval: ApprovalRule = ApprovalRule.NEVER
+    asks: Callable[[Mapping[str, Any]], bool] | None = None
+    writes: bool = False
     timeout_seconds: float = 120.0
     output_limit: int = 50_000

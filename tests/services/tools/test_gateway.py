@@ -10,7 +10,7 @@ import pytest
 from runtimes.errors import AttemptFenced, ToolsetInvalid
 from runtimes.types import Tool, ToolCallCompleted, ToolCallStarted, ToolResult
 from services.tools.gateway import ToolGateway
-from services.tools.spec import Handler, ToolFailed, ToolSpec
+from services.tools.spec import Call, Handler, ToolFailed, ToolSpec
 from tests.services.tools.observer import Remembering
 
 SCHEMA: Mapping[str, Any] = {
@@ -28,7 +28,7 @@ def behind_door(handler: Handler, **fields: Any) -> tuple[Tool, Remembering]:
     return tool, observer
 
 
-async def sunny(arguments: Mapping[str, Any]) -> str:
+async def sunny(arguments: Mapping[str, Any], _: Call) -> str:
     return f"sunny in {arguments['city']}"
 
 
@@ -55,7 +55,7 @@ async def test_a_call_is_reported_before_and_after() -> None:
     ],
 )
 async def test_arguments_that_do_not_fit_go_back_to_the_model(arguments: Mapping[str, Any] | str, told: str) -> None:
-    async def never(_: Mapping[str, Any]) -> str:
+    async def never(_: Mapping[str, Any], __: Call) -> str:
         raise AssertionError("The tool ran.")
 
     tool, observer = behind_door(never)
@@ -84,7 +84,7 @@ async def test_long_values_are_not_told_back() -> None:
     ],
 )
 async def test_what_a_tool_raises_goes_to_the_model_without_a_trace(error: Exception, told: str) -> None:
-    async def fail(_: Mapping[str, Any]) -> str:
+    async def fail(_: Mapping[str, Any], __: Call) -> str:
         raise error
 
     tool, observer = behind_door(fail)
@@ -96,7 +96,7 @@ async def test_what_a_tool_raises_goes_to_the_model_without_a_trace(error: Excep
 
 
 async def test_a_slow_tool_is_stopped() -> None:
-    async def slow(_: Mapping[str, Any]) -> str:
+    async def slow(_: Mapping[str, Any], __: Call) -> str:
         await asyncio.sleep(60)
         return ""
 
@@ -108,7 +108,7 @@ async def test_a_slow_tool_is_stopped() -> None:
 
 
 async def test_a_cancel_is_passed_on() -> None:
-    async def slow(_: Mapping[str, Any]) -> str:
+    async def slow(_: Mapping[str, Any], __: Call) -> str:
         await asyncio.sleep(60)
         return ""
 
@@ -130,7 +130,7 @@ async def test_what_the_observer_raises_ends_the_turn() -> None:
 
     ran: list[str] = []
 
-    async def run(_: Mapping[str, Any]) -> str:
+    async def run(_: Mapping[str, Any], __: Call) -> str:
         ran.append("ran")
         return ""
 
@@ -143,7 +143,7 @@ async def test_what_the_observer_raises_ends_the_turn() -> None:
 
 
 async def test_a_long_result_is_cut_and_says_so() -> None:
-    async def long(_: Mapping[str, Any]) -> str:
+    async def long(_: Mapping[str, Any], __: Call) -> str:
         return "x" * 1000
 
     tool, _ = behind_door(long, output_limit=100)
@@ -154,7 +154,7 @@ async def test_a_long_result_is_cut_and_says_so() -> None:
 
 
 async def test_a_result_is_text_that_every_database_takes() -> None:
-    async def odd(_: Mapping[str, Any]) -> str:
+    async def odd(_: Mapping[str, Any], __: Call) -> str:
         return "a\x00b\ud800c"
 
     tool, _ = behind_door(odd)

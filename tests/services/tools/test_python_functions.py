@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from runtimes.errors import ToolsetInvalid
-from services.tools.spec import ToolSpec
+from services.tools.spec import Call, ToolSpec
 from services.tools.toolsets import Toolsets
 
+CALL = Call("call_1", "key-1")
 SAMPLES = "tests.services.tools.sample_functions"
 
 
@@ -31,14 +32,14 @@ def test_a_function_becomes_a_tool() -> None:
 async def test_results_are_text_for_the_model() -> None:
     add, weather = built(f"{SAMPLES}:add", f"{SAMPLES}:weather")
 
-    assert await add.handler({"first": 40}) == "42"
-    assert json.loads(await weather.handler({"city": "Graz"})) == {"city": "Graz", "unit": "celsius"}
+    assert await add.handler({"first": 40}, CALL) == "42"
+    assert json.loads(await weather.handler({"city": "Graz"}, CALL)) == {"city": "Graz", "unit": "celsius"}
 
 
 async def test_a_plain_function_does_not_hold_the_event_loop() -> None:
     (thread_name,) = built(f"{SAMPLES}:thread_name")
 
-    assert "MainThread" not in await thread_name.handler({})
+    assert "MainThread" not in await thread_name.handler({}, CALL)
 
 
 @pytest.mark.parametrize("allowed", ["tests", "tests.services", "tests.services.tools", "tests.services.*", SAMPLES])

@@ -1,0 +1,109 @@
+"""The step journal of a turn: what was done is read back, what is done is written before anybody acts on it."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import orjson
+
+from runtimes.types import Usage
+from services.control_plane_client.models import NewEvent, Step, StepKind, StepStatus
+
+#: Fields of a request that differ between two runs of the same turn and mean nothing.
+VOLATILE = frozenset({"metadata", "user", "safety_identifier", "prompt_cache_key"})
+
+
+class StepWriter(Protocol):
+    """Where steps go: the attempt's own stream into the control plane."""
+
+    async def write(self, step: Step, events: Sequence[NewEvent] = ()) -> None:
+        """Store a step with the events that belong to it, in one transaction; it is stored when this returns.
+
+        Raises:
+            AttemptFenced: a newer attempt has taken over.
+            ControlPlaneUnavailable: nothing is known of the step.
+        """
+        ...
+
+
+class Journal:
+    """The steps of one turn, seen from one attempt; `recorded` are those of earlier attempts.
+
+    `fetch` reads a blob that an earlier attempt's response became.
+    """
+
+    def __init__(
+        self,
+        attempt: int,
+        recorded: Sequence[Step],
+        writer: StepWriter,
+        fetch: Callable[[str], Awaitable[Any]],
+    ) -> None:
+        self._attempt = attempt
+        self._recorded = list(recorded)
+        self._unused = [step for step in recorded if step.status is not StepStatus.FAILED]
+        self._writer = writer
+        self._fetch = fetch
+        self._next = max((step.ordinal for step in recorded), default=0) + 1
+        self._used = Usage()
+
+    @property
+    def used(self) -> Usage:
+        """What this attempt has used: the calls that it made itself."""
+        return self._used
+
+    @property
+    def spent(self) -> Usage:
+        """What the turn has used, over all its attempts."""
+        return sum((step.usage for step in self._recorded), start=self._used)
+
+    async def replay(self, kind: StepKind, *, digest: str, fingerprint: str = "", key: str = "") -> Step | None:
+        """The recorded step that answers a request, each one once; None where it has to be done.
+
+        First one with the same `key` (of a tool call) or the same hash, then one of the same structure. A step that
+        was `claimed` by an earlier attempt is given too: whoever asks knows whether it can be done again.
+        """
+        step = self._take(kind, digest, fingerprint, key)
+        if step is not None and step.response_blob is not None:
+            return step.model_copy(update={"response": await self._fetch(step.response_blob)})
+        return step
+
+    def diverged(self, kind: StepKind) -> bool:
+        """Whether recorded steps of the kind are left that the turn, run again, did not ask for."""
+        return any(step.kind is kind and step.status is StepStatus.DONE for step in self._unused)
+
+    def begin(self, kind: StepKind, **fields: Any) -> Step:
+        """A new step, `claimed`, with the next ordinal; it is not stored yet."""
+        step = Step(ordinal=self._next, kind=kind, status=StepStatus.CLAIMED, attempt=self._attempt, **fields)
+        self._next += 1
+        return step
+
+    async def write(self, step: Step, events: Sequence[NewEvent] = ()) -> None:
+        """Store a step as it is now; a step with the same ordinal is replaced, its request is kept if this has none.
+
+        Raises:
+            RuntimeFailure: as `StepWriter.write`.
+        """
+        await self._writer.write(step, events)
+        if step.status is not StepStatus.CLAIMED:
+            self._used += step.usage
+
+    def _take(self, kind: StepKind, digest: str, fingerprint: str, key: str) -> Step | None:
+        mine = [step for step in self._unused if step.kind is kind]
+        same = [step for step in mine if step.hash == digest]
+        alike = [step for step in mine if fingerprint and step.fingerprint == fingerprint]
+        named = [step for step in same if step.key == key]
+        for step in (*named, *same, *alike):
+            self._unused.remove(step)
+            return step
+        return None
+
+
+def canonical_hash(*parts: Any) -> str:
+    """The SHA-256 of JSON values, whatever the order of their keys."""
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def without_volatile(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A request's body without what may differ between two runs of a turn."""
+    return {name: value for name, value in body.items() if name not in VOLATILE}
