@@ -147,7 +147,10 @@ class ModelAnswerInvalid(ModelFailure):
 
 
 class BudgetExceeded(RuntimeFailure):
+    """`limit` names the limit that is reached."""
+
     code = "budget_exceeded"
+    limit = ""
     default_hint = "Raise the limit in the agent's configuration (budget), or start with a smaller task."
 
 
