@@ -1,6 +1,6 @@
 """The scripted model as an ASGI application that speaks the OpenAI and the Anthropic wire."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -12,12 +12,17 @@ from starlette.types import Receive, Scope, Send
 
 from services.scripted_model.anthropic_wire import AnthropicWire
 from services.scripted_model.caller import Caller
+from services.scripted_model.conversation import Conversation
 from services.scripted_model.director import Director, Tally
+from services.scripted_model.embeddings_wire import EmbeddingsWire, VectorStage
 from services.scripted_model.errors import CallerGoneError, ModelError, Problem
 from services.scripted_model.openai_wire import OpenAIWire
 from services.scripted_model.request_log import LoggedRequest, RequestLog
-from services.scripted_model.stage import StreamStage, WholeStage
-from services.scripted_model.wire import Wire
+from services.scripted_model.responses_wire import ResponsesWire
+from services.scripted_model.stage import BodyStage, Stage, StreamStage
+from services.scripted_model.wire import Reader, Wire
+
+Staged = Callable[[Caller, LoggedRequest, dict[str, str], Conversation], Stage]
 
 #: One entry for both wires' SDKs, which look at different fields.
 _MODEL = {
@@ -40,8 +45,10 @@ def create_app(log: RequestLog | None = None) -> Starlette:
     anthropic = AnthropicWire()
     return Starlette(
         routes=[
-            Route("/v1/chat/completions", ModelEndpoint(OpenAIWire(), director, log), methods=["POST"]),
-            Route("/v1/messages", ModelEndpoint(anthropic, director, log), methods=["POST"]),
+            Route("/v1/chat/completions", speaking(OpenAIWire(), director, log), methods=["POST"]),
+            Route("/v1/responses", speaking(ResponsesWire(), director, log), methods=["POST"]),
+            Route("/v1/embeddings", ModelEndpoint(EmbeddingsWire(), director, log, embed), methods=["POST"]),
+            Route("/v1/messages", speaking(anthropic, director, log), methods=["POST"]),
             Route("/v1/messages/count_tokens", TokenCount(anthropic), methods=["POST"]),
             Route("/v1/models", _models),
             Route("/health", _health),
@@ -53,10 +60,11 @@ def create_app(log: RequestLog | None = None) -> Starlette:
 class ModelEndpoint:
     """Answers one wire's model calls and logs each."""
 
-    def __init__(self, wire: Wire, director: Director, log: RequestLog) -> None:
+    def __init__(self, wire: Reader, director: Director, log: RequestLog, staged: Staged) -> None:
         self._wire = wire
         self._director = director
         self._log = log
+        self._staged = staged
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = Caller(scope, receive, send)
@@ -73,8 +81,7 @@ class ModelEndpoint:
             conversation = self._wire.read(logged.body)
             logged.describe(conversation)
             answer = self._director.answer(conversation)
-            stage = StreamStage if conversation.stream else WholeStage
-            await stage(caller, logged, self._wire.writer(conversation), headers).perform(answer)
+            await self._staged(caller, logged, headers, conversation).perform(answer)
         except ModelError as error:
             await self._refuse(caller, logged, error.problem, headers)
 
@@ -89,10 +96,25 @@ class ModelEndpoint:
         await caller.write(body, end=True)
 
 
+def speaking(wire: Wire, director: Director, log: RequestLog) -> ModelEndpoint:
+    """An endpoint that answers with text and tool calls."""
+
+    def staged(caller: Caller, log: LoggedRequest, headers: dict[str, str], conversation: Conversation) -> Stage:
+        stage = StreamStage if conversation.stream else BodyStage
+        return stage(caller, log, headers, wire.writer(conversation))
+
+    return ModelEndpoint(wire, director, log, staged)
+
+
+def embed(caller: Caller, log: LoggedRequest, headers: dict[str, str], _: Conversation) -> Stage:
+    """Answers with vectors."""
+    return VectorStage(caller, log, headers)
+
+
 class TokenCount:
     """Counts the tokens of a request as the usage of its answer would; not a model call, so not logged."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Reader) -> None:
         self._wire = wire
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,7 +127,10 @@ class TokenCount:
 
 
 class LogEndpoint:
-    """GET reads the log (`?contains=`, `?after=`); DELETE empties it and forgets whom `error … times K` failed."""
+    """GET reads the log (`?contains=`, `?kind=`, `?after=`); DELETE empties it.
+
+    Emptied, it also forgets whom `error … times K` failed.
+    """
 
     def __init__(self, log: RequestLog, tally: Tally) -> None:
         self._log = log
@@ -125,7 +150,8 @@ class LogEndpoint:
         after = query.get("after", "0")
         if not after.isdecimal():
             return _json({"error": f"after={after[:80]!r} is no request id: a whole number from 0 is."}, 400)
-        views = [found.view() for found in self._log.requests(contains=query.get("contains", ""), after=int(after))]
+        filters = {"contains": query.get("contains", ""), "kind": query.get("kind", "")}
+        views = [found.view() for found in self._log.requests(**filters, after=int(after))]
         return _json({"count": len(views), "requests": views})
 
 

@@ -1,11 +1,14 @@
 """One request as both wires understand it, and where in its script it stands."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 #: What real tokenizers come to, roughly, in English text.
 BYTES_PER_TOKEN = 4
+#: The direction `next`, between other directions.
+_GOES_ON = re.compile(r"(?:\[\[|;;)\s*next\s*(?:;;|\]\])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,18 @@ class Conversation:
 
     @cached_property
     def prompt(self) -> str:
-        """The user's message that is being answered, empty when there is none."""
-        return self.messages[self._prompt_at].text if self._prompt_at >= 0 else ""
+        """The user's message whose directions are followed, empty when there is none."""
+        return self.messages[self._script_at].text if self._script_at >= 0 else ""
+
+    @cached_property
+    def part(self) -> int:
+        """How many prompts without directions came after one that has something to say to them, too."""
+        return len([at for at in self._prompts_at if at > self._script_at])
 
     @cached_property
     def turn(self) -> int:
         """How many user messages came before the prompt."""
-        return sum(message.role == "user" for message in self.messages[: max(self._prompt_at, 0)])
+        return sum(message.role == "user" for message in self.messages[: max(self._script_at, 0)])
 
     @cached_property
     def round(self) -> int:
@@ -64,11 +72,21 @@ class Conversation:
         return results[::-1]
 
     @cached_property
-    def _prompt_at(self) -> int:
+    def _prompts_at(self) -> list[int]:
         """Frameworks add user messages after tool results ("now go on"): without directions those are no prompts."""
-        for at in reversed(range(len(self.messages))):
-            message = self.messages[at]
-            follows_result = at > 0 and self.messages[at - 1].role == "tool"
-            if message.role == "user" and ("[[" in message.text or not follows_result):
-                return at
-        return -1
+        return [
+            at
+            for at, message in enumerate(self.messages)
+            if message.role == "user" and ("[[" in message.text or at == 0 or self.messages[at - 1].role != "tool")
+        ]
+
+    @cached_property
+    def _prompt_at(self) -> int:
+        return self._prompts_at[-1] if self._prompts_at else -1
+
+    @cached_property
+    def _script_at(self) -> int:
+        """The prompt itself, unless an earlier script goes on for prompts without directions."""
+        directed = (at for at in reversed(self._prompts_at) if "[[" in self.messages[at].text)
+        last = next(directed, -1)
+        return last if last >= 0 and _GOES_ON.search(self.messages[last].text) else self._prompt_at

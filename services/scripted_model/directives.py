@@ -13,6 +13,7 @@ refuse TEXT                                                     a refusal
 empty                                                           a valid answer without content
 tool NAME {json} [&& NAME {json}]                               tool calls; the script goes on when they are answered
 repeat-tool N NAME {json}                                       the same tool call in N rounds
+next                                                            the rest is for the next prompt without directions
 wait SECONDS                                                    a pause
 hang                                                            no further byte, ever
 drop                                                            the connection closed in the middle
@@ -84,13 +85,19 @@ class Late:
     make: Callable[[Scene, int], Action | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Ends what the script says to one prompt."""
+
+
 Step = Action | ToolRounds | Late | Finish | Usage
+Line = Step | Next
 
 
 @dataclass(frozen=True, slots=True)
 class Directive:
     syntax: str
-    read: Callable[[str], Step]
+    read: Callable[[str], Line]
 
     @property
     def name(self) -> str:
@@ -101,10 +108,10 @@ class _BadArgumentError(Exception):
     pass
 
 
-def parse(prompt: str) -> list[Step]:
+def parse(prompt: str) -> list[Line]:
     """Read the directions of a prompt; none is an empty list. Raises ScriptError, which names the remedy."""
     parts = (part.strip() for start, end in _blocks(prompt) for part in _split(prompt[start + 2 : end], ";;"))
-    return [_step(part) for part in parts if part]
+    return [_line(part) for part in parts if part]
 
 
 def beside(prompt: str) -> str:
@@ -122,7 +129,7 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\s*\S+|\s+$", text))
 
 
-def _step(part: str) -> Step:
+def _line(part: str) -> Line:
     name, *rest = part.split(maxsplit=1)
     directive = DIRECTIVES.get(name.lower())
     if directive is None:
@@ -286,10 +293,10 @@ def _usage(argument: str) -> Step:
     return usage
 
 
-def _always(step: Step) -> Callable[[str], Step]:
-    def read(argument: str) -> Step:
+def _always(line: Line) -> Callable[[str], Line]:
+    def read(argument: str) -> Line:
         _groups("", argument)
-        return step
+        return line
 
     return read
 
@@ -311,6 +318,7 @@ DIRECTIVES: Mapping[str, Directive] = {
         Directive("empty", _always(Text(()))),
         Directive("tool NAME {json} [&& NAME {json}]", _tool),
         Directive("repeat-tool N NAME {json}", _repeat_tool),
+        Directive("next", _always(Next())),
         Directive("wait SECONDS", _wait),
         Directive("hang", _always(Pause(None))),
         Directive("drop", _always(Drop())),

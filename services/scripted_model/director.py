@@ -19,7 +19,7 @@ from services.scripted_model.actions import (
     Usage,
 )
 from services.scripted_model.conversation import Conversation
-from services.scripted_model.directives import Late, Step, ToolRounds, parse, words
+from services.scripted_model.directives import Late, Line, Next, Step, ToolRounds, parse, words
 
 GREETING = (
     "Hello! I am Holdfast's scripted model, no language model: I do what directions in double square brackets tell me,"
@@ -63,10 +63,10 @@ class Director:
 
     def answer(self, conversation: Conversation) -> Answer:
         """What to say to this request. Raises ScriptError for directions that cannot be followed."""
-        steps = parse(conversation.prompt)
-        if not steps:
+        lines = parse(conversation.prompt)
+        if not lines:
             return _answer(conversation, [Text(words(_greeting(conversation.prompt)))])
-        due = _due(steps, conversation.round)
+        due = _due(_of_part(lines, conversation.part), conversation.round)
         return _answer(conversation, list(_resolved(due, _Scene(conversation, self._tally))))
 
 
@@ -74,17 +74,28 @@ def _greeting(prompt: str) -> str:
     return GREETING.format(prompt=shorten(prompt[:400], 80, placeholder=" …") or "(it was empty)")
 
 
-def _due(steps: Sequence[Step], answered_rounds: int) -> list[tuple[int, Step]]:
-    """The steps, with their places in the script, up to the first tools that are not answered yet."""
+def _of_part(lines: Sequence[Line], part: int) -> list[tuple[int, Step]]:
+    """The steps for one prompt of those that a script is for, with their places."""
+    parts: list[list[tuple[int, Step]]] = [[]]
+    for at, step in enumerate(lines):
+        if isinstance(step, Next):
+            parts.append([])
+        else:
+            parts[-1].append((at, step))
+    return parts[part] if part < len(parts) else []
+
+
+def _due(steps: Sequence[tuple[int, Step]], answered_rounds: int) -> list[tuple[int, Step]]:
+    """The steps up to the first tools that are not answered yet."""
     due: list[tuple[int, Step]] = []
-    for at, step in enumerate(steps):
+    for at, step in steps:
         due.append((at, step))
         if isinstance(step, ToolRounds):
             if answered_rounds < step.rounds:
                 return due
             answered_rounds -= step.rounds
             due = []
-    return due or [(len(steps), Text(words(SCRIPT_ENDED)))]
+    return due or [(0, Text(words(SCRIPT_ENDED)))]
 
 
 def _resolved(due: Sequence[tuple[int, Step]], scene: _Scene) -> Iterator[Action | Finish | Usage]:
@@ -111,7 +122,7 @@ def _with_ids(step: ToolRounds, conversation: Conversation) -> ToolCalls:
 
 def _digest(conversation: Conversation, purpose: str) -> str:
     """The same for every re-run of this round of this prompt, another one for anything else."""
-    place = f"{purpose}\0{conversation.turn}\0{conversation.round}\0{conversation.prompt}"
+    place = f"{purpose}\0{conversation.turn}\0{conversation.part}\0{conversation.round}\0{conversation.prompt}"
     return sha256(place.encode(errors="replace")).hexdigest()
 
 

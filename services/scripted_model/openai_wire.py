@@ -76,7 +76,7 @@ class OpenAIWire:
         return _ChatWriter(conversation)
 
     def error(self, problem: Problem) -> bytes:
-        return orjson.dumps({"error": _error(problem)})
+        return orjson.dumps({"error": error_object(problem)})
 
 
 class _ChatWriter:
@@ -108,7 +108,7 @@ class _ChatWriter:
         return end + event(b"[DONE]")
 
     def error(self, problem: Problem) -> bytes:
-        return event(orjson.dumps({"error": _error(problem)}))
+        return event(orjson.dumps({"error": error_object(problem)}))
 
     def whole(self, text: str, calls: Sequence[ToolCall], finish: FinishReason, usage: Usage) -> bytes:
         refused = finish == "refusal"
@@ -166,7 +166,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _error(problem: Problem) -> dict[str, Any]:
+def error_object(problem: Problem) -> dict[str, Any]:
     usual = "server_error" if problem.status >= _SERVER_ERROR else "invalid_request_error"
     code = problem.code or _ERROR_CODES.get(problem.status)
     return {

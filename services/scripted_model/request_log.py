@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import orjson
 
+from services.journal import canonical_hash, without_volatile
 from services.scripted_model.conversation import Conversation
 from services.scripted_model.errors import CallerGoneError
 
 Outcome = Literal["running", "completed", "failed", "aborted"]
+Kind = Literal["answer", "embedding"]
 
 
 @dataclass(slots=True)
@@ -43,6 +45,20 @@ class LoggedRequest:
     ms_to_first_byte: float | None = None
     _started: float = field(default_factory=time.perf_counter)
 
+    @property
+    def kind(self) -> Kind:
+        """What was asked for: an answer, or vectors."""
+        return "embedding" if self.path.endswith("/embeddings") else "answer"
+
+    @property
+    def hash(self) -> str:
+        """The same for two requests that ask for the same; empty for what is no JSON object."""
+        try:
+            body: Any = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return ""
+        return canonical_hash(without_volatile(cast("dict[str, Any]", body))) if isinstance(body, dict) else ""
+
     def describe(self, conversation: Conversation) -> None:
         self.model = conversation.model
         self.stream = conversation.stream
@@ -59,7 +75,7 @@ class LoggedRequest:
     def view(self) -> dict[str, Any]:
         """The request as JSON-ready values."""
         shown = {name: getattr(self, name) for name in self.__dataclass_fields__ if not name.startswith("_")}
-        return {**shown, "body": _readable(self.body)}
+        return {**shown, "kind": self.kind, "hash": self.hash, "body": _readable(self.body)}
 
 
 class RequestLog:
@@ -83,9 +99,13 @@ class RequestLog:
             request.outcome = "aborted" if request.outcome == "running" else request.outcome
             request.finished_at = datetime.now(UTC)
 
-    def requests(self, *, contains: str = "", after: int = 0) -> list[LoggedRequest]:
-        """The requests whose prompt contains the text and whose id is greater."""
-        return [request for request in self._requests if request.id > after and contains in request.prompt]
+    def requests(self, *, contains: str = "", after: int = 0, kind: str = "") -> list[LoggedRequest]:
+        """The requests whose prompt contains the text and whose id is greater, of one kind or of all."""
+        return [
+            request
+            for request in self._requests
+            if request.id > after and contains in request.prompt and kind in {"", request.kind}
+        ]
 
     def clear(self) -> None:
         self._requests.clear()

@@ -30,10 +30,9 @@ class Stage(ABC):
 
     content_type: str
 
-    def __init__(self, caller: Caller, log: LoggedRequest, writer: Writer, headers: dict[str, str]) -> None:
+    def __init__(self, caller: Caller, log: LoggedRequest, headers: dict[str, str]) -> None:
+        self.log = log
         self._caller = caller
-        self._log = log
-        self._writer = writer
         self._headers = headers
 
     async def perform(self, answer: Answer) -> None:
@@ -74,7 +73,7 @@ class Stage(ABC):
     def garbage(self) -> bytes: ...
 
     async def _spoil(self, action: Fail | Nonsense) -> None:
-        self._log.outcome = "failed"
+        self.log.outcome = "failed"
         await self.flush()
         if isinstance(action, Fail):
             await self.fail(action.problem, in_stream=action.in_stream)
@@ -89,14 +88,15 @@ class Stage(ABC):
 
     async def _start(self, content_type: str) -> None:
         if not self._caller.has_heard:
-            await self._caller.start(self._log, 200, {"content-type": content_type, **self._headers})
+            await self._caller.start(self.log, 200, {"content-type": content_type, **self._headers})
 
 
 class StreamStage(Stage):
     content_type = "text/event-stream; charset=utf-8"
 
-    def __init__(self, caller: Caller, log: LoggedRequest, writer: Writer, headers: dict[str, str]) -> None:
-        super().__init__(caller, log, writer, headers)
+    def __init__(self, caller: Caller, log: LoggedRequest, headers: dict[str, str], writer: Writer) -> None:
+        super().__init__(caller, log, headers)
+        self._writer = writer
         self._waiting: list[bytes] = []
         self._tokens_waiting = 0
         self._clock = asyncio.get_running_loop().time
@@ -141,7 +141,7 @@ class StreamStage(Stage):
     def _taken(self) -> bytes:
         taken = b"".join(self._waiting)
         self._waiting.clear()
-        self._log.tokens_sent += self._tokens_waiting
+        self.log.tokens_sent += self._tokens_waiting
         self._tokens_waiting = 0
         return taken
 
@@ -155,8 +155,28 @@ class StreamStage(Stage):
 class WholeStage(Stage):
     content_type = "application/json"
 
-    def __init__(self, caller: Caller, log: LoggedRequest, writer: Writer, headers: dict[str, str]) -> None:
-        super().__init__(caller, log, writer, headers)
+    @abstractmethod
+    def body(self, reason: FinishReason, usage: Usage) -> bytes: ...
+
+    async def flush(self) -> None:
+        """Nothing goes out before the end."""
+
+    async def fail(self, problem: Problem, *, in_stream: bool) -> None:
+        raise ModelError(problem)
+
+    async def finish(self, reason: FinishReason, usage: Usage) -> None:
+        body = self.body(reason, usage)
+        self._headers["content-length"] = str(len(body))
+        await self._end(body, self.content_type)
+
+    def garbage(self) -> bytes:
+        return b'{"id": "broken", "choices": [{"message'
+
+
+class BodyStage(WholeStage):
+    def __init__(self, caller: Caller, log: LoggedRequest, headers: dict[str, str], writer: Writer) -> None:
+        super().__init__(caller, log, headers)
+        self._writer = writer
         self._pieces: list[str] = []
         self._calls: list[ToolCall] = []
 
@@ -168,17 +188,6 @@ class WholeStage(Stage):
     def call_tools(self, tools: ToolCalls) -> None:
         self._calls += tools.calls
 
-    async def flush(self) -> None:
-        """Nothing goes out before the end."""
-
-    async def fail(self, problem: Problem, *, in_stream: bool) -> None:
-        raise ModelError(problem)
-
-    async def finish(self, reason: FinishReason, usage: Usage) -> None:
-        body = self._writer.whole("".join(self._pieces), self._calls, reason, usage)
-        self._headers["content-length"] = str(len(body))
-        self._log.tokens_sent = len(self._pieces) + len(self._calls)
-        await self._end(body, self.content_type)
-
-    def garbage(self) -> bytes:
-        return b'{"id": "broken", "choices": [{"message'
+    def body(self, reason: FinishReason, usage: Usage) -> bytes:
+        self.log.tokens_sent = len(self._pieces) + len(self._calls)
+        return self._writer.whole("".join(self._pieces), self._calls, reason, usage)

@@ -26,7 +26,9 @@ class Writer(Protocol):
         ...
 
 
-class Wire(Protocol):
+class Reader(Protocol):
+    """Reads requests, and refuses them in the wire's words."""
+
     @property
     def name(self) -> str: ...
 
@@ -37,11 +39,13 @@ class Wire(Protocol):
         """Understand a request's body. Raises ModelError (400) when it is not one of this wire."""
         ...
 
-    def writer(self, conversation: Conversation) -> Writer: ...
-
     def error(self, problem: Problem) -> bytes:
         """The body of an error answer."""
         ...
+
+
+class Wire(Reader, Protocol):
+    def writer(self, conversation: Conversation) -> Writer: ...
 
 
 def event(data: bytes, name: bytes | None = None) -> bytes:

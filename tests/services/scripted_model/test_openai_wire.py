@@ -147,6 +147,27 @@ async def test_a_script_that_ends_with_a_tool_still_has_an_answer(openai: AsyncO
     assert said(answer) == "Done."
 
 
+async def test_a_script_says_something_else_to_the_prompts_that_follow(openai: AsyncOpenAI) -> None:
+    prompt, reply = "[[say one;; next;; tool look;; say two]]", {"role": "assistant", "content": "so"}
+    again = {"role": "user", "content": "Please correct that."}
+
+    first = await ask(openai, prompt)
+    second = await ask(openai, prompt, reply, again)
+    third = await ask(openai, prompt, reply, again, *answered(["c"]))
+    after_the_end = await ask(openai, prompt, reply, again, reply, again)
+
+    assert [said(first), said(third), said(after_the_end)] == ["one", "two", "Done."]
+    assert [call.function.name for call in function_calls(second)] == ["look"]
+
+
+async def test_what_follows_a_script_is_found_by_the_script_s_words(openai: AsyncOpenAI, provider: Provider) -> None:
+    again = {"role": "user", "content": "Please correct that."}
+
+    await ask(openai, "[[say one;; next;; say two]] corrected later", {"role": "assistant", "content": "so"}, again)
+
+    assert len(await provider.requests(contains="corrected later")) == 1
+
+
 async def test_result_echo_and_history_tell_what_reached_the_wire(openai: AsyncOpenAI) -> None:
     prompt = "Look twice. [[tool look && look;; result]]"
 

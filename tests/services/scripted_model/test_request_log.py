@@ -41,6 +41,16 @@ async def test_a_call_is_logged_with_what_was_asked_and_what_came_of_it(provider
     assert logged["ms_to_first_byte"] > 0
 
 
+async def test_requests_that_ask_for_the_same_have_the_same_hash(provider: Provider) -> None:
+    body = chat("[[say hashed]]")
+
+    for each in (body, {"user": "somebody", **body}, {**body, "stream": False}):
+        await provider.http.post("/v1/chat/completions", json=each)
+
+    first, same, other = [logged["hash"] for logged in await provider.requests(contains="hashed")]
+    assert first == same != other
+
+
 async def test_a_failed_call_is_logged_as_failed(provider: Provider) -> None:
     await provider.http.post("/v1/messages", json=chat("[[error 529]] logged failure"))
 
