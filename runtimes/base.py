@@ -130,7 +130,7 @@ class BaseRuntime(ABC):
         return Capability.TOOLS in self.manifest.capabilities
 
     def supports_mcp(self) -> bool:
-        """Whether the runtime takes MCP servers itself."""
+        """Whether agents on it can use MCP servers; their tools come as ordinary ones."""
         return Capability.MCP in self.manifest.capabilities
 
     def get_runtime_type(self) -> str:

@@ -13,6 +13,7 @@ class RuntimeType(StrEnum):
     """The runtimes that Holdfast itself ships; plugins add names of their own."""
 
     DEFAULT = "default"
+    NATIVE = "native"
     SCRIPTED = "scripted"
 
 

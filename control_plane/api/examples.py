@@ -106,7 +106,7 @@ RUNTIME: Example = {
     "package": "agno",
     "versions": ">=3.1.10,<3.2",
     "extra": "agno",
-    "capabilities": ["history", "streaming", "tools"],
+    "capabilities": ["hitl", "mcp", "resume", "streaming", "structured_output", "tools"],
     "wires": ["anthropic", "openai"],
     "settings": {"tool_call_limit": "int"},
     "live": True,

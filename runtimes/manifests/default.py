@@ -1,6 +1,6 @@
 """The default runtime: Agno."""
 
-from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.manifests.manifest import THROUGH_GATEWAYS, RuntimeManifest
 from runtimes.types import Capability, RuntimeType, Wire
 
 DEFAULT = RuntimeManifest(
@@ -10,7 +10,7 @@ DEFAULT = RuntimeManifest(
     extra="agno",
     package="agno",
     versions=">=3.1.10,<3.2",
-    capabilities=frozenset({Capability.STREAMING, Capability.TOOLS}),
+    capabilities=THROUGH_GATEWAYS | {Capability.STREAMING},
     wires=frozenset({Wire.OPENAI, Wire.ANTHROPIC}),
     settings={"max_turns": int, "tool_call_limit": int, "request_timeout_seconds": (int, float)},
     environment={

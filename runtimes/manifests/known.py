@@ -6,10 +6,11 @@ from difflib import get_close_matches
 from runtimes.errors import RuntimeUnknown
 from runtimes.manifests.default import DEFAULT
 from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.manifests.native import NATIVE
 from runtimes.manifests.scripted import SCRIPTED
 
 #: Manifests by the name that agents write.
-KNOWN: Mapping[str, RuntimeManifest] = {manifest.name: manifest for manifest in (DEFAULT, SCRIPTED)}
+KNOWN: Mapping[str, RuntimeManifest] = {manifest.name: manifest for manifest in (DEFAULT, NATIVE, SCRIPTED)}
 
 
 def manifest_of(name: str, known: Mapping[str, RuntimeManifest] = KNOWN) -> RuntimeManifest:

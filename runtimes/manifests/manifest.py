@@ -7,6 +7,12 @@ from typing import Any
 
 from runtimes.types import Capability, Wire
 
+#: What every runtime can do whose calls pass the gateways: MCP tools come as ordinary ones, the executor checks
+#: output against its schema, and the journal answers a turn that goes on after a decision or elsewhere.
+THROUGH_GATEWAYS = frozenset(
+    {Capability.TOOLS, Capability.MCP, Capability.STRUCTURED_OUTPUT, Capability.HITL, Capability.RESUME}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class RuntimeManifest:

@@ -24,6 +24,8 @@ SDKS = {
     "runtimes.agno_models": {"agno", "anthropic", "httpx2", "openai"},
     "runtimes.agno_turn": {"agno", "openai"},
     "runtimes.default_runtime": {"agno"},
+    "runtimes.model_clients": {"anthropic", "httpx2", "openai"},
+    "runtimes.native_model": {"pydantic_ai"},
 }
 
 #: Modules that may hold a Temporal client; the doctor asks one whether Temporal is well.

@@ -10,6 +10,9 @@ from runtimes.types import Wire
 from tests.runtimes.model_server import ModelServer, serving
 from tests.runtimes.turns import Turns
 
+#: The runtimes that are given a model and tools and run a framework's loop with them.
+FRAMEWORKS = ("default", "native")
+
 
 @pytest.fixture(scope="session")
 def model() -> Iterator[ModelServer]:
@@ -29,13 +32,26 @@ def wire(request: pytest.FixtureRequest) -> Wire:
     return request.param
 
 
+@pytest.fixture(params=FRAMEWORKS)
+def framework(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture
-def turns(factory: RuntimeFactory, model: ModelServer, wire: Wire) -> Turns:
-    """Streamed turns of the default runtime, on both wires."""
-    return Turns(factory, "default", model, model.endpoint(wire))
+def turns(factory: RuntimeFactory, framework: str, model: ModelServer, wire: Wire) -> Turns:
+    """Streamed turns of every framework, on both wires."""
+    return Turns(factory, framework, model, model.endpoint(wire))
 
 
 @pytest.fixture(params=[True, False], ids=["streamed", "whole"])
-def both_ways(request: pytest.FixtureRequest, factory: RuntimeFactory, model: ModelServer, wire: Wire) -> Turns:
-    """Turns of the default runtime on both wires, streamed and in one piece."""
+def both_ways(
+    request: pytest.FixtureRequest, factory: RuntimeFactory, framework: str, model: ModelServer, wire: Wire
+) -> Turns:
+    """Turns of every framework on both wires, streamed and in one piece."""
+    return Turns(factory, framework, model, model.endpoint(wire), streaming=request.param)
+
+
+@pytest.fixture(params=[True, False], ids=["streamed", "whole"])
+def agno(request: pytest.FixtureRequest, factory: RuntimeFactory, model: ModelServer, wire: Wire) -> Turns:
+    """Turns of Agno on both wires, streamed and in one piece."""
     return Turns(factory, "default", model, model.endpoint(wire), streaming=request.param)

@@ -44,40 +44,40 @@ from tests.runtimes.turns import Turns
     ],
 )
 async def test_what_goes_wrong_at_the_provider_is_typed(
-    both_ways: Turns, script: str, failure: type[RuntimeFailure], retryable: bool
+    agno: Turns, script: str, failure: type[RuntimeFailure], retryable: bool
 ) -> None:
     with pytest.raises(failure) as raised:
-        await both_ways.run(script)
+        await agno.run(script)
 
     assert type(raised.value) is failure
     assert raised.value.retryable is retryable
 
 
-async def test_retry_after_is_kept(both_ways: Turns) -> None:
+async def test_retry_after_is_kept(agno: Turns) -> None:
     with pytest.raises(ModelRateLimited) as raised:
-        await both_ways.run("[[error 429 retry-after 7]]")
+        await agno.run("[[error 429 retry-after 7]]")
 
     assert raised.value.retry_after == 7
 
 
-async def test_a_failed_call_is_made_once(both_ways: Turns) -> None:
+async def test_a_failed_call_is_made_once(agno: Turns) -> None:
     marker = f"once-{time.time_ns()}"
 
     with suppress(ModelFailure):
-        await both_ways.run(f"{marker} [[error 500]]")
+        await agno.run(f"{marker} [[error 500]]")
 
-    assert len(await both_ways.calls(marker)) == 1
+    assert len(await agno.calls(marker)) == 1
 
 
-async def test_a_stream_that_breaks_off_in_the_middle_is_no_answer(turns: Turns) -> None:
+async def test_a_stream_that_breaks_off_in_the_middle_is_no_answer(agno: Turns) -> None:
     with pytest.raises((ModelConnectionBroken, ModelAnswerInvalid)):
-        await turns.run("[[emit 2;; garbage]]")
+        await agno.run("[[emit 2;; garbage]]")
 
 
 @pytest.mark.parametrize("script", ["[[hang]]", "[[emit 3;; hang]]"])
-async def test_silence_of_the_provider_has_an_end(both_ways: Turns, script: str) -> None:
+async def test_silence_of_the_provider_has_an_end(agno: Turns, script: str) -> None:
     with pytest.raises(ModelTimeout):
-        await both_ways.run(script, configuration={"runtime_config": {"request_timeout_seconds": 0.2}})
+        await agno.run(script, configuration={"runtime_config": {"request_timeout_seconds": 0.2}})
 
 
 async def test_an_endpoint_that_nobody_serves_is_a_broken_connection(factory: RuntimeFactory, wire: Wire) -> None:

@@ -53,25 +53,23 @@ def test_installed_runtimes_are_told_with_versions() -> None:
 
     installed = RuntimeFactory({**KNOWN, "absent": absent}).installed()
 
-    assert [(runtime.name, runtime.title) for runtime in installed] == [
-        ("default", "Agno"),
-        ("scripted", "Scripted (no model)"),
-    ]
+    assert [runtime.name for runtime in installed] == list(KNOWN)
+    assert installed[0].title == "Agno"
     assert installed[0].version.startswith("3.1.")
-    assert installed[0].capabilities == ["streaming", "tools"]
+    assert installed[0].capabilities == ["hitl", "mcp", "resume", "streaming", "structured_output", "tools"]
 
 
 def test_supported_are_also_those_that_are_not_installed() -> None:
     absent = replace(DEFAULT, name="absent", package="no-such-distribution")
 
-    assert RuntimeFactory({**KNOWN, "absent": absent}).supported() == ["absent", "default", "scripted"]
+    assert RuntimeFactory({**KNOWN, "absent": absent}).supported() == sorted(["absent", *KNOWN])
 
 
 def test_nothing_but_the_adapter_imports_its_framework() -> None:
     code = (
         "import sys; from runtimes.factory import RuntimeFactory; from runtimes import model_errors;"
         "factory = RuntimeFactory(); factory.installed(); factory.create_runtime('scripted');"
-        "print({'agno', 'openai', 'anthropic'} & set(sys.modules))"
+        "print({'agno', 'anthropic', 'openai', 'pydantic_ai'} & set(sys.modules))"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

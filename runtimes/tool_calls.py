@@ -1,0 +1,85 @@
+"""What becomes of the tool calls in a model's answer: run, answered with a mistake, or refused as the turn ends."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runtimes.tool_arguments import decoded
+from runtimes.types import (
+    FinishReason,
+    RuntimeExecutionContext,
+    ToolCallCompleted,
+    ToolCallStarted,
+    ToolResult,
+)
+
+#: Model calls of a turn, and tool calls of a turn, unless the agent's `runtime_config` says otherwise.
+MAX_TURNS = 100
+TOOL_CALL_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedCall:
+    """A call as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolCalls:
+    """The tool calls of one turn, for frameworks whose loop an adapter holds in its own hands."""
+
+    def __init__(self, context: RuntimeExecutionContext) -> None:
+        settings: Mapping[str, Any] = context.configuration.get("runtime_config") or {}
+        self._tools = {tool.name: tool for tool in context.tools}
+        self._answers_left: int = settings.get("max_turns", MAX_TURNS)
+        self._calls_left: int = settings.get("tool_call_limit", TOOL_CALL_LIMIT)
+        self._events: deque[ToolCallStarted | ToolCallCompleted] = deque()
+
+    def end_of(self, finish: FinishReason, calls: Sequence[RequestedCall]) -> FinishReason | None:
+        """Why the turn ends with an answer that asks for these calls; None where it goes on. Asked once per answer."""
+        self._answers_left -= 1
+        if not calls or finish is not FinishReason.STOP:
+            return finish
+        return FinishReason.TOOL_LIMIT if self._answers_left < 1 or len(calls) > self._calls_left else None
+
+    def refuse(self, calls: Sequence[RequestedCall], end: FinishReason) -> None:
+        """Note calls that are not run because the turn ends."""
+        for call in calls:
+            self._answered(call, f"Not run: {end.value}. The turn ends here.")
+
+    async def run(self, calls: Sequence[RequestedCall]) -> list[ToolResult]:
+        """Run calls all at once; their results in order.
+
+        Whatever a tool raises ends the others too: a failure of the turn, or its cancellation.
+        """
+        running = [asyncio.ensure_future(self._run(call)) for call in calls]
+        try:
+            return await asyncio.gather(*running)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
+
+    def events(self) -> Iterator[ToolCallStarted | ToolCallCompleted]:
+        """Calls that no tool saw, each told once."""
+        while self._events:
+            yield self._events.popleft()
+
+    async def _run(self, call: RequestedCall) -> ToolResult:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            return self._answered(call, f"There is no tool '{call.name}'. {self._known()}")
+        self._calls_left -= 1
+        return await tool.call(call.id, decoded(call.arguments))
+
+    def _answered(self, call: RequestedCall, text: str) -> ToolResult:
+        self._events.append(ToolCallStarted(call.id, call.name, call.arguments))
+        self._events.append(ToolCallCompleted(call.id, call.name, text, is_error=True))
+        return ToolResult(text, is_error=True)
+
+    def _known(self) -> str:
+        return f"Known tools: {', '.join(self._tools)}." if self._tools else "There are no tools at all."
