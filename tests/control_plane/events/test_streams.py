@@ -6,49 +6,12 @@ from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
-from httpx_sse import aconnect_sse
 
 from tests.invariants import text_of
-from tests.stack import TERMINAL, Event, Stack, free_port
+from tests.readers import Reader
+from tests.stack import Stack, free_port
 
 SCRIPT = "[[emit 40 @80;; tool list_files {};; emit 40 @80;; say end]]"
-
-
-class Reader:
-    """Puts together what it is sent, over as many connections as it takes."""
-
-    def __init__(self, execution: str) -> None:
-        self._url = f"/api/v1/executions/{execution}/events"
-        self.position = ""
-        self.seqs: list[int] = []
-        self.text = ""
-        self.ended = False
-        self._open = ""
-
-    async def read(self, client: httpx.AsyncClient, most: int) -> None:
-        """Read up to `most` events and drop the connection."""
-        headers = {"Last-Event-ID": self.position} if self.position else {}
-        async with aconnect_sse(client, "GET", self._url, headers=headers) as source:
-            async for event in source.aiter_sse():
-                self._take(event.id, event.json())
-                most -= 1
-                if most == 0 or self.ended:
-                    return
-
-    def _take(self, position: str, event: Event) -> None:
-        self.position = position
-        if event["type"] == "message.delta":
-            assert event["data"]["offset"] == len(self._open)
-            self._open += event["data"]["text"]
-            return
-        self.seqs.append(event["seq"])
-        self.ended = event["type"].removeprefix("execution.") in TERMINAL
-        if event["type"] == "attempt.started":
-            self._open = ""
-        if event["type"] == "message.completed":
-            assert self._open in ("", event["data"]["text"])
-            self.text += event["data"]["text"]
-            self._open = ""
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,53 @@
+"""The field of each runtime, kept for all the scenarios of a run, and the report."""
+
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+
+import pytest
+
+from db.migrate import upgrade
+from runtimes.factory import RuntimeFactory
+from tests.faults.evidence import has_journal
+from tests.faults.field import SETTINGS, Field
+from tests.faults.report import Report
+from tests.postgres import embedded_postgres
+
+RUNTIMES = ("native", "default", "langgraph", "claude_code")
+ROOT = Path(__file__).parents[2]
+#: A crash of the server alone loses nothing that it has committed.
+CRASH_SAFE = ("-c", "fsync=off", "-c", "full_page_writes=off")
+
+_REPORT = pytest.StashKey[Report]()
+
+
+@pytest.fixture(scope="session")
+def report(request: pytest.FixtureRequest) -> Iterator[Report]:
+    """What this run finds."""
+    report = request.config.stash.setdefault(_REPORT, Report())
+    yield report
+    report.write()
+
+
+@pytest.fixture(scope="session", params=RUNTIMES)
+async def field(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Field]:
+    """The field of one runtime."""
+    runtime: str = request.param
+    installed = [found.name for found in RuntimeFactory().installed()]
+    if runtime not in installed:
+        pytest.skip(f"the runtime '{runtime}' is not installed: {', '.join(installed)} are")
+    with embedded_postgres(*CRASH_SAFE) as postgres:
+        upgrade(postgres.url)
+        if not await has_journal(postgres.url):
+            pytest.skip("there is no step journal yet")
+        directory = tmp_path_factory.mktemp(runtime)
+        settings = SETTINGS | {"PYTHONPATH": str(ROOT)}
+        async with Field(directory, postgres.url, settings=settings, pools=(runtime,), postgres=postgres) as running:
+            await running.make_agents()
+            yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was found."""
+    if report := config.stash.get(_REPORT, None):
+        terminalreporter.section("faults")
+        terminalreporter.write(report.render())

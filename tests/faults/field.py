@@ -1,0 +1,223 @@
+"""The stack that is shot at: two workers of one pool, and a proxy of the tests' own on each of their ways out."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import uuid4
+
+import httpx
+import psutil
+
+from tests.faults.gate import Call, Gate, Moment, Trap
+from tests.faults.ledger import TOOLSET, Ledger
+from tests.faults.proxy import Mode, TcpProxy
+from tests.postgres import PostgresProcess
+from tests.readers import Follower, Reader
+from tests.stack import Process, Stack, free_port
+
+T = TypeVar("T")
+
+#: What `kill -9` costs at least, in seconds.
+HEARTBEAT_TIMEOUT = 5.0
+#: Seconds that anything may take on a busy machine.
+PATIENCE = 120.0
+SETTINGS = {
+    "HOLDFAST_HEARTBEAT_TIMEOUT_SECONDS": str(HEARTBEAT_TIMEOUT),
+    "HOLDFAST_WORKER_GRACE_SECONDS": "1",
+    "HOLDFAST_RECONCILE_INTERVAL_SECONDS": "1",
+    "HOLDFAST_PYTHON_TOOL_MODULES": "tests.faults.ledger",
+}
+#: The model that the scripted provider serves on the wire that a runtime speaks.
+MODELS = {"claude_code": "anthropic_scripted/scripted"}
+
+
+class Link:
+    """A worker's ways out: to the API, through a gate behind a proxy, and to Temporal, through a proxy."""
+
+    def __init__(self, worker: str, stack: "Field") -> None:
+        self._gate = Gate(worker, lambda: stack.api_url, stack.traps, stack.calls)
+        self.temporal = TcpProxy(lambda: stack.ports["temporal"])
+        self.api_port = self.temporal_port = self._gate_port = 0
+        self.api = TcpProxy(lambda: self._gate_port)
+
+    async def start(self) -> None:
+        """Listen at all ports."""
+        self._gate_port = await self._gate.start()
+        self.api_port = await self.api.start()
+        self.temporal_port = await self.temporal.start()
+
+    async def close(self) -> None:
+        """Listen at none."""
+        for each in (self.api, self.temporal, self._gate):
+            await each.close()
+
+    def heal(self) -> None:
+        """Pass everything on."""
+        self.api.set(Mode.PASS)
+        self.temporal.set(Mode.PASS)
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """What was done to a worker, when (by `time.monotonic`), and which processes it had."""
+
+    worker: str
+    at: float
+    children: Sequence[psutil.Process]
+    attempt: int = 0
+
+
+@dataclass
+class Run:
+    """One execution under fire, with its witnesses; `token` is in its prompt and in each of its effects."""
+
+    token: str
+    prompt: str
+    execution: str
+    followers: Sequence[Follower]
+    strikes: list[Strike] = field(default_factory=list[Strike])
+
+
+@dataclass
+class Field(Stack):
+    """`mutants` says which processes are deliberately broken variants, by process name."""
+
+    postgres: PostgresProcess | None = None
+    mutants: Mapping[str, str] = field(default_factory=dict[str, str])
+    health_ports: dict[str, int] = field(default_factory=dict[str, int])
+    links: dict[str, Link] = field(default_factory=dict[str, Link])
+    traps: list[Trap] = field(default_factory=list[Trap])
+    calls: list[Call] = field(default_factory=list[Call])
+    started: list[str] = field(default_factory=list[str])
+
+    @property
+    def pool(self) -> str:
+        """The one pool, which is called as the runtime is."""
+        return self.pools[0]
+
+    @property
+    def workers(self) -> tuple[str, str]:
+        """The names of the pool's workers."""
+        return self.pool, f"{self.pool}-heir"
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where the tools write."""
+        return Ledger(self.directory / "ledger")
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], timeout: float = PATIENCE) -> None:
+        """Wait until an async predicate holds."""
+        await super().until(holds, timeout)
+
+    async def _start(self) -> None:
+        self.links = {name: Link(name, self) for name in self.workers}
+        for link in self.links.values():
+            await link.start()
+        await super()._start()
+
+    async def _stop(self) -> None:
+        await super()._stop()
+        for link in self.links.values():
+            await link.close()
+
+    def _define(self) -> None:
+        super()._define()
+        self.add_worker(self.pool, self.workers[1])
+
+    def add(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> Process:
+        """Define a process of ours, or its mutant."""
+        process = super().add(name, *command, environment=environment)
+        if mutant := self.mutants.get(name):
+            process.command = (sys.executable, "-m", "tests.faults.mutants", mutant, *command)
+        return process
+
+    def add_worker(self, pool: str, name: str | None = None) -> Process:
+        """Define a runtime worker behind its link, with a disk of its own."""
+        name = name or pool
+        link = self.links[name]
+        self.health_ports[name] = free_port()
+        ways = {
+            "HOLDFAST_WORKER_HEALTH_PORT": str(self.health_ports[name]),
+            "HOLDFAST_API_URL": f"http://127.0.0.1:{link.api_port}",
+            "TEMPORAL_ADDRESS": f"127.0.0.1:{link.temporal_port}",
+            "HOLDFAST_DATA_DIR": str(self.directory / name),
+        }
+        return self.add(name, "worker", "--pool", pool, environment=self._worker_environment() | ways)
+
+    async def make_agents(self) -> None:
+        """`agent` uses the ledger; `asking` asks a human before each use."""
+        model = MODELS.get(self.pool, "scripted/scripted")
+        await self.agent("agent", runtime=self.pool, model_id=model, toolsets=[TOOLSET])
+        await self.agent("asking", runtime=self.pool, model_id=model, toolsets=[TOOLSET])
+
+    async def decide(self, run: Run, *, approve: bool) -> None:
+        """Answer the approvals that the execution waits for."""
+        raise NotImplementedError
+
+    async def fire(self, script: str, *, agent: str = "agent") -> Run:
+        """Start an execution that follows a script, in which `TOKEN` becomes its own token, with two readers."""
+        token = uuid4().hex[:12]
+        prompt = f"run {token} [[{script.replace('TOKEN', token)}]]"
+        execution = await self.start(prompt, agent)
+        self.started.append(execution)
+        return Run(token, prompt, execution, [Follower(Reader(execution), self.http, cuts) for cuts in (False, True)])
+
+    def trap(
+        self, moment: Moment, matches: Callable[[Call], bool], act: Callable[[Call], Awaitable[T]]
+    ) -> "asyncio.Future[T]":
+        """Do something at an exact moment of a call; gives what came of it. The call goes no further."""
+        sprung: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        async def spring(call: Call) -> bool:
+            sprung.set_result(await act(call))
+            return False
+
+        self.traps.append(Trap(moment, matches, spring))
+        return sprung
+
+    async def kill(self, worker: str, attempt: int = 0) -> Strike:
+        """`kill -9` of a worker alone; what it started is left to itself."""
+        return await self.strike(worker, signal.SIGKILL, attempt)
+
+    async def strike(self, worker: str, signum: int, attempt: int = 0) -> Strike:
+        """Send a worker a signal; waits for its end if that is what the signal means at once."""
+        process = self.processes[worker]
+        children = psutil.Process(process.pid).children(recursive=True)
+        strike = Strike(worker, time.monotonic(), children, attempt)
+        process.send(signum)
+        if signum == signal.SIGKILL:
+            await asyncio.to_thread(process.wait)
+        return strike
+
+    def holder(self, execution: str) -> tuple[str, int]:
+        """Which worker has the execution now, and its attempt."""
+        last = next(call for call in reversed(self.calls) if call.execution == execution and call.attempt)
+        return last.worker, last.attempt
+
+    async def recover(self) -> None:
+        """Bring back whatever does not run, heal the network, forget old traps; returns when all is ready."""
+        self.traps.clear()
+        for link in self.links.values():
+            link.heal()
+        for process in self.processes.values():
+            process.resume()
+            if process.popen is None or process.popen.poll() is not None:
+                process.start()
+        await self.until(self.is_ready)
+        await self.until(self._all_work)
+
+    async def _all_work(self) -> bool:
+        """Whether both workers take work."""
+        return all([await self.takes_work(name) for name in self.workers])
+
+    async def takes_work(self, worker: str) -> bool:
+        """Whether a worker says that it takes work."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            try:
+                return (await client.get(f"http://127.0.0.1:{self.health_ports[worker]}/health/ready")).is_success
+            except httpx.TransportError:
+                return False
