@@ -116,8 +116,17 @@ def _resolved(due: Sequence[tuple[int, Step]], scene: _Scene) -> Iterator[Action
 
 def _with_ids(step: ToolRounds, conversation: Conversation) -> ToolCalls:
     return ToolCalls(
-        tuple(replace(call, id=_digest(conversation, f"call {index}")[:24]) for index, call in enumerate(step.calls))
+        tuple(
+            replace(call, name=_full_name(call.name, conversation.tools), id=_digest(conversation, f"call {index}")[:24])
+            for index, call in enumerate(step.calls)
+        )
     )
+
+
+def _full_name(name: str, tools: Sequence[str]) -> str:
+    """The tool's name as this caller knows it: some put `mcp__SERVER__` before the names that they were given."""
+    prefixed = [tool for tool in tools if tool.endswith(f"__{name}")]
+    return name if name in tools or len(prefixed) != 1 else prefixed[0]
 
 
 def _digest(conversation: Conversation, purpose: str) -> str:

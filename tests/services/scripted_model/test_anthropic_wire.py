@@ -86,6 +86,27 @@ async def test_the_script_stops_at_a_tool_and_goes_on_after_its_result(anthropic
     assert said(second) == "result of t1\nresult of t2"
 
 
+@pytest.mark.parametrize(
+    ("tools", "called"),
+    [
+        (["mcp__a__look"], "mcp__a__look"),
+        (["mcp__a__look", "look"], "look"),
+        (["mcp__a__look", "mcp__b__look"], "look"),
+        (["outlook"], "look"),
+    ],
+)
+async def test_a_tool_is_called_by_the_name_that_the_caller_has_for_it(
+    anthropic: AsyncAnthropic, tools: list[str], called: str
+) -> None:
+    offered: list[Any] = [{"name": name, "input_schema": {"type": "object"}} for name in tools]
+
+    answer = await anthropic.messages.create(
+        model="m", max_tokens=9, tools=offered, messages=[{"role": "user", "content": "[[tool look]]"}]
+    )
+
+    assert [use.name for use in tool_uses(answer)] == [called]
+
+
 async def test_a_reminder_beside_a_result_is_no_new_prompt(anthropic: AsyncAnthropic) -> None:
     answer = await ask(anthropic, "[[tool look;; say Analyzed.]]", *answered("t1", text="Remember your list."))
 
