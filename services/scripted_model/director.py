@@ -115,11 +115,10 @@ def _resolved(due: Sequence[tuple[int, Step]], scene: _Scene) -> Iterator[Action
 
 
 def _with_ids(step: ToolRounds, conversation: Conversation) -> ToolCalls:
+    ids = (_digest(conversation, f"call {index}")[:24] for index in range(len(step.calls)))
+    names = (_full_name(call.name, conversation.tools) for call in step.calls)
     return ToolCalls(
-        tuple(
-            replace(call, name=_full_name(call.name, conversation.tools), id=_digest(conversation, f"call {index}")[:24])
-            for index, call in enumerate(step.calls)
-        )
+        tuple(replace(call, name=name, id=id_) for call, name, id_ in zip(step.calls, names, ids, strict=True))
     )
 
 
