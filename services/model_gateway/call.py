@@ -1,0 +1,268 @@
+"""One model call of a framework, from its request to its answer."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
+
+from runtimes.errors import (
+    BudgetExceeded,
+    ConfigurationInvalid,
+    ModelAnswerInvalid,
+    ModelConnectionBroken,
+    ModelFailure,
+    ModelNotFound,
+    ModelOverloaded,
+    ModelQuotaExhausted,
+    ModelTimeout,
+)
+from runtimes.types import ModelEndpoint
+from services.budget import Hold
+from services.control_plane_client.models import NewEvent, StepKind, StepStatus
+from services.journal import canonical_hash, without_volatile
+from services.model_gateway.breaker import Breaker, Breakers
+from services.model_gateway.errors import failure as failure_of
+from services.model_gateway.errors import of_body
+from services.model_gateway.pricing import Tokens, is_priced
+from services.model_gateway.provider import ProviderAnswer, ProviderClient, ProviderRequest
+from services.model_gateway.relay import Relay
+from services.model_gateway.reply import Reply
+from services.model_gateway.sessions import OpenSession
+from services.model_gateway.tries import Try
+from services.model_gateway.wires.wire import ModelWire
+from services.turn_control import Question, QuestionKind
+
+#: Bytes of a request that count as one token before the provider has counted them.
+BYTES_PER_TOKEN = 4
+#: Where another model can be asked, nobody waits longer for this one, in seconds.
+PATIENCE_BEFORE_FALLBACK = 5.0
+_BACKOFF = wait_exponential_jitter(multiplier=0.25, max=8.0, jitter=0.25)
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """What a framework sent."""
+
+    wire: ModelWire
+    body: dict[str, Any]
+    raw: bytes
+    query: str
+    headers: Mapping[str, str]
+    began: float
+
+    @property
+    def model(self) -> str:
+        """The model's name, as the framework knows it."""
+        return str(self.body.get("model"))
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the answer is wanted event by event."""
+        return bool(self.body.get("stream"))
+
+    @property
+    def tokens(self) -> int:
+        """About what the call will use."""
+        return len(self.raw) // BYTES_PER_TOKEN + self.wire.max_output(self.body)
+
+    def digest(self) -> str:
+        """The hash of all that makes an answer its own."""
+        return canonical_hash(self.wire.path, without_volatile(self.body))
+
+    def fingerprint(self) -> str:
+        """The hash of the structure, and of texts without what time and chance put there."""
+        return canonical_hash(self.wire.path, self.model, self.is_streamed, list(self.wire.shape(self.body)))
+
+    def to(self, endpoint: ModelEndpoint) -> ProviderRequest:
+        """The request as a provider gets it."""
+        body = self.wire.prepared(self.body)
+        if body is self.body and self.model == endpoint.model:
+            return ProviderRequest(self.wire.path, self.query, self.headers, self.raw, self.is_streamed)
+        raw = orjson.dumps({**body, "model": endpoint.model})
+        return ProviderRequest(self.wire.path, self.query, self.headers, raw, self.is_streamed)
+
+
+class ModelCall:
+    """Journal, cache, budget, provider, commit, answer: in this order.
+
+    Raises:
+        RuntimeFailure: there is no answer, or it could not be stored.
+    """
+
+    def __init__(
+        self, request: CallRequest, opened: OpenSession, reply: Reply, client: ProviderClient, breakers: Breakers
+    ) -> None:
+        self._request = request
+        self._opened = opened
+        self._session = opened.session
+        self._reply = reply
+        self._client = client
+        self._breakers = breakers
+        self._digest = request.digest()
+        self._fingerprint = request.fingerprint()
+        self._events: list[NewEvent] = []
+
+    async def run(self) -> None:
+        """Answer the call."""
+        record = await self._recorded() or await self._cached()
+        if record is None:
+            await self._ask_models()
+        elif "events" in record:
+            await self._reply.end(self._request.wire.stream(record["events"]))
+        else:
+            self._reply.whole(orjson.dumps(record["body"]))
+
+    async def _recorded(self) -> Any:
+        """The answer of an earlier attempt. A call that was only begun has none, but stands for its own request."""
+        journal, fingerprint = self._session.journal, self._fingerprint
+        while step := await journal.replay(StepKind.MODEL_CALL, digest=self._digest, fingerprint=fingerprint):
+            if step.status is StepStatus.DONE:
+                return step.response
+            fingerprint = "" if step.hash == self._digest else fingerprint
+        if fingerprint and journal.diverged(StepKind.MODEL_CALL):
+            self._events = [NewEvent(type="journal.diverged", data={"kind": StepKind.MODEL_CALL})]
+        return None
+
+    async def _cached(self) -> Any:
+        cache, policy = self._session.cache, self._session.policy.response_cache
+        record = await cache.get(self._digest) if cache is not None and policy is not None else None
+        if record is not None:
+            step = self._session.journal.begin(
+                StepKind.MODEL_CALL, name=self._request.model, key="cache", **self._identity()
+            )
+            await self._session.journal.write(
+                step.model_copy(update={"status": StepStatus.DONE, "response": record}), self._events
+            )
+        return record
+
+    async def _ask_models(self) -> None:
+        endpoints = self._opened.models(self._request.model)
+        self._check_prices(endpoints)
+        for endpoint in endpoints:
+            is_last = endpoint is endpoints[-1]
+            try:
+                return await self._ask(endpoint, is_last=is_last)
+            except ModelFailure as failure:
+                if is_last or self._reply.has_begun or not _may_fall_back(failure):
+                    raise
+        return None
+
+    async def _ask(self, endpoint: ModelEndpoint, *, is_last: bool) -> None:
+        breaker, retries = self._breakers.of(endpoint), self._session.policy.model_retries
+        patience = retries.max_wait_seconds if is_last else PATIENCE_BEFORE_FALLBACK
+
+        def may_retry(error: BaseException) -> bool:
+            fits = isinstance(error, ModelFailure) and error.retryable
+            return fits and not self._reply.has_begun and not breaker.is_open
+
+        def is_enough(state: RetryCallState) -> bool:
+            return state.attempt_number >= retries.attempts or state.idle_for + state.upcoming_sleep > patience
+
+        retrying = AsyncRetrying(retry=retry_if_exception(may_retry), wait=_wait, stop=is_enough, reraise=True)
+        await retrying(self._try, endpoint, breaker)
+
+    async def _try(self, endpoint: ModelEndpoint, breaker: Breaker) -> None:
+        self._session.on_activity()
+        breaker.enter(endpoint)
+        try:
+            with self._session.budget.model_call(self._request.tokens) as hold:
+                await self._make(endpoint, breaker, hold)
+        except BudgetExceeded as failure:
+            breaker.left()
+            await self._beyond(failure)
+
+    async def _make(self, endpoint: ModelEndpoint, breaker: Breaker, hold: Hold) -> None:
+        request, step = self._request, self._identity()
+        made = Try(self._session.journal, endpoint, request.began, **step, request=_kept(request))
+        relay = Relay(request.wire.recording(request.body), self._reply, endpoint, self._session.on_activity)
+        try:
+            async with self._client.post(endpoint, request.to(endpoint), self._session.policy.model_timeouts) as answer:
+                breaker.succeeded()
+                await self._take(made, relay, answer, endpoint)
+        except ModelFailure as failure:
+            _judge(failure, breaker)
+            await asyncio.shield(self._opened.keep(made.failed(failure, relay.recording.tokens)))
+            raise
+        except (asyncio.CancelledError, ConnectionError):
+            breaker.left()
+            if (writing := made.abandoned(relay.recording.tokens)) is not None:
+                self._opened.keep(writing)
+            raise
+        finally:
+            hold.used = made.used
+
+    async def _take(self, made: Try, relay: Relay, answer: ProviderAnswer, endpoint: ModelEndpoint) -> None:
+        """Read the answer, commit it, then let the framework see its end."""
+        if self._request.is_streamed:
+            await relay.run(answer)
+            recording = relay.recording
+            await self._commit(made, {"events": recording.events}, recording.tokens, relay.first_token_at)
+            self._session.model = recording.model or endpoint.model
+            await self._reply.end(relay.kept)
+        else:
+            raw, body = await answer.whole()
+            self._check(body, endpoint)
+            await self._commit(made, {"body": body}, self._request.wire.tokens(body), None)
+            self._session.model = str(body.get("model") or endpoint.model)
+            self._reply.whole(raw)
+
+    async def _commit(self, made: Try, record: Any, tokens: Tokens, first_token_at: float | None) -> None:
+        """Write the step, even if the framework goes away meanwhile."""
+        await asyncio.shield(self._opened.keep(made.done(record, tokens, first_token_at, self._events)))
+        self._events = []
+        cache, policy = self._session.cache, self._session.policy.response_cache
+        if cache is not None and policy is not None:
+            self._opened.keep(cache.put(self._digest, record, policy.ttl_seconds))
+
+    def _check(self, body: Mapping[str, Any], endpoint: ModelEndpoint) -> None:
+        if self._request.wire.is_answer(body):
+            return
+        if body.get("error"):
+            raise of_body(body, endpoint)
+        raise failure_of(ModelAnswerInvalid, str(body)[:200], endpoint)
+
+    def _check_prices(self, endpoints: list[ModelEndpoint]) -> None:
+        limit = self._session.budget.limits.cost_usd
+        unknown = next((endpoint for endpoint in endpoints if limit is not None and not is_priced(endpoint)), None)
+        if unknown is not None:
+            raise ConfigurationInvalid(
+                f"The execution's cost is limited, but the price of '{unknown.provider}/{unknown.model}' is not known.",
+                hint="Limit tokens instead of cost_usd, or use a model with a known price.",
+            )
+
+    async def _beyond(self, failure: BudgetExceeded) -> None:
+        """At a limit: the turn ends, or waits for a human."""
+        if self._session.pause_on_budget:
+            detail = {"limit": failure.limit, "message": failure.message}
+            question = Question(QuestionKind.BUDGET, failure.limit, self._digest, failure.limit, detail)
+            await self._session.control.ask(question)
+        raise failure
+
+    def _identity(self) -> dict[str, str]:
+        return {"hash": self._digest, "fingerprint": self._fingerprint}
+
+
+def _kept(request: CallRequest) -> dict[str, Any]:
+    return {"path": request.wire.path, "body": request.body}
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome is not None else None
+    told = error.retry_after if isinstance(error, ModelFailure) else None
+    return _BACKOFF(state) if told is None else told
+
+
+def _judge(failure: ModelFailure, breaker: Breaker) -> None:
+    """Tell the breaker whether the provider is down, or only does not want this request."""
+    is_down = isinstance(failure, ModelOverloaded | ModelTimeout | ModelConnectionBroken)
+    if is_down or type(failure) is ModelFailure:
+        breaker.failed()
+    else:
+        breaker.succeeded()
+
+
+def _may_fall_back(failure: ModelFailure) -> bool:
+    return failure.retryable or isinstance(failure, ModelNotFound | ModelQuotaExhausted)

@@ -1,0 +1,171 @@
+"""Tells what went wrong at a provider, in the words of `runtimes.errors`, without any key."""
+
+import re
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+from runtimes.errors import (
+    ContentRefused,
+    ContextTooLong,
+    ModelAnswerInvalid,
+    ModelAuthentication,
+    ModelConnectionBroken,
+    ModelFailure,
+    ModelNotFound,
+    ModelOverloaded,
+    ModelQuotaExhausted,
+    ModelRateLimited,
+    ModelRequestRejected,
+    ModelTimeout,
+)
+from runtimes.types import ModelEndpoint
+from services.model_gateway.sse import loads
+from services.providers import NO_KEY
+
+#: Longest piece of a provider's own words that is kept.
+MESSAGE_LIMIT = 500
+_KEY = re.compile(r"\b(?:sk|pk|hf|gsk|xai|key)[-_][\w\-*.]{6,}")
+_CONTEXT = re.compile(
+    r"context.{0,10}(length|window|size)|prompt is too long|too many (input )?tokens|exceeds? the .{0,20}token",
+    re.IGNORECASE,
+)
+_REFUSED = re.compile(r"content.{0,3}(filter|policy|management)|safety system", re.IGNORECASE)
+_CLIENT_ERRORS = range(400, 500)
+_SERVER_ERRORS = range(500, 600)
+
+
+class ModelUnreachable(ModelConnectionBroken):
+    """No connection came about: the provider knows nothing of the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One is enough: the HTTP status, or a code in the error's body."""
+
+    failure: type[ModelFailure]
+    statuses: Collection[int] = ()
+    codes: Collection[str] = ()
+
+
+_RULES = (
+    _Rule(ContextTooLong, {413}, {"context_length_exceeded", "request_too_large"}),
+    _Rule(ContentRefused, (), {"content_filter", "content_policy_violation", "responsible_ai_policy_violation"}),
+    _Rule(ModelQuotaExhausted, {402}, {"insufficient_quota", "billing_error", "billing_hard_limit_reached"}),
+    _Rule(ModelRateLimited, {429}, {"rate_limit_error", "rate_limit_exceeded", "too_many_requests"}),
+    _Rule(ModelAuthentication, {401, 403}, {"authentication_error", "permission_error", "invalid_api_key"}),
+    _Rule(ModelNotFound, {404}, {"model_not_found", "not_found_error"}),
+    _Rule(ModelTimeout, {408, 504}, {"timeout_error"}),
+    _Rule(ModelOverloaded, {503, 529}, {"overloaded_error", "server_overloaded", "server_is_overloaded"}),
+    _Rule(ModelFailure, {409, 425, *_SERVER_ERRORS}, {"server_error", "api_error", "internal_error"}),
+    _Rule(ModelRequestRejected, _CLIENT_ERRORS, {"invalid_request_error"}),
+)
+_HAPPENED: Mapping[type[ModelFailure], str] = {
+    ContextTooLong: "The conversation is too long",
+    ContentRefused: "The provider refused the content",
+    ModelQuotaExhausted: "The account's quota is used up",
+    ModelRateLimited: "The provider's rate limit is reached",
+    ModelAuthentication: "The provider refused the API key",
+    ModelNotFound: "The provider does not know what it was asked for",
+    ModelTimeout: "The provider did not answer in time",
+    ModelOverloaded: "The provider is overloaded",
+    ModelRequestRejected: "The provider rejected the request",
+    ModelUnreachable: "The provider cannot be reached",
+    ModelConnectionBroken: "The connection to the provider broke",
+    ModelAnswerInvalid: "The provider's answer is no model answer",
+}
+_HINTS: Mapping[type[ModelFailure], str] = {
+    ModelNotFound: "Check the agent's model_id and the provider's base_url.",
+    ModelUnreachable: "Check that the provider's base_url can be reached from the worker.",
+    ModelConnectionBroken: "Check that the provider's base_url can be reached from the worker.",
+}
+
+
+def failure(
+    kind: type[ModelFailure],
+    said: str,
+    endpoint: ModelEndpoint,
+    *,
+    status: int | None = None,
+    retry_after: float | None = None,
+) -> ModelFailure:
+    """A failure of an endpoint's model; `said` are somebody else's words."""
+    happened = f"{_HAPPENED.get(kind, 'The model call failed')}{f' ({status})' if status else ''}"
+    where = f"model '{endpoint.model}' of provider '{endpoint.provider}'"
+    words = scrubbed(said, endpoint.api_key) or "no reason given"
+    return kind(f"{happened}, {where}: {words}", hint=_HINTS.get(kind, ""), retry_after=retry_after)
+
+
+def of_response(status: int, headers: Mapping[str, str], body: bytes, endpoint: ModelEndpoint) -> ModelFailure:
+    """The failure that an error response tells of."""
+    try:
+        told = loads(body)
+    except (ValueError, RecursionError):
+        told = {"message": body[: 4 * MESSAGE_LIMIT].decode(errors="replace")}
+    return of_body(told, endpoint, status=status, retry_after=retry_after(headers))
+
+
+def of_body(
+    told: Any, endpoint: ModelEndpoint, *, status: int | None = None, retry_after: float | None = None
+) -> ModelFailure:
+    """The failure that an error object tells of, as a response or inside a stream."""
+    bodies = list(_bodies(told))
+    codes = frozenset(str(body[key]) for body in bodies for key in ("code", "type") if body.get(key))
+    said = next((body["message"] for body in bodies if isinstance(body.get("message"), str)), str(told))
+    kind = _kind(status, codes, said)
+    return failure(kind, said, endpoint, status=status, retry_after=retry_after)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a provider asks for: in milliseconds, in seconds, or until a date."""
+    if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after", "")
+    seconds = _number(value)
+    return _until(value) if seconds is None else seconds
+
+
+def scrubbed(text: str, api_key: str) -> str:
+    """The text without the key, whole or half hidden by stars, and not too long."""
+    if api_key != NO_KEY and len(api_key) > len(NO_KEY):
+        text = re.sub(rf"{re.escape(api_key)}|{re.escape(api_key[:4])}[\w\-.]*\*[\w\-.*]*", "***", text)
+    text = _KEY.sub("***", text)
+    return text if len(text) <= MESSAGE_LIMIT else f"{text[:MESSAGE_LIMIT]} …"
+
+
+def _kind(status: int | None, codes: frozenset[str], said: str) -> type[ModelFailure]:
+    if status in (None, 400):
+        if _CONTEXT.search(said):
+            return ContextTooLong
+        if _REFUSED.search(said):
+            return ContentRefused
+    fits = (rule.failure for rule in _RULES if status in rule.statuses or not codes.isdisjoint(rule.codes))
+    return next(fits, ModelFailure if status is None or status in _SERVER_ERRORS else ModelAnswerInvalid)
+
+
+def _bodies(body: Any) -> Iterator[Mapping[str, Any]]:
+    """The error object, and what it is wrapped in."""
+    if isinstance(body, list) and body:
+        body = cast("list[Any]", body)[0]
+    if isinstance(body, dict):
+        found = cast("dict[str, Any]", body)
+        yield from _bodies(found.get("error"))
+        yield found
+    elif isinstance(body, str) and body:
+        yield {"message": body}
+
+
+def _number(text: str) -> float | None:
+    try:
+        return max(float(text), 0.0)
+    except ValueError:
+        return None
+
+
+def _until(date: str) -> float | None:
+    try:
+        return max(parsedate_to_datetime(date).timestamp() - time.time(), 0)
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,67 @@
+"""One request to one provider, with its step in the journal."""
+
+from collections.abc import Coroutine, Sequence
+from time import perf_counter
+from typing import Any
+
+from runtimes.errors import RuntimeFailure
+from runtimes.types import ExecutionError, ModelEndpoint, Usage
+from services.control_plane_client.models import NewEvent, Step, StepKind, StepStatus
+from services.journal import Journal
+from services.model_gateway.claims import LazyClaim
+from services.model_gateway.errors import ModelUnreachable
+from services.model_gateway.pricing import Tokens, usage
+
+#: Why a call ended that nobody waited for.
+ABANDONED = ExecutionError(
+    code="model_call_abandoned", message="The caller went away before the answer's end.", retryable=True
+)
+
+
+class Try:
+    """A step that is claimed once it takes its time, and written when its outcome is known."""
+
+    def __init__(self, journal: Journal, endpoint: ModelEndpoint, began: float, **fields: Any) -> None:
+        self._journal = journal
+        self._endpoint = endpoint
+        self._began = began
+        self._asked = perf_counter()
+        self._is_settled = False
+        step = journal.begin(StepKind.MODEL_CALL, name=endpoint.model, usage=Usage(model_calls=1), **fields)
+        self.step: Step = step
+        self._claim = LazyClaim(journal, step)
+        self.used = Usage(model_calls=1)
+
+    async def done(
+        self, response: Any, tokens: Tokens, first_token_at: float | None, events: Sequence[NewEvent]
+    ) -> None:
+        """Commit the answer.
+
+        Raises:
+            RuntimeFailure: it is not stored, so nobody may see it.
+        """
+        self.used = usage(tokens, self._endpoint)
+        first = {"first_token": round(first_token_at - self._began, 6)} if first_token_at is not None else {}
+        await self._write(events, status=StepStatus.DONE, response=response, timings=self._timings() | first)
+
+    async def failed(self, failure: RuntimeFailure, tokens: Tokens) -> None:
+        """Record the failure and what is known of its price."""
+        self.used = usage(tokens, self._endpoint, calls=0 if isinstance(failure, ModelUnreachable) else 1)
+        await self._write((), status=StepStatus.FAILED, error=failure.as_error(), timings=self._timings())
+
+    def abandoned(self, tokens: Tokens) -> Coroutine[Any, Any, None] | None:
+        """Record that nobody waited for the answer; None if it was there already."""
+        if self._is_settled:
+            return None
+        self.used = usage(tokens, self._endpoint)
+        return self._write((), status=StepStatus.FAILED, error=ABANDONED, timings=self._timings())
+
+    async def _write(self, events: Sequence[NewEvent], **outcome: Any) -> None:
+        self._is_settled = True
+        await self._claim.settle()
+        kept = {"request": None} if self._claim.is_written else {}
+        await self._journal.write(self.step.model_copy(update={**outcome, **kept, "usage": self.used}), events)
+
+    def _timings(self) -> dict[str, float]:
+        now = perf_counter()
+        return {"total": round(now - self._began, 6), "provider": round(now - self._asked, 6)}

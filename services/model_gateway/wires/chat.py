@@ -1,0 +1,146 @@
+"""The OpenAI wire: chat completions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from runtimes.errors import RuntimeFailure
+from runtimes.types import Wire
+from services.model_gateway.pricing import Tokens
+from services.model_gateway.sse import DONE, written
+from services.model_gateway.wires.openai_errors import openai_error
+from services.model_gateway.wires.wire import ModelWire, Part, Recording, count, items, likeness, mapping
+
+#: Texts that come in pieces; what else a delta may carry is kept as it came.
+_TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
+#: Padding against listeners on the network.
+_PADDING = "obfuscation"
+
+
+class ChatWire(ModelWire):
+    path = "/v1/chat/completions"
+    family = Wire.OPENAI
+    headers: ClassVar[tuple[str, ...]] = ("openai-beta",)
+
+    def shape(self, body: Mapping[str, Any]) -> Iterator[Any]:
+        for message in items(body.get("messages")):
+            calls = [(call.get("id"), _function(call).get("name")) for call in items(message.get("tool_calls"))]
+            yield message.get("role"), message.get("tool_call_id"), calls, likeness(message.get("content") or "")
+        yield [_function(tool).get("name") for tool in items(body.get("tools"))]
+
+    def max_output(self, body: Mapping[str, Any]) -> int:
+        return count(body.get("max_completion_tokens") or body.get("max_tokens"))
+
+    def prepared(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not body.get("stream") or _wants_usage(body):
+            return body
+        return {**body, "stream_options": {**mapping(body.get("stream_options")), "include_usage": True}}
+
+    def is_answer(self, answer: Mapping[str, Any]) -> bool:
+        return bool(items(answer.get("choices")))
+
+    def tokens(self, answer: Mapping[str, Any]) -> Tokens:
+        return chat_tokens(mapping(answer.get("usage")))
+
+    def recording(self, body: Mapping[str, Any]) -> Recording:
+        return ChatRecording(wants_usage=_wants_usage(body))
+
+    def stream(self, events: Sequence[Mapping[str, Any]]) -> bytes:
+        return b"".join((*map(written, events), b"data: %b\n\n" % DONE))
+
+    def error(self, failure: RuntimeFailure) -> dict[str, Any]:
+        return openai_error(failure)
+
+    def error_event(self, failure: RuntimeFailure) -> bytes:
+        return written(openai_error(failure))
+
+
+class ChatRecording(Recording):
+    """Chunks; one that only adds to a text or to arguments is joined to the one before it."""
+
+    def __init__(self, *, wants_usage: bool) -> None:
+        super().__init__()
+        self._wants_usage = wants_usage
+        self._call = 0
+
+    def error(self, event: dict[str, Any]) -> Any:
+        return event if event.get("error") else None
+
+    def add(self, event: dict[str, Any]) -> Part:
+        event.pop(_PADDING, None)
+        self.model = event.get("model") or self.model
+        if usage := mapping(event.get("usage")):
+            self.tokens = chat_tokens(usage)
+        choices = items(event.get("choices"))
+        if usage and not choices and not self._wants_usage:
+            return Part.DROPPED
+        if not (self.events and _join(self.events[-1], event)):
+            self.events.append(event)
+        return self._part(choices)
+
+    def _part(self, choices: Sequence[Mapping[str, Any]]) -> Part:
+        if any(choice.get("finish_reason") for choice in choices):
+            self.is_complete = True
+        deltas = [mapping(choice.get("delta")) for choice in choices]
+        calls = [count(call.get("index")) for delta in deltas for call in items(delta.get("tool_calls"))]
+        if self.is_complete or any(index > self._call for index in calls):
+            return Part.ENDING
+        has_content = any(value for delta in deltas for name, value in delta.items() if name != "role")
+        return Part.CONTENT if has_content else Part.OPENING
+
+
+def chat_tokens(usage: Mapping[str, Any]) -> Tokens:
+    """The wire's usage."""
+    prompt, completion = mapping(usage.get("prompt_tokens_details")), mapping(usage.get("completion_tokens_details"))
+    return Tokens(
+        input=count(usage.get("prompt_tokens")),
+        output=count(usage.get("completion_tokens")),
+        cached=count(prompt.get("cached_tokens")),
+        reasoning=count(completion.get("reasoning_tokens")),
+    )
+
+
+def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
+    """Add an event's text to the last one, if there is nothing else to it."""
+    mine, its = items(last.get("choices")), items(event.get("choices"))
+    is_single = len(mine) == len(its) == 1
+    return is_single and _same(last, event, "choices") and _join_choice(mine[0], its[0])
+
+
+def _join_choice(last: dict[str, Any], choice: dict[str, Any]) -> bool:
+    if choice.get("finish_reason") or choice.get("logprobs") or not _same(last, choice, "delta"):
+        return False
+    mine, its = mapping(last.get("delta")), mapping(choice.get("delta"))
+    return _join_text(mine, its) or _join_arguments(mine, its)
+
+
+def _join_text(last: dict[str, Any], delta: dict[str, Any]) -> bool:
+    for name in _TEXTS:
+        if isinstance(last.get(name), str) and isinstance(delta.get(name), str) and _same(last, delta, name):
+            last[name] += delta[name]
+            return True
+    return False
+
+
+def _join_arguments(last: dict[str, Any], delta: dict[str, Any]) -> bool:
+    mine, its = items(last.get("tool_calls")), items(delta.get("tool_calls"))
+    if not (len(mine) == len(its) == 1 and list(last) == list(delta) and mine[0].get("index") == its[0].get("index")):
+        return False
+    if set(its[0]) != {"index", "function"} or set(_function(its[0])) != {"arguments"}:
+        return False
+    function = _function(mine[0])
+    if not isinstance(function.get("arguments"), str):
+        return False
+    function["arguments"] += _function(its[0])["arguments"]
+    return True
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any], but: str) -> bool:
+    return {**one, but: None} == {**other, but: None}
+
+
+def _function(holder: Mapping[str, Any]) -> dict[str, Any]:
+    return mapping(holder.get("function"))
+
+
+def _wants_usage(body: Mapping[str, Any]) -> bool:
+    return bool(mapping(body.get("stream_options")).get("include_usage"))

@@ -1,0 +1,145 @@
+"""The Anthropic wire: messages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from runtimes.errors import (
+    BudgetExceeded,
+    ModelAuthentication,
+    ModelNotFound,
+    ModelOverloaded,
+    ModelQuotaExhausted,
+    ModelRateLimited,
+    ModelTimeout,
+    RuntimeFailure,
+)
+from runtimes.types import Wire
+from services.model_gateway.pricing import Tokens
+from services.model_gateway.sse import written
+from services.model_gateway.wires.wire import ModelWire, Part, Recording, count, items, likeness, mapping, status
+
+#: Types of failures that have their own.
+_TYPES: Mapping[type[RuntimeFailure], str] = {
+    ModelRateLimited: "rate_limit_error",
+    ModelOverloaded: "overloaded_error",
+    ModelAuthentication: "authentication_error",
+    ModelQuotaExhausted: "billing_error",
+    ModelNotFound: "not_found_error",
+    ModelTimeout: "timeout_error",
+    BudgetExceeded: "permission_error",
+}
+#: The deltas that lengthen a text, and where it is.
+_TEXTS = {"text_delta": "text", "input_json_delta": "partial_json", "thinking_delta": "thinking"}
+#: The wire's own status.
+_OVERLOADED = 529
+_OPENING = {"message_start", "content_block_start", "ping"}
+
+
+class MessagesWire(ModelWire):
+    path = "/v1/messages"
+    family = Wire.ANTHROPIC
+    headers: ClassVar[tuple[str, ...]] = ("anthropic-version", "anthropic-beta")
+
+    def shape(self, body: Mapping[str, Any]) -> Iterator[Any]:
+        yield likeness(body.get("system") or "")
+        for message in items(body.get("messages")):
+            content = message.get("content")
+            blocks = items(content) or [{"type": "text", "text": content}]
+            yield message.get("role"), [_block(block) for block in blocks]
+        yield [tool.get("name") for tool in items(body.get("tools"))]
+
+    def max_output(self, body: Mapping[str, Any]) -> int:
+        return count(body.get("max_tokens"))
+
+    def is_answer(self, answer: Mapping[str, Any]) -> bool:
+        return isinstance(answer.get("content"), list)
+
+    def tokens(self, answer: Mapping[str, Any]) -> Tokens:
+        return message_tokens(mapping(answer.get("usage")))
+
+    def recording(self, body: Mapping[str, Any]) -> Recording:
+        return MessageRecording()
+
+    def stream(self, events: Sequence[Mapping[str, Any]]) -> bytes:
+        return b"".join(written(event, event["type"]) for event in events)
+
+    def error(self, failure: RuntimeFailure) -> dict[str, Any]:
+        usual = "api_error" if status(failure) >= 500 else "invalid_request_error"
+        kind = next((found for of, found in _TYPES.items() if isinstance(failure, of)), usual)
+        return {"type": "error", "error": {"type": kind, "message": failure.message}}
+
+    def status(self, failure: RuntimeFailure) -> int:
+        return _OVERLOADED if isinstance(failure, ModelOverloaded) else status(failure)
+
+
+class MessageRecording(Recording):
+    """Events; a delta that only lengthens its block is joined to the one before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._usage: dict[str, Any] = {}
+        self._block = ""
+        self._is_ending = False
+
+    def error(self, event: dict[str, Any]) -> Any:
+        return event if event.get("type") == "error" or "error" in event else None
+
+    def add(self, event: dict[str, Any]) -> Part:
+        kind = event.get("type")
+        if kind == "ping":
+            return Part.ENDING if self._is_ending else Part.OPENING
+        self._look(kind, event)
+        if not (self.events and _join(self.events[-1], event)):
+            self.events.append(event)
+        if self._is_ending:
+            return Part.ENDING
+        return Part.OPENING if kind in _OPENING else Part.CONTENT
+
+    def _look(self, kind: Any, event: Mapping[str, Any]) -> None:
+        """A tool call that is whole could be acted upon: it belongs to the end."""
+        if kind == "message_start":
+            message = mapping(event.get("message"))
+            self.model = message.get("model") or ""
+            self._count(message)
+        elif kind == "content_block_start":
+            self._block = mapping(event.get("content_block")).get("type") or ""
+        elif kind == "content_block_stop":
+            self._is_ending |= self._block == "tool_use"
+        elif kind == "message_delta":
+            self._count(event)
+            self._is_ending = True
+        elif kind == "message_stop":
+            self.is_complete = self.is_over = True
+
+    def _count(self, told: Mapping[str, Any]) -> None:
+        self._usage |= {name: value for name, value in mapping(told.get("usage")).items() if value is not None}
+        self.tokens = message_tokens(self._usage)
+
+
+def message_tokens(usage: Mapping[str, Any]) -> Tokens:
+    """The wire's usage; it counts cached tokens apart from the input."""
+    cached, written_ = count(usage.get("cache_read_input_tokens")), count(usage.get("cache_creation_input_tokens"))
+    return Tokens(
+        input=count(usage.get("input_tokens")) + cached + written_,
+        output=count(usage.get("output_tokens")),
+        cached=cached,
+        cache_written=written_,
+        reasoning=count(mapping(usage.get("output_tokens_details")).get("thinking_tokens")),
+    )
+
+
+def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
+    """Add an event's text to the last one, if there is nothing else to it."""
+    if last.get("type") != "content_block_delta":
+        return False
+    mine, its = mapping(last.get("delta")), mapping(event.get("delta"))
+    name = _TEXTS.get(mine.get("type") or "")
+    if name is None or {**last, "delta": {**mine, name: ""}} != {**event, "delta": {**its, name: ""}}:
+        return False
+    mine[name] += its[name]
+    return True
+
+
+def _block(block: Mapping[str, Any]) -> tuple[Any, ...]:
+    text = block.get("text") or block.get("content") or ""
+    return block.get("type"), block.get("id") or block.get("tool_use_id"), block.get("name"), likeness(text)

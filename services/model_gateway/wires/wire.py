@@ -1,0 +1,157 @@
+"""What the gateway has to know of each kind of call."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Any, ClassVar, cast
+
+import orjson
+
+from runtimes.errors import (
+    BudgetExceeded,
+    ContentRefused,
+    ContextTooLong,
+    ModelAuthentication,
+    ModelConnectionBroken,
+    ModelNotFound,
+    ModelOverloaded,
+    ModelQuotaExhausted,
+    ModelRateLimited,
+    ModelRequestRejected,
+    ModelTimeout,
+    RuntimeFailure,
+)
+from runtimes.types import Wire
+from services.model_gateway.pricing import Tokens
+from services.model_gateway.sse import written
+
+#: Statuses of what a framework is told, by the first class that fits.
+STATUSES: Mapping[type[RuntimeFailure], int] = {
+    ModelRateLimited: 429,
+    ModelOverloaded: 503,
+    ModelAuthentication: 401,
+    ModelQuotaExhausted: 402,
+    ModelNotFound: 404,
+    ContextTooLong: 400,
+    ContentRefused: 400,
+    ModelRequestRejected: 400,
+    ModelTimeout: 504,
+    ModelConnectionBroken: 502,
+    BudgetExceeded: 403,
+}
+#: Of a text, what is looked at for likeness, in characters.
+_TEXT_LIMIT = 500
+#: What time and chance put into texts: dates, times, long numbers, names of days and months, ids, addresses.
+_CHANCE = re.compile(
+    r"\d{1,4}(?:[-/:.]\d{1,4})+|\d{4,}|\b0x[0-9a-fA-F]+|\b(?=[a-zA-Z\-]*\d)[\w\-]{8,}"
+    r"|\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b"
+    r"|\b(?:january|february|march|april|may|june|july|august|september|october|november|december)\b",
+    re.IGNORECASE,
+)
+
+
+class Part(Enum):
+    """What an event of a stream is: from the first ENDING one on nothing is passed on before the commit."""
+
+    OPENING = "opening"
+    CONTENT = "content"
+    ENDING = "ending"
+    DROPPED = "dropped"
+
+
+class Recording(ABC):
+    """A streamed answer as it comes: its events, those that only lengthen a text joined.
+
+    `is_complete`: all of the answer is there; `is_over`: nothing comes after it.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.tokens = Tokens()
+        self.model = ""
+        self.is_complete = False
+        self.is_over = False
+
+    @abstractmethod
+    def add(self, event: dict[str, Any]) -> Part:
+        """Record an event and tell what it is."""
+
+    @abstractmethod
+    def error(self, event: dict[str, Any]) -> Any:
+        """The error that an event tells of; None if it tells of none."""
+
+
+class ModelWire(ABC):
+    """One kind of call: its path, its requests, its answers whole and streamed, its errors."""
+
+    path: ClassVar[str]
+    family: ClassVar[Wire]
+    headers: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def shape(self, body: Mapping[str, Any]) -> Iterator[Any]:
+        """What of a request is the same when only time and chance differ, beside model and stream."""
+
+    def max_output(self, body: Mapping[str, Any]) -> int:
+        """The output tokens that a request asks for at most; 0 if it does not say."""
+        return 0
+
+    def prepared(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The body as the provider gets it."""
+        return body
+
+    @abstractmethod
+    def is_answer(self, answer: Mapping[str, Any]) -> bool:
+        """Whether an answer that came whole is one."""
+
+    @abstractmethod
+    def tokens(self, answer: Mapping[str, Any]) -> Tokens:
+        """What an answer that came whole says of its usage."""
+
+    @abstractmethod
+    def recording(self, body: Mapping[str, Any]) -> Recording:
+        """An empty recording for a request."""
+
+    @abstractmethod
+    def stream(self, events: Sequence[Mapping[str, Any]]) -> bytes:
+        """Recorded events as a stream."""
+
+    @abstractmethod
+    def error(self, failure: RuntimeFailure) -> dict[str, Any]:
+        """An error response's body."""
+
+    def error_event(self, failure: RuntimeFailure) -> bytes:
+        """An error inside a stream."""
+        return written(self.error(failure), "error")
+
+    def status(self, failure: RuntimeFailure) -> int:
+        """An error response's status."""
+        return status(failure)
+
+
+def status(failure: RuntimeFailure) -> int:
+    """The HTTP status of a failure."""
+    return next((found for kind, found in STATUSES.items() if isinstance(failure, kind)), 500)
+
+
+def likeness(text: Any) -> str:
+    """The beginning of a text, or of what stands for one, without what time and chance put there."""
+    said = text if isinstance(text, str) else orjson.dumps(text)[: 4 * _TEXT_LIMIT].decode(errors="ignore")
+    return _CHANCE.sub("~", said[:_TEXT_LIMIT])
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The value, if it is a JSON object; else an empty one."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def items(value: Any) -> list[dict[str, Any]]:
+    """The JSON objects of a list; empty if it is none."""
+    found = cast("list[Any]", value) if isinstance(value, list) else []
+    return [cast("dict[str, Any]", item) for item in found if isinstance(item, dict)]
+
+
+def count(value: Any) -> int:
+    """A number of tokens; 0 if it is none."""
+    return int(value) if isinstance(value, int | float) else 0
