@@ -44,7 +44,8 @@ class ToolCalls:
         self._answers_left -= 1
         if not calls or finish is not FinishReason.STOP:
             return finish
-        return FinishReason.TOOL_LIMIT if self._answers_left < 1 or len(calls) > self._calls_left else None
+        self._calls_left -= len(calls)
+        return FinishReason.TOOL_LIMIT if self._answers_left < 1 or self._calls_left < 0 else None
 
     def refuse(self, calls: Sequence[RequestedCall], end: FinishReason) -> None:
         """Note calls that are not run because the turn ends."""
@@ -73,7 +74,6 @@ class ToolCalls:
         tool = self._tools.get(call.name)
         if tool is None:
             return self._answered(call, f"There is no tool '{call.name}'. {self._known()}")
-        self._calls_left -= 1
         return await tool.call(call.id, decoded(call.arguments))
 
     def _answered(self, call: RequestedCall, text: str) -> ToolResult:

@@ -14,6 +14,7 @@ class RuntimeType(StrEnum):
 
     DEFAULT = "default"
     NATIVE = "native"
+    LANGGRAPH = "langgraph"
     SCRIPTED = "scripted"
 
 

@@ -5,12 +5,13 @@ from difflib import get_close_matches
 
 from runtimes.errors import RuntimeUnknown
 from runtimes.manifests.default import DEFAULT
+from runtimes.manifests.langgraph import LANGGRAPH
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.manifests.native import NATIVE
 from runtimes.manifests.scripted import SCRIPTED
 
 #: Manifests by the name that agents write.
-KNOWN: Mapping[str, RuntimeManifest] = {manifest.name: manifest for manifest in (DEFAULT, NATIVE, SCRIPTED)}
+KNOWN: Mapping[str, RuntimeManifest] = {manifest.name: manifest for manifest in (DEFAULT, LANGGRAPH, NATIVE, SCRIPTED)}
 
 
 def manifest_of(name: str, known: Mapping[str, RuntimeManifest] = KNOWN) -> RuntimeManifest:

@@ -24,6 +24,12 @@ SDKS = {
     "runtimes.agno_models": {"agno", "anthropic", "httpx2", "openai"},
     "runtimes.agno_turn": {"agno", "openai"},
     "runtimes.default_runtime": {"agno"},
+    "runtimes.langgraph_graphs": {"langchain", "langchain_core", "langgraph"},
+    "runtimes.langgraph_interrupts": {"langgraph", "pydantic_core"},
+    "runtimes.langgraph_messages": {"langchain_core"},
+    "runtimes.langgraph_models": {"anthropic", "langchain_anthropic", "langchain_core", "langchain_openai"},
+    "runtimes.langgraph_runtime": {"langgraph", "pydantic_core"},
+    "runtimes.langgraph_tools": {"langchain", "langchain_core", "langgraph"},
     "runtimes.model_clients": {"anthropic", "httpx2", "openai"},
     "runtimes.native_model": {"pydantic_ai"},
 }

@@ -11,7 +11,7 @@ from tests.runtimes.model_server import ModelServer, serving
 from tests.runtimes.turns import Turns
 
 #: The runtimes that are given a model and tools and run a framework's loop with them.
-FRAMEWORKS = ("default", "native")
+FRAMEWORKS = ("default", "langgraph", "native")
 
 
 @pytest.fixture(scope="session")

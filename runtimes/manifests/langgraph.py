@@ -1,0 +1,36 @@
+"""The LangGraph runtime: LangChain's prebuilt agent, or a graph of the user's own."""
+
+from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.types import Capability, RuntimeType, Wire
+
+LANGGRAPH = RuntimeManifest(
+    name=RuntimeType.LANGGRAPH.value,
+    title="LangGraph",
+    entry="runtimes.langgraph_runtime:LangGraphRuntime",
+    extra="langgraph",
+    package="langgraph",
+    versions=">=1.2.22,<1.3",
+    capabilities=frozenset(
+        {
+            Capability.STREAMING,
+            Capability.TOOLS,
+            Capability.MULTI_AGENT,
+            Capability.HITL,
+            Capability.RESUME,
+            Capability.STRUCTURED_OUTPUT,
+        }
+    ),
+    wires=frozenset({Wire.OPENAI, Wire.ANTHROPIC}),
+    settings={"max_turns": int, "tool_call_limit": int, "graph": str},
+    environment={
+        "LANGSMITH_TRACING": "false",
+        "LANGSMITH_TRACING_V2": "false",
+        "LANGCHAIN_TRACING_V2": "false",
+        "LANGCHAIN_TRACING": "false",
+        "LANGSMITH_OTEL_ENABLED": "false",
+        "LANGCHAIN_CALLBACKS_BACKGROUND": "false",
+        "LC_OUTPUT_VERSION": "v0",
+        "OPENAI_CUSTOM_HEADERS": "",
+        "ANTHROPIC_CUSTOM_HEADERS": "",
+    },
+)
