@@ -1,5 +1,5 @@
 # Needs Python 3.11 or newer and PyPI; everything else goes into .tools and .venv.
-.PHONY: demo test bench setup lint fmt clean
+.PHONY: demo test faults bench setup lint fmt clean
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -25,7 +25,12 @@ demo: setup
 # Every check and every test; pytest has the last word.
 test: lint
 	@printf '==> %s\n' 'Tests, against a real PostgreSQL and a real Temporal'
-	@$(BIN)/pytest --ignore=tests/benchmarks
+	@$(BIN)/pytest --ignore=tests/benchmarks -m 'not whole'
+
+# Kill, freeze, cut off and restart everything under every runtime; writes .bench/faults.json.
+faults: setup
+	@printf '==> %s\n' 'Faults'
+	@$(BIN)/pytest tests/faults
 
 # Measure against a bare Temporal workflow on the same server; writes .bench/results.json.
 bench: setup

@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -64,6 +65,12 @@ class PostgresProcess:
         assert self._popen is not None
         self._popen.kill()
         self._popen.wait()
+
+    def stop_immediately(self) -> None:
+        """Stop it as a crash would, with all its processes."""
+        assert self._popen is not None
+        self._popen.send_signal(signal.SIGQUIT)
+        self._popen.wait(30)
 
     def stop(self) -> None:
         """Shut it down."""

@@ -39,6 +39,8 @@ class Reader:
         headers = {"Last-Event-ID": self.position} if self.position else {}
         async with aconnect_sse(client, "GET", self._url, headers=headers) as source:
             async for event in source.aiter_sse():
+                if not event.data:
+                    continue
                 self._take(event.id, event.json())
                 most -= 1
                 if most == 0 or self.ended:
@@ -75,6 +77,13 @@ class Follower:
 
     def __post_init__(self) -> None:
         self.task = asyncio.create_task(self._follow())
+
+    def complaint(self) -> str:
+        """Why it has not read to the end; empty if it has."""
+        if not self.task.done():
+            return f"a reader is still at {self.reader.position}"
+        error = self.task.exception()
+        return f"a reader gave up: {error!r}" if error else ""
 
     async def _follow(self) -> None:
         while not self.reader.ended:

@@ -231,7 +231,9 @@ class Stack:
 
             async def events() -> AsyncGenerator[Event]:
                 async for event in source.aiter_sse():
-                    yield {"id": event.id, **event.json()}
+                    # Sent for a comment that keeps the stream open.
+                    if event.data:
+                        yield {"id": event.id, **event.json()}
 
             yield events()
 

@@ -129,6 +129,7 @@ def fenced(evidence: Evidence) -> Iterator[str]:
 
 def one_story_for_all(evidence: Evidence) -> Iterator[str]:
     """I7: what each reader put together is the log."""
+    yield from evidence.complaints
     text = "".join(event["data"]["text"] for event in evidence.events_of("message.completed"))
     for number, reader in enumerate(evidence.readers):
         if (read := _told(reader.events)) != (logged := _told(evidence.events)):

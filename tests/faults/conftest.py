@@ -1,6 +1,7 @@
 """The field of each runtime, kept for all the scenarios of a run, and the report."""
 
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,19 @@ from tests.faults.report import Report
 from tests.postgres import embedded_postgres
 
 RUNTIMES = ("native", "default", "langgraph", "claude_code")
+#: What `make test` runs of the matrix and the scenarios.
+QUICK = {
+    "native": {
+        "during-a-stream",
+        "between-claim-and-effect",
+        "between-effect-and-commit",
+        "while-suspended",
+        "frozen before a claim",
+    },
+    "default": {"during-the-last-message"},
+    "langgraph": {"during-the-last-message"},
+    "claude_code": {"during-the-last-message"},
+}
 ROOT = Path(__file__).parents[2]
 #: A crash of the server alone loses nothing that it has committed.
 CRASH_SAFE = ("-c", "fsync=off", "-c", "full_page_writes=off")
@@ -31,7 +45,19 @@ def report(request: pytest.FixtureRequest) -> Iterator[Report]:
 @pytest.fixture(scope="session", params=RUNTIMES)
 async def field(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Field]:
     """The field of one runtime."""
-    runtime: str = request.param
+    async with _field_of(request.param, tmp_path_factory) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def mutant_field(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Field]:
+    """A field of the fastest runtime, for broken variants."""
+    async with _field_of("native", tmp_path_factory) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _field_of(runtime: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Field]:
     installed = [found.name for found in RuntimeFactory().installed()]
     if runtime not in installed:
         pytest.skip(f"the runtime '{runtime}' is not installed: {', '.join(installed)} are")
@@ -42,8 +68,19 @@ async def field(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         directory = tmp_path_factory.mktemp(runtime)
         settings = SETTINGS | {"PYTHONPATH": str(ROOT)}
         async with Field(directory, postgres.url, settings=settings, pools=(runtime,), postgres=postgres) as running:
-            await running.make_agents()
             yield running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes too long for each run of the tests."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "field" in item.fixturenames and not _is_quick(item):
+            item.add_marker(pytest.mark.whole)
+
+
+def _is_quick(item: pytest.Function) -> bool:
+    chosen = {str(value) for value in item.callspec.params.values()}
+    return bool(chosen & QUICK[str(item.callspec.params["field"])])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

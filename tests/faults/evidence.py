@@ -32,6 +32,7 @@ class Evidence:
     effects: list[str]
     temporal: str
     readers: list[Reader]
+    complaints: list[str]
     survivors: list[psutil.Process]
     workspaces: list[Path]
 
@@ -81,6 +82,7 @@ async def gathered(field: Field, run: Run) -> Evidence:
             effects=field.ledger.lines(run.token),
             temporal=await field.temporal_status(run.execution),
             readers=[follower.reader for follower in run.followers],
+            complaints=[complaint for follower in run.followers if (complaint := follower.complaint())],
             survivors=[child for strike in run.strikes for child in strike.children if child.is_running()],
             workspaces=_workspaces(field, run),
         )

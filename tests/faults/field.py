@@ -2,11 +2,10 @@
 
 import asyncio
 import signal
-import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -17,7 +16,7 @@ from tests.faults.ledger import TOOLSET, Ledger
 from tests.faults.proxy import Mode, TcpProxy
 from tests.postgres import PostgresProcess
 from tests.readers import Follower, Reader
-from tests.stack import Process, Stack, free_port
+from tests.stack import TERMINAL, Process, Stack, free_port
 
 T = TypeVar("T")
 
@@ -84,14 +83,14 @@ class Run:
 
 @dataclass
 class Field(Stack):
-    """`mutants` says which processes are deliberately broken variants, by process name."""
+    """Its pool is called as its runtime is."""
 
     postgres: PostgresProcess | None = None
-    mutants: Mapping[str, str] = field(default_factory=dict[str, str])
     health_ports: dict[str, int] = field(default_factory=dict[str, int])
     links: dict[str, Link] = field(default_factory=dict[str, Link])
     traps: list[Trap] = field(default_factory=list[Trap])
     calls: list[Call] = field(default_factory=list[Call])
+    agents: set[str] = field(default_factory=set[str])
     started: list[str] = field(default_factory=list[str])
 
     @property
@@ -128,13 +127,6 @@ class Field(Stack):
         super()._define()
         self.add_worker(self.pool, self.workers[1])
 
-    def add(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> Process:
-        """Define a process of ours, or its mutant."""
-        process = super().add(name, *command, environment=environment)
-        if mutant := self.mutants.get(name):
-            process.command = (sys.executable, "-m", "tests.faults.mutants", mutant, *command)
-        return process
-
     def add_worker(self, pool: str, name: str | None = None) -> Process:
         """Define a runtime worker behind its link, with a disk of its own."""
         name = name or pool
@@ -148,18 +140,43 @@ class Field(Stack):
         }
         return self.add(name, "worker", "--pool", pool, environment=self._worker_environment() | ways)
 
-    async def make_agents(self) -> None:
+    async def _make_agent(self, name: str) -> None:
         """`agent` uses the ledger; `asking` asks a human before each use."""
+        rule = {"approval": "always"} if name == "asking" else {}
         model = MODELS.get(self.pool, "scripted/scripted")
-        await self.agent("agent", runtime=self.pool, model_id=model, toolsets=[TOOLSET])
-        await self.agent("asking", runtime=self.pool, model_id=model, toolsets=[TOOLSET])
+        await self.agent(name, runtime=self.pool, model_id=model, toolsets=[TOOLSET | rule])
+        self.agents.add(name)
 
-    async def decide(self, run: Run, *, approve: bool) -> None:
-        """Answer the approvals that the execution waits for."""
-        raise NotImplementedError
+    async def until_suspended(self, run: Run) -> None:
+        """Wait until the execution asks a human and no worker has it."""
+        await self.until(lambda: self._is_suspended(run))
+
+    async def approve_all(self, run: Run) -> None:
+        """Approve whatever the execution asks for, until it has ended."""
+        async with asyncio.timeout(PATIENCE):
+            while not await self._has_ended(run):
+                for approval in await self._pending(run):
+                    answer = await self.http.post(f"/api/v1/approvals/{approval['id']}/approve", json={})
+                    assert answer.is_success, answer.text
+                await asyncio.sleep(0.2)
+
+    async def _pending(self, run: Run) -> list[dict[str, Any]]:
+        asked = await self.http.get("/api/v1/approvals", params={"status": "pending", "execution_id": run.execution})
+        assert asked.is_success, asked.text
+        return asked.json()["items"]
+
+    async def _is_suspended(self, run: Run) -> bool:
+        return bool(await self._pending(run)) and any(
+            call.execution == run.execution and call.verb == "close" for call in self.calls
+        )
+
+    async def _has_ended(self, run: Run) -> bool:
+        return (await self.get(run.execution))["status"] in TERMINAL
 
     async def fire(self, script: str, *, agent: str = "agent") -> Run:
         """Start an execution that follows a script, in which `TOKEN` becomes its own token, with two readers."""
+        if agent not in self.agents:
+            await self._make_agent(agent)
         token = uuid4().hex[:12]
         prompt = f"run {token} [[{script.replace('TOKEN', token)}]]"
         execution = await self.start(prompt, agent)
@@ -167,14 +184,19 @@ class Field(Stack):
         return Run(token, prompt, execution, [Follower(Reader(execution), self.http, cuts) for cuts in (False, True)])
 
     def trap(
-        self, moment: Moment, matches: Callable[[Call], bool], act: Callable[[Call], Awaitable[T]]
+        self,
+        moment: Moment,
+        matches: Callable[[Call], bool],
+        act: Callable[[Call], Awaitable[T]],
+        *,
+        goes_on: bool = False,
     ) -> "asyncio.Future[T]":
-        """Do something at an exact moment of a call; gives what came of it. The call goes no further."""
+        """Do something at an exact moment of a call, before it goes on or ends there; gives what came of it."""
         sprung: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         async def spring(call: Call) -> bool:
             sprung.set_result(await act(call))
-            return False
+            return goes_on
 
         self.traps.append(Trap(moment, matches, spring))
         return sprung

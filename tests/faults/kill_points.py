@@ -1,6 +1,5 @@
 """Ten moments of a turn at which its worker is killed."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -48,8 +47,7 @@ def _during_second_tool(field: Field) -> Callable[[Run], Strikes]:
 
 def _while_suspended(field: Field) -> Callable[[Run], Strikes]:
     async def strike(run: Run) -> Strike:
-        await field.until_event(run.execution, "approval.requested")
-        await asyncio.sleep(0.5)
+        await field.until_suspended(run)
         return await field.kill(*field.holder(run.execution))
 
     return strike

@@ -53,7 +53,7 @@ async def shoot(field: Field, point: KillPoint) -> Cell:
             strike = await wait(run)
         run.strikes.append(strike)
         if point.approval:
-            await field.decide(run, approve=True)
+            await field.approve_all(run)
         await field.result(run.execution)
     except TimeoutError:
         cell.problem = f"the kill never came, or the execution never ended: {await field.types(run.execution)}"
