@@ -179,6 +179,8 @@ class Settings(BaseSettings):
     stale_after_seconds: float = Field(default=600.0, gt=0)
     workspace_dir: Directory = Field(default_factory=_workspaces)
     python_tool_modules: Words = Field(default_factory=list[str])
+    sandbox_network: bool = False
+    sandbox_paths: Words = Field(default_factory=list[str])
     providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
 
     log_level: LogLevel = LogLevel.INFO

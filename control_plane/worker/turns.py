@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from pathlib import Path
 
 import structlog
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
@@ -20,6 +21,7 @@ from services.cancellation import CancellationManager
 from services.control_plane_client.control_stream import ControlStream
 from services.control_plane_client.models import ControlCommand, RuntimeAnnouncement
 from services.providers import Provider, ProviderRegistry
+from services.sandbox.sandbox import Sandbox
 from services.tools.toolsets import Toolsets
 from services.workspaces import Workspaces
 
@@ -43,7 +45,7 @@ async def _serve_turns(settings: Settings, pool: str) -> None:
         for runtime in served:
             _preload(factory, runtime.name)
         providers = _providers(settings)
-        toolsets = Toolsets(settings.python_tool_modules, slots=settings.worker_slots)
+        toolsets = _toolsets(settings)
         workspaces = Workspaces(settings.workspace_dir)
         executor = _executor(process, factory, providers, toolsets, turns, workspaces)
         worker = _turn_worker(process, pool, executor)
@@ -94,6 +96,11 @@ def _executor(
             cancel_deadline=settings.cancel_deadline_seconds, stale_after=settings.stale_after_seconds
         ),
     )
+
+
+def _toolsets(settings: Settings) -> Toolsets:
+    sandbox = Sandbox([Path(path) for path in settings.sandbox_paths], network=settings.sandbox_network)
+    return Toolsets(settings.python_tool_modules, slots=settings.worker_slots, sandbox=sandbox)
 
 
 def _providers(settings: Settings) -> ProviderRegistry:

@@ -1,6 +1,5 @@
 """The toolset `file_system`: files in the execution's own workspace directory."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -8,7 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from runtimes.types import Effect
+from services.tools.configuration import FileSystemToolset
 from services.tools.spec import Call, ToolFailed, ToolSpec
+from services.tools.threads import in_thread
 from services.tools.workspace import Workspace
 
 #: Files and lines that one call lists at most.
@@ -30,21 +32,22 @@ _GLOB = {
 }
 
 
-def file_system_tools(root: Path, threads: Executor) -> list[ToolSpec]:
+def file_system_tools(wanted: FileSystemToolset, root: Path, threads: Executor) -> list[ToolSpec]:
     """Tools to read, write, edit, list and search the files below `root`; they run in `threads`."""
     tools = _Tools(Workspace(root))
     line = {"type": "integer", "minimum": 1, "default": 1, "description": "The first line to read."}
     count = {"type": "integer", "minimum": 1, "maximum": LINES_LIMIT, "default": LINES_LIMIT}
     every = {"type": "boolean", "default": False, "description": "Replace all places; else there has to be just one."}
     expression = {"type": "string", "minLength": 1, "maxLength": 500, "description": "A regular expression."}
-    spec = partial(_spec, threads)
+    spec = partial(_spec, wanted, threads)
     return [
         spec(tools.read_file, {"path": _PATH, "first_line": line, "lines": count}, ["path"]),
-        spec(tools.write_file, {"path": _PATH, "content": _TEXT}, ["path", "content"]),
+        spec(tools.write_file, {"path": _PATH, "content": _TEXT}, ["path", "content"], Effect.IDEMPOTENT),
         spec(
             tools.edit_file,
             {"path": _PATH, "old_text": {**_TEXT, "minLength": 1}, "new_text": _TEXT, "replace_all": every},
             ["path", "old_text", "new_text"],
+            Effect.AT_MOST_ONCE,
         ),
         spec(tools.list_files, {"pattern": _GLOB}, []),
         spec(tools.search_files, {"expression": expression, "pattern": _GLOB}, ["expression"]),
@@ -97,7 +100,12 @@ def _lines(found: Iterable[str], limit: int, nothing: str) -> str:
 
 
 def _spec(
-    threads: Executor, function: Callable[..., str], properties: Mapping[str, Any], required: Sequence[str]
+    wanted: FileSystemToolset,
+    threads: Executor,
+    function: Callable[..., str],
+    properties: Mapping[str, Any],
+    required: Sequence[str],
+    effect: Effect = Effect.READ_ONLY,
 ) -> ToolSpec:
     return ToolSpec(
         name=function.__name__,
@@ -108,9 +116,12 @@ def _spec(
             "required": list(required),
             "additionalProperties": False,
         },
-        handler=partial(_in_thread, threads, function),
+        handler=partial(_run, threads, function),
+        effect=effect,
+        writes=effect is not Effect.READ_ONLY,
+        timeout_seconds=wanted.seconds_of(function.__name__),
     )
 
 
-async def _in_thread(threads: Executor, function: Callable[..., str], arguments: Mapping[str, Any], _: Call) -> str:
-    return await asyncio.get_running_loop().run_in_executor(threads, partial(function, **arguments))
+async def _run(threads: Executor, function: Callable[..., str], arguments: Mapping[str, Any], _: Call) -> str:
+    return await in_thread(threads, partial(function, **arguments))

@@ -1,9 +1,7 @@
 """The toolset `python`: plain functions of modules that the worker's operator allows."""
 
-import asyncio
 import inspect
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from importlib import import_module
@@ -14,23 +12,27 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import ArgsKwargs, to_json
 
 from runtimes.errors import ToolsetInvalid
+from runtimes.types import Effect
+from services.tools.configuration import FUNCTION_PATH, PythonToolset
 from services.tools.spec import Call, ToolSpec
+from services.tools.threads import in_thread
 
-_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z]\w{0,63}", re.ASCII)
+#: The parameter that Holdfast fills itself, with the call's idempotency key.
+KEY = "idempotency_key"
 _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def python_tools(
-    paths: Sequence[str], allowed: Sequence[str], timeout_seconds: float, threads: Executor
-) -> list[ToolSpec]:
+def python_tools(wanted: PythonToolset, allowed: Sequence[str], threads: Executor) -> list[ToolSpec]:
     """Tools for `package.module:function` paths; `allowed` are modules, with all that is below them.
 
-    Functions that are no coroutines run in `threads`.
+    Functions that are no coroutines run in `threads`, with the caller's context variables. A function's parameter
+    `idempotency_key` is not the model's to fill.
 
     Raises:
         ToolsetInvalid: a path leads to what is not allowed or is no plain function.
     """
-    return [_tool(path, _function(path, allowed), timeout_seconds, threads) for path in paths]
+    functions = {path: _function(path, allowed) for path in wanted.functions}
+    return [_tool(path, function, wanted, threads) for path, function in functions.items()]
 
 
 def check_allowed(path: str, allowed: Sequence[str]) -> None:
@@ -39,7 +41,7 @@ def check_allowed(path: str, allowed: Sequence[str]) -> None:
     Raises:
         ToolsetInvalid: it is no path, or leads to a module that is not allowed.
     """
-    if not _PATH.fullmatch(path):
+    if not FUNCTION_PATH.fullmatch(path):
         raise ToolsetInvalid(f"'{path[:200]}' is no path to a function.", hint="Write package.module:function.")
     module_name = path.partition(":")[0]
     if not any(module_name == prefix or module_name.startswith(f"{prefix}.") for prefix in allowed):
@@ -70,11 +72,11 @@ def _module(name: str) -> Any:
         raise ToolsetInvalid(f"Module '{name}' cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def _tool(path: str, function: Callable[..., Any], timeout_seconds: float, threads: Executor) -> ToolSpec:
+def _tool(path: str, function: Callable[..., Any], wanted: PythonToolset, threads: Executor) -> ToolSpec:
     _check_signature(path, function)
     try:
         adapter = TypeAdapter[Any](cast("Any", function))
-        parameters = adapter.json_schema()
+        parameters = _without_key(adapter.json_schema())
     except (PydanticUserError, NameError) as error:
         raise ToolsetInvalid(f"The types of '{path}' have no JSON schema: {str(error)[:300]}") from error
     run = _run_async if inspect.iscoroutinefunction(function) else partial(_run_in_thread, threads)
@@ -82,9 +84,16 @@ def _tool(path: str, function: Callable[..., Any], timeout_seconds: float, threa
         name=function.__name__,
         description=inspect.getdoc(function) or "",
         parameters=parameters,
-        handler=partial(run, adapter),
-        timeout_seconds=timeout_seconds,
+        handler=partial(_run, partial(run, adapter), keyed=KEY in inspect.signature(function).parameters),
+        effect=Effect(wanted.effect),
+        timeout_seconds=wanted.seconds_of(function.__name__),
     )
+
+
+def _without_key(schema: dict[str, Any]) -> dict[str, Any]:
+    properties = {name: value for name, value in schema.get("properties", {}).items() if name != KEY}
+    required = [name for name in schema.get("required", ()) if name != KEY]
+    return schema | {"properties": properties, "required": required}
 
 
 def _check_signature(path: str, function: Callable[..., Any]) -> None:
@@ -98,16 +107,17 @@ def _check_signature(path: str, function: Callable[..., Any]) -> None:
             )
 
 
-async def _run_async(adapter: TypeAdapter[Any], arguments: Mapping[str, Any], _: Call) -> str:
-    return _text(await adapter.validate_python(ArgsKwargs((), dict(arguments))))
+async def _run(
+    run: Callable[[ArgsKwargs], Awaitable[Any]], arguments: Mapping[str, Any], call: Call, *, keyed: bool
+) -> str:
+    given = {**arguments, KEY: call.idempotency_key} if keyed else dict(arguments)
+    result = await run(ArgsKwargs((), given))
+    return result if isinstance(result, str) else to_json(result, fallback=str).decode()
 
 
-async def _run_in_thread(threads: Executor, adapter: TypeAdapter[Any], arguments: Mapping[str, Any], _: Call) -> str:
-    call = partial(adapter.validate_python, ArgsKwargs((), dict(arguments)))
-    return _text(await asyncio.get_running_loop().run_in_executor(threads, call))
+async def _run_async(adapter: TypeAdapter[Any], arguments: ArgsKwargs) -> Any:
+    return await adapter.validate_python(arguments)
 
 
-def _text(result: Any) -> str:
-    if isinstance(result, str):
-        return result
-    return to_json(result, fallback=str).decode()
+async def _run_in_thread(threads: Executor, adapter: TypeAdapter[Any], arguments: ArgsKwargs) -> Any:
+    return await in_thread(threads, partial(adapter.validate_python, arguments))

@@ -1,39 +1,35 @@
 """From an agent's toolsets to its tools."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from difflib import get_close_matches
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from runtimes.errors import ToolsetInvalid
-from runtimes.types import Tool
+from runtimes.types import Effect, Tool
+from services.sandbox.sandbox import Sandbox
+from services.tools.configuration import (
+    TOOLSETS,
+    FileSystemToolset,
+    PythonCodeToolset,
+    PythonToolset,
+    SandboxedToolset,
+    ShellToolset,
+    ToolOverride,
+    ToolsetConfiguration,
+    guess,
+)
 from services.tools.file_system import file_system_tools
 from services.tools.gateway import ToolGateway, ToolObserver
+from services.tools.place import TurnPlace
 from services.tools.python_functions import python_tools
-from services.tools.spec import ToolSpec
-
-Config = TypeVar("Config", bound=BaseModel)
-
-
-class PythonToolset(BaseModel):
-    """Functions of allowed modules, as `package.module:function`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    type: Literal["python"]
-    functions: Annotated[list[str], Field(min_length=1, max_length=100)]
-    timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
-
-
-class FileSystemToolset(BaseModel):
-    """Files in the execution's own workspace directory."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    type: Literal["file_system"]
+from services.tools.sandboxed import python_code_tools, shell_tools
+from services.tools.spec import ApprovalRule, ToolSpec
 
 
 class Toolsets:
@@ -42,13 +38,23 @@ class Toolsets:
     Tools that block run in threads of their own, of which there are `slots`: a slow one delays nothing else.
     """
 
-    def __init__(self, allowed_modules: Sequence[str] = (), *, slots: int = 1) -> None:
+    def __init__(self, allowed_modules: Sequence[str] = (), *, slots: int = 1, sandbox: Sandbox | None = None) -> None:
         self.allowed_modules = [name.removesuffix(".*").rstrip(".") for name in allowed_modules]
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="tool")
-        self._makers: Mapping[str, Callable[[Mapping[str, Any], Path], list[ToolSpec]]] = {
-            "python": self._python,
-            "file_system": self._file_system,
-        }
+        self._sandbox = sandbox or Sandbox()
+
+    @asynccontextmanager
+    async def open(self, toolsets: Sequence[Mapping[str, Any]], place: TurnPlace) -> AsyncGenerator[list[ToolSpec]]:
+        """All tools of the toolsets, in their order; what they need to run is there until this ends.
+
+        Raises:
+            ToolsetInvalid: a toolset is unknown, malformed or not allowed, cannot work on this worker, or two tools
+                have one name.
+        """
+        wanted = [configuration_of(toolset) for toolset in toolsets]
+        if any(isinstance(each, SandboxedToolset) for each in wanted):
+            await self._sandbox.check()
+        yield _once_each([spec for each in wanted for spec in self._tools_of(each, place.workspace)])
 
     def tools(self, toolsets: Sequence[Mapping[str, Any]], workspace: Path, observer: ToolObserver) -> list[Tool]:
         """An attempt's tools, behind their gateway.
@@ -64,38 +70,70 @@ class Toolsets:
         Raises:
             ToolsetInvalid: a toolset is unknown, malformed or not allowed, or two tools have one name.
         """
-        specs = [spec for toolset in toolsets for spec in self._maker(toolset)(toolset, workspace)]
-        names = [spec.name for spec in specs]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ToolsetInvalid(f"Two tools are called '{twice}'.", hint="Give one of the functions another name.")
-        return specs
+        wanted = [configuration_of(toolset) for toolset in toolsets]
+        return _once_each([spec for each in wanted for spec in self._tools_of(each, workspace)])
 
-    def _maker(self, toolset: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Path], list[ToolSpec]]:
-        kind = str(toolset.get("type", ""))
-        if kind in self._makers:
-            return self._makers[kind]
-        close = get_close_matches(kind, self._makers, n=1)
-        guess = f" Did you mean '{close[0]}'?" if close else ""
-        known = ", ".join(sorted(self._makers))
-        raise ToolsetInvalid(f"There is no toolset type '{kind[:80]}'.{guess} Known: {known}.")
+    def _tools_of(self, wanted: ToolsetConfiguration, workspace: Path) -> list[ToolSpec]:
+        return [adjusted(spec, wanted) for spec in self._local(wanted, workspace)]
 
-    def _python(self, toolset: Mapping[str, Any], _: Path) -> list[ToolSpec]:
-        wanted = _read(PythonToolset, toolset)
-        return python_tools(wanted.functions, self.allowed_modules, wanted.timeout_seconds, self._threads)
-
-    def _file_system(self, toolset: Mapping[str, Any], workspace: Path) -> list[ToolSpec]:
-        _read(FileSystemToolset, toolset)
-        return file_system_tools(workspace, self._threads)
+    def _local(self, wanted: ToolsetConfiguration, workspace: Path) -> list[ToolSpec]:
+        match wanted:
+            case PythonToolset():
+                return python_tools(wanted, self.allowed_modules, self._threads)
+            case FileSystemToolset():
+                return file_system_tools(wanted, workspace, self._threads)
+            case ShellToolset():
+                return shell_tools(wanted, workspace, self._sandbox)
+            case PythonCodeToolset():
+                return python_code_tools(wanted, workspace, self._sandbox)
+            case _:
+                raise ToolsetInvalid(f"{type(wanted).__name__} is not opened here.")
 
 
-def _read(model: type[Config], toolset: Mapping[str, Any]) -> Config:
+def configuration_of(toolset: Mapping[str, Any]) -> ToolsetConfiguration:
+    """What an agent's definition says of one toolset.
+
+    Raises:
+        ToolsetInvalid: it is of no known type, or malformed.
+    """
+    kind = str(toolset.get("type", ""))
+    if kind not in TOOLSETS:
+        raise ToolsetInvalid(f"There is no toolset type '{kind[:80]}'.", hint=guess(kind, TOOLSETS))
     try:
-        return model.model_validate(toolset)
+        return TOOLSETS[kind].model_validate(toolset)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = "/".join(str(step) for step in first["loc"])
-        fields = ", ".join(model.model_fields)
-        raise ToolsetInvalid(
-            f"Toolset '{toolset['type']}' is malformed at '{where}': {first['msg']}.", hint=f"Its fields are: {fields}."
-        ) from error
+        raise _malformed(kind, error) from error
+
+
+def adjusted(spec: ToolSpec, wanted: ToolsetConfiguration) -> ToolSpec:
+    """A tool with what its toolset says of approval, effect and output."""
+    override = wanted.tools.get(spec.name) or ToolOverride()
+    effect = Effect(override.effect) if override.effect else spec.effect
+    return replace(
+        spec,
+        approval=ApprovalRule(override.approval or wanted.approval),
+        effect=effect,
+        asks=spec.asks or partial(_asks, effect),
+        output_limit=override.output_limit or spec.output_limit,
+    )
+
+
+def _asks(effect: Effect, _: Mapping[str, Any]) -> bool:
+    return effect is not Effect.READ_ONLY
+
+
+def _once_each(specs: list[ToolSpec]) -> list[ToolSpec]:
+    names = [spec.name for spec in specs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ToolsetInvalid(f"Two tools are called '{twice}'.", hint="Give one of the functions another name.")
+    return specs
+
+
+def _malformed(kind: str, error: ValidationError) -> ToolsetInvalid:
+    first = error.errors()[0]
+    context: Mapping[str, Any] = first.get("ctx", {})
+    path = [*first["loc"], *([context["name"]] if "name" in context else [])]
+    where = "/".join(str(step) for step in path)
+    hint = context.get("hint") or f"Its fields are: {', '.join(TOOLSETS[kind].model_fields)}."
+    return ToolsetInvalid(f"Toolset '{kind}' is malformed at '{where}': {first['msg'].rstrip('.')}.", hint=hint)

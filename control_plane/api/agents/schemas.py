@@ -2,7 +2,6 @@
 
 import re
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
@@ -11,6 +10,14 @@ from pydantic_core import PydanticCustomError
 
 from control_plane.api.problems import ECHO
 from control_plane.api.schemas import NextCursor, Notice, Paging, PlainText, Strict
+from services.tools.configuration import (
+    TOOLSETS,
+    FileSystemToolset,
+    PythonCodeToolset,
+    PythonToolset,
+    ShellToolset,
+    guess,
+)
 
 NAME_RULE = "1 to 63 characters: lower-case letters, digits, '.', '_', '-', beginning with a letter or digit"
 
@@ -51,56 +58,35 @@ AgentName = Annotated[
 RuntimeName = Annotated[str, Field(min_length=1, max_length=63)]
 ModelId = Annotated[str, Field(min_length=1, max_length=200, description="`provider/model`")]
 Description = Annotated[str, Field(max_length=2000)]
-#: `package.module:function`.
-FunctionPath = Annotated[str, Field(max_length=300, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z]\w{0,63}$")]
 #: A whole or a fractional number, never a text or a truth value.
 Number = StrictFloat | StrictInt
-
-
-class PythonToolset(Strict):
-    """Functions of modules that the worker's settings allow, as `package.module:function`."""
-
-    type: Literal["python"]
-    functions: Annotated[list[FunctionPath], Field(min_length=1, max_length=100)]
-    timeout_seconds: Annotated[Number, Field(gt=0, le=3600)] = 120
-
-
-class FileSystemToolset(Strict):
-    """Files in the execution's own workspace directory."""
-
-    type: Literal["file_system"]
-
-
-#: All types of toolsets.
-TOOLSETS = ("file_system", "python")
 
 
 def _has_known_type(toolset: Any) -> Any:
     """Said here, because of a union pydantic says neither where its type stands nor what was perhaps meant."""
     if not isinstance(toolset, dict):
         return toolset
-    kind = cast("dict[str, Any]", toolset).get("type", "")
+    kind = str(cast("dict[str, Any]", toolset).get("type", ""))
+    hint = guess(kind, TOOLSETS)
     if "type" not in toolset:
-        raise PydanticCustomError("field_missing", "The type is missing.", {"name": "type", "hint": _known_types(kind)})
+        raise PydanticCustomError("field_missing", "The type is missing.", {"name": "type", "hint": hint})
     if kind not in TOOLSETS:
         message = "There is no toolset of type '{kind}'."
-        context = {"name": "type", "kind": str(kind)[:ECHO], "hint": _known_types(kind)}
+        context = {"name": "type", "kind": kind[:ECHO], "hint": hint}
         raise PydanticCustomError("toolset_unknown", message, context)
     return cast("Any", toolset)
 
 
-def _known_types(kind: Any) -> str:
-    close = get_close_matches(str(kind), TOOLSETS, n=1)
-    return f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(TOOLSETS)}."
-
-
-Toolset = Annotated[PythonToolset | FileSystemToolset, Field(discriminator="type"), BeforeValidator(_has_known_type)]
+Toolset = Annotated[
+    FileSystemToolset | PythonToolset | PythonCodeToolset | ShellToolset,
+    Field(discriminator="type"),
+    BeforeValidator(_has_known_type),
+]
 
 
 def _once_each(toolsets: list[Toolset]) -> list[Toolset]:
-    names = [path.rpartition(":")[2] for toolset in toolsets for path in getattr(toolset, "functions", [])]
-    types = [toolset.type for toolset in toolsets if toolset.type != "python"]
-    twice = next((name for name in (*names, *types) if (*names, *types).count(name) > 1), None)
+    names = [name for toolset in toolsets for name in toolset.names()]
+    twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise PydanticCustomError("tool_twice", "Two of the tools are called '{tool}'.", {"tool": twice})
     return toolsets
@@ -134,7 +120,7 @@ class CreateAgent(Strict):
     runtime: RuntimeName = "default"
     model_id: ModelId
     system_prompt: str = ""
-    toolsets: Toolsets = Field(default_factory=list[PythonToolset | FileSystemToolset])
+    toolsets: Toolsets = Field(default_factory=list[Toolset])
     configuration: Configuration = Field(default_factory=Configuration)
 
 
@@ -148,7 +134,7 @@ class UpdateAgent(Strict):
     runtime: RuntimeName = Field(default_factory=str)
     model_id: ModelId = Field(default_factory=str)
     system_prompt: str = Field(default_factory=str)
-    toolsets: Toolsets = Field(default_factory=list[PythonToolset | FileSystemToolset])
+    toolsets: Toolsets = Field(default_factory=list[Toolset])
     configuration: Configuration = Field(default_factory=Configuration)
 
 

@@ -4,11 +4,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from shutil import rmtree
 from typing import Any, Literal
 
 Unit = Literal["celsius", "fahrenheit"]
 __all__ = ["rmtree"]
+TENANT: ContextVar[str] = ContextVar("tenant", default="nobody")
 
 
 def add(first: int, second: int = 2) -> int:
@@ -20,6 +22,15 @@ async def weather(city: str, *, unit: Unit = "celsius") -> dict[str, str]:
     """Tell the weather."""
     await asyncio.sleep(0)
     return {"city": city, "unit": unit}
+
+
+def pay(amount: int, idempotency_key: str) -> str:
+    """Pay once."""
+    return f"paid {amount} as {idempotency_key}"
+
+
+def tenant() -> str:
+    return TENANT.get()
 
 
 def rest(seconds: float) -> str:

@@ -1,0 +1,166 @@
+"""What an agent's definition may say of its toolsets; the API and the workers read it alike."""
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+#: `package.module:function`.
+FUNCTION_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z]\w{0,63}", re.ASCII)
+
+Approval = Literal["never", "always", "policy"]
+EffectName = Literal["read_only", "idempotent", "at_most_once"]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+#: A name of files' kind: `*` stands for anything, `?` for one character, `[ab]` for one of these.
+Pattern = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+def guess(name: str, known: Iterable[str]) -> str:
+    """What was perhaps meant, as a hint."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    return f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(names)}."
+
+
+def _is_function_path(path: str) -> str:
+    if not FUNCTION_PATH.fullmatch(path):
+        raise PydanticCustomError("path_invalid", "'{path}' is no path to a function.", {"path": path[:200]})
+    return path
+
+
+FunctionPath = Annotated[
+    str,
+    Field(max_length=300, json_schema_extra={"pattern": f"^{FUNCTION_PATH.pattern}$"}),
+    AfterValidator(_is_function_path),
+]
+
+
+class Known(BaseModel):
+    """Input in which every name must be known."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_are_known(cls, given: Any) -> Any:
+        names = cast("dict[str, Any]", given) if isinstance(given, dict) else ()
+        for name in names:
+            if name not in cls.model_fields:
+                known = list(cls.model_fields)
+                raise PydanticCustomError("field_unknown", "There is no such field.", {"name": name, "known": known})
+        return cast("Any", given)
+
+
+class ToolOverride(Known):
+    """What is different for one tool of a toolset."""
+
+    approval: Approval | None = None
+    effect: EffectName | None = None
+    timeout_seconds: Seconds | None = None
+    output_limit: Annotated[int, Field(ge=100, le=1_000_000, description="Characters.")] | None = None
+
+
+class ToolsetConfiguration(Known):
+    """What all toolsets share: `tools` says what is different for some of them."""
+
+    #: The names of its tools, where they are always the same.
+    fixed_names: ClassVar[Sequence[str]] = ()
+
+    approval: Approval = "never"
+    timeout_seconds: Seconds = 120.0
+    tools: Annotated[dict[str, ToolOverride], Field(max_length=200)] = Field(default_factory=dict[str, ToolOverride])
+
+    def names(self) -> Sequence[str]:
+        """The names of its tools, as far as they are known before it is opened."""
+        return self.fixed_names
+
+    def seconds_of(self, tool: str) -> float:
+        """How long one call may take."""
+        override = self.tools.get(tool)
+        return (override.timeout_seconds if override else None) or self.timeout_seconds
+
+    @model_validator(mode="after")
+    def _tools_exist(self) -> Self:
+        names = self.names()
+        unknown = next((name for name in self.tools if names and name not in names), None)
+        if unknown is not None:
+            context = {"name": "tools", "tool": unknown[:100], "hint": guess(unknown, names)}
+            raise PydanticCustomError("tool_unknown", "The toolset has no tool '{tool}'.", context)
+        return self
+
+
+class PythonToolset(ToolsetConfiguration):
+    """Functions of modules that the worker's settings allow, as `package.module:function`."""
+
+    type: Literal["python"]
+    functions: Annotated[list[FunctionPath], Field(min_length=1, max_length=100)]
+    effect: EffectName = "at_most_once"
+
+    def names(self) -> Sequence[str]:
+        """The functions' own names."""
+        return [path.rpartition(":")[2] for path in self.functions]
+
+
+class FileSystemToolset(ToolsetConfiguration):
+    """Files in the execution's own workspace directory."""
+
+    fixed_names = ("read_file", "write_file", "edit_file", "list_files", "search_files")
+
+    type: Literal["file_system"]
+
+
+class SandboxedToolset(ToolsetConfiguration):
+    """What runs in the sandbox; `memory_mb` is for all processes of a call, `cpu_seconds` for each of them."""
+
+    cpu_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
+    memory_mb: Annotated[int, Field(ge=16, le=65536)] = 1024
+    processes: Annotated[int, Field(ge=4, le=4096)] = 128
+    file_size_mb: Annotated[int, Field(ge=1, le=65536)] = 256
+    network: Annotated[bool, Field(description="Only where the worker's settings allow it.")] = False
+
+
+class CommandPolicy(Known):
+    """Which commands a human is asked for.
+
+    One that fits a pattern of `ask`, and, where there is a list `allow`, one that fits none of it.
+    """
+
+    allow: Annotated[list[Pattern], Field(max_length=200)] = Field(default_factory=list[str])
+    ask: Annotated[list[Pattern], Field(max_length=200)] = Field(default_factory=list[str])
+
+
+class ShellToolset(SandboxedToolset):
+    """Command lines, run by bash in the sandbox."""
+
+    fixed_names = ("shell",)
+
+    type: Literal["shell"]
+    policy: CommandPolicy | None = None
+
+    @model_validator(mode="after")
+    def _policy_is_used(self) -> Self:
+        override = self.tools.get("shell")
+        if self.policy is not None and "policy" not in (self.approval, override and override.approval):
+            message = "A policy needs approval to be 'policy'."
+            raise PydanticCustomError("policy_unused", message, {"name": "policy"})
+        return self
+
+
+class PythonCodeToolset(SandboxedToolset):
+    """Python code, run in the sandbox."""
+
+    fixed_names = ("python",)
+
+    type: Literal["python_code"]
+
+
+#: All types of toolsets, and what is said of each.
+TOOLSETS: dict[str, type[ToolsetConfiguration]] = {
+    "file_system": FileSystemToolset,
+    "python": PythonToolset,
+    "python_code": PythonCodeToolset,
+    "shell": ShellToolset,
+}
