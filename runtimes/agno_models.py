@@ -99,8 +99,17 @@ class _Watched(Model):
     def get_function_calls_to_run(
         self, assistant_message: Message, messages: list[Message], functions: Any = None
     ) -> list[FunctionCall]:
-        """All calls go our way: Agno's own turns the text "none" into None and does not count calls that fail."""
-        return self.turn.function_calls(assistant_message.tool_calls or [])
+        """None that Agno runs itself: it turns the text "none" into None and lets no failure of a tool through."""
+        self.turn.ask(assistant_message.tool_calls or [])
+        return []
+
+    async def arun_function_calls(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, function_calls: list[FunctionCall], function_call_results: list[Message], *_: Any, **__: Any
+    ) -> AsyncGenerator[ModelResponse, None]:
+        """Our own way instead, all calls at once."""
+        for result in await self.turn.run_tools():
+            function_call_results.append(result)
+            yield ModelResponse()
 
 
 class WatchedOpenAI(_Watched, OpenAILike):
@@ -136,8 +145,13 @@ class WatchedOpenAI(_Watched, OpenAILike):
     def parse_tool_calls(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, tool_calls_data: list[Any]
     ) -> list[dict[str, Any]]:
-        """Joins the pieces of streamed calls; those of a whole answer are dictionaries already."""
-        return OpenAILike.parse_tool_calls(tool_calls_data) if self.turn.streaming else tool_calls_data
+        """Joins the pieces of streamed calls; those of a whole answer are dictionaries already.
+
+        Agno makes up random ids where the provider gives none: no request may have those.
+        """
+        calls = OpenAILike.parse_tool_calls(tool_calls_data) if self.turn.streaming else tool_calls_data
+        ids = (call.get("id") or f"call_{self.turn.answers}_{index}" for index, call in enumerate(calls))
+        return [call | {"id": found} for call, found in zip(calls, ids, strict=True)]
 
     def _note(
         self, response: ChatCompletion | ChatCompletionChunk, refusal: str | None, parsed: ModelResponse

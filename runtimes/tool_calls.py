@@ -47,10 +47,9 @@ class ToolCalls:
         self._calls_left -= len(calls)
         return FinishReason.TOOL_LIMIT if self._answers_left < 1 or self._calls_left < 0 else None
 
-    def refuse(self, calls: Sequence[RequestedCall], end: FinishReason) -> None:
-        """Note calls that are not run because the turn ends."""
-        for call in calls:
-            self._answered(call, f"Not run: {end.value}. The turn ends here.")
+    def refuse(self, calls: Sequence[RequestedCall], end: FinishReason) -> list[ToolResult]:
+        """Answer calls that are not run because the turn ends."""
+        return [self._answered(call, f"Not run: {end.value}. The turn ends here.") for call in calls]
 
     async def run(self, calls: Sequence[RequestedCall]) -> list[ToolResult]:
         """Run calls all at once; their results in order.

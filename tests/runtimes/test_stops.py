@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runtimes.errors import AttemptFenced
 from runtimes.types import TextDelta, ToolResult
 from tests.runtimes.turns import Turns, tool
 
@@ -56,5 +57,29 @@ async def test_a_cancel_reaches_a_running_tool(both_ways: Turns) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+    assert ended.is_set()
+
+
+@pytest.mark.parametrize("ending", [AttemptFenced("A newer attempt has taken over."), asyncio.CancelledError()])
+async def test_what_a_tool_raises_ends_the_turn_and_its_other_tools(turns: Turns, ending: BaseException) -> None:
+    ended = asyncio.Event()
+    started = asyncio.Event()
+
+    async def call(_: str, arguments: Mapping[str, Any] | str) -> ToolResult:
+        assert not isinstance(arguments, str)
+        if arguments["q"] == 2:
+            await started.wait()
+            raise ending
+        started.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+        return ToolResult("")
+
+    async with asyncio.timeout(10):
+        with pytest.raises(type(ending)):
+            await turns.run('[[tool lookup {"q": 1} && lookup {"q": 2};; say never]]', tools=[tool(call)])
 
     assert ended.is_set()
