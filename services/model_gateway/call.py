@@ -61,7 +61,7 @@ class CallRequest:
     @property
     def is_streamed(self) -> bool:
         """Whether the answer is wanted event by event."""
-        return bool(self.body.get("stream"))
+        return self.wire.streams and bool(self.body.get("stream"))
 
     @property
     def tokens(self) -> int:

@@ -110,7 +110,7 @@ class ProviderClient:
         assert self._session is not None
         first = timeouts.first_byte(stream=request.stream)
         began = asyncio.get_running_loop().time()
-        async with _translated(endpoint), asyncio.timeout(first + timeouts.connect_seconds):
+        async with _translated(endpoint), asyncio.timeout(first):
             response = await self._session.post(
                 _url(endpoint, request),
                 data=request.body,

@@ -24,7 +24,9 @@ from services.model_gateway.reply import Reply, refusal
 from services.model_gateway.sessions import ModelSession, OpenSession, Sessions
 from services.model_gateway.sse import loads
 from services.model_gateway.wires.chat import ChatWire
+from services.model_gateway.wires.embeddings import EmbeddingsWire
 from services.model_gateway.wires.messages import MessagesWire
+from services.model_gateway.wires.responses import ResponsesWire
 from services.model_gateway.wires.wire import ModelWire
 from services.providers import ProviderRegistry
 
@@ -32,7 +34,7 @@ from services.providers import ProviderRegistry
 MAX_REQUEST_BYTES = 256 * 1024 * 1024
 COUNT_TOKENS = "/v1/messages/count_tokens"
 CHAT, MESSAGES = ChatWire(), MessagesWire()
-WIRES: Sequence[ModelWire] = (CHAT, MESSAGES)
+WIRES: Sequence[ModelWire] = (CHAT, MESSAGES, ResponsesWire(), EmbeddingsWire())
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -99,12 +99,10 @@ class Turn:
     marker: str
 
     @property
-    def openai(self) -> Any:
-        return AsyncOpenAI(base_url=self.endpoint.base_url, api_key=self.endpoint.api_key, max_retries=2)
-
-    @property
-    def anthropic(self) -> Any:
-        return AsyncAnthropic(base_url=self.endpoint.base_url, api_key=self.endpoint.api_key, max_retries=2)
+    def client(self) -> Any:
+        """The wire's own SDK, its retries left on."""
+        kind = AsyncOpenAI if self.endpoint.wire is Wire.OPENAI else AsyncAnthropic
+        return kind(base_url=self.endpoint.base_url, api_key=self.endpoint.api_key, max_retries=2)
 
     async def ask(self, script: str, *, stream: bool = False, **more: Any) -> "Answer":
         """Call the model as a framework does, with its wire's SDK."""
@@ -122,7 +120,7 @@ class Answer:
 
 async def _ask_openai(turn: Turn, prompt: str, *, stream: bool, **more: Any) -> Answer:
     body: dict[str, Any] = {"model": turn.endpoint.model, "messages": [{"role": "user", "content": prompt}], **more}
-    async with turn.openai as client:
+    async with turn.client as client:
         if stream:
             async with client.chat.completions.stream(**body) as events:
                 async for _ in events:
@@ -136,7 +134,7 @@ async def _ask_openai(turn: Turn, prompt: str, *, stream: bool, **more: Any) -> 
 async def _ask_anthropic(turn: Turn, prompt: str, *, stream: bool, **more: Any) -> Answer:
     messages = [{"role": "user", "content": prompt}]
     body: dict[str, Any] = {"model": turn.endpoint.model, "messages": messages, "max_tokens": 1000, **more}
-    async with turn.anthropic as client:
+    async with turn.client as client:
         if stream:
             async with client.messages.stream(**body) as events:
                 message: Any = await events.get_final_message()

@@ -1,0 +1,45 @@
+"""A provider that answers with exactly the bytes that a test gives it."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+JSON = "application/json"
+EVENTS = "text/event-stream"
+
+
+@dataclass(slots=True)
+class Odd:
+    """`bodies` are what it was sent; every answer is the same."""
+
+    url: str = ""
+    answer: bytes = b""
+    content_type: str = EVENTS
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    bodies: list[bytes] = field(default_factory=list[bytes])
+    received: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])
+    queries: list[str] = field(default_factory=list[str])
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.bodies.append(await request.read())
+        self.received.append(request.headers)
+        self.queries.append(request.path_qs)
+        headers = {"content-type": self.content_type, **self.headers}
+        return web.Response(body=self.answer, status=self.status, headers=headers)
+
+
+@asynccontextmanager
+async def odd_provider() -> AsyncGenerator[Odd]:
+    odd = Odd()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", odd.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    odd.url = f"http://{host}:{port}"
+    yield odd
+    await runner.cleanup()

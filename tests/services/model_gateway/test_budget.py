@@ -1,0 +1,150 @@
+"""Limits are checked before a call and settled after it."""
+
+import asyncio
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from runtimes.errors import BudgetExceeded, ConfigurationInvalid
+from runtimes.types import Usage
+from services.budget import Limits
+from services.control_plane_client.models import StepStatus
+from services.model_gateway.policy import CachePolicy, ModelPolicy
+from services.turn_control import QuestionKind
+from tests.services.model_gateway.gateways import Turns, model_steps
+
+FORBIDDEN = (openai.PermissionDeniedError, anthropic.PermissionDeniedError)
+CACHED = ModelPolicy(response_cache=CachePolicy(ttl_seconds=60))
+
+
+class Cache:
+    """A cache that remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Any] = {}
+        self.ttls: list[float] = []
+
+    async def get(self, digest: str) -> Any | None:
+        return self.kept.get(digest)
+
+    async def put(self, digest: str, response: Any, ttl: float) -> None:
+        self.kept[digest] = response
+        self.ttls.append(ttl)
+
+
+async def test_a_call_beyond_the_limit_is_not_made(turns: Turns, stream: bool) -> None:
+    async with turns.open(limits=Limits(model_calls=1)) as turn:
+        await turn.ask("[[say hi]]", stream=stream)
+        with pytest.raises(FORBIDDEN):
+            await turn.ask("[[say hi again]]", stream=stream)
+
+    assert isinstance(turn.control.failure, BudgetExceeded)
+    assert turn.session.failure is turn.control.failure
+    assert len(await turns.calls(turn)) == 1
+
+
+async def test_what_a_call_may_use_is_reserved(turns: Turns) -> None:
+    async with turns.open(limits=Limits(tokens=500)) as turn:
+        await turn.ask("[[say hi]]", max_tokens=400)
+        with pytest.raises(FORBIDDEN):
+            await turn.ask("[[say hi]]", max_tokens=600)
+
+    assert len(await turns.calls(turn)) == 1
+
+
+async def test_what_a_call_did_use_is_what_counts(turns: Turns) -> None:
+    async with turns.open(limits=Limits(tokens=1000)) as turn:
+        await turn.ask("[[say hi;; usage 600 200]]", max_tokens=700)
+        with pytest.raises(FORBIDDEN):
+            await turn.ask("[[say hi]]", max_tokens=300)
+
+    assert isinstance(turn.control.failure, BudgetExceeded)
+    assert turn.control.failure.limit == "tokens"
+
+
+async def test_a_human_is_asked_where_the_agent_says_so(turns: Turns) -> None:
+    async with turns.open(limits=Limits(tokens=1), pause_on_budget=True) as turn:
+        asking = asyncio.create_task(turn.ask("[[say hi]]"))
+        while not turn.control.questions:
+            await asyncio.sleep(0.01)
+
+    (question,) = turn.control.questions
+    asking.cancel()
+    assert (question.kind, question.key, len(question.digest)) == (QuestionKind.BUDGET, "tokens", 64)
+    assert turn.control.failure is None
+    assert await turns.calls(turn) == []
+
+
+async def test_a_replayed_call_is_within_any_limit(turns: Turns) -> None:
+    async with turns.open() as first:
+        await first.ask("[[say hi]]")
+    async with turns.open(limits=Limits(tokens=1), recorded=first.steps.steps, marker=first.marker) as second:
+        answer = await second.ask("[[say hi]]")
+
+    assert answer.text == "hi"
+
+
+async def test_a_cost_limit_needs_a_price(turns: Turns) -> None:
+    async with turns.open(limits=Limits(cost_usd=1)) as turn:
+        with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)):
+            await turn.ask("[[say hi]]")
+
+    assert isinstance(turn.control.failure, ConfigurationInvalid)
+    assert "Limit tokens" in turn.control.failure.hint
+    assert await turns.calls(turn) == []
+
+
+async def test_a_known_model_has_its_price(turns: Turns, stream: bool) -> None:
+    model_id = {"openai": "openai/gpt-5.4-mini", "anthropic": "anthropic/claude-sonnet-5"}[turns.wire]
+    price = {"openai": 0.0008625, "anthropic": 0.0021}[turns.wire]
+
+    async with turns.open(limits=Limits(cost_usd=1), model_id=model_id) as turn:
+        await turn.ask("[[say hi;; usage 1000 100 cached 500]]", stream=stream)
+
+    assert turn.steps.done.usage.cost_usd == pytest.approx(price, rel=0.01)
+
+
+async def test_a_failed_call_without_usage_costs_nothing(turns: Turns) -> None:
+    async with turns.open() as turn:
+        with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)):
+            await turn.ask("[[error 400]]")
+
+    assert turn.steps.usage == Usage(model_calls=1)
+
+
+async def test_the_same_request_is_answered_out_of_the_cache(turns: Turns, stream: bool) -> None:
+    cache = Cache()
+    async with turns.open(policy=CACHED, cache=cache) as first:
+        original = await first.ask("[[say hi]]", stream=stream)
+
+    async with turns.open(policy=CACHED, cache=cache, marker=first.marker) as second:
+        cached = await second.ask("[[say hi]]", stream=stream)
+    async with turns.open(recorded=second.steps.steps, marker=first.marker) as third:
+        replayed = await third.ask("[[say hi]]", stream=stream)
+
+    assert cached.message == original.message == replayed.message
+    assert len(await turns.calls(first)) == 1
+    assert cache.ttls == [60]
+    assert second.steps.usage == Usage()
+    assert model_steps(second.steps) == [(StepStatus.DONE, 0)]
+
+
+async def test_without_a_policy_nothing_is_cached(turns: Turns) -> None:
+    cache = Cache()
+
+    async with turns.open(cache=cache) as turn:
+        await turn.ask("[[say hi]]")
+
+    assert cache.kept == {}
+
+
+async def test_failures_are_not_cached(turns: Turns) -> None:
+    cache = Cache()
+
+    async with turns.open(policy=CACHED, cache=cache) as turn:
+        with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)):
+            await turn.ask("[[error 400]]")
+
+    assert cache.kept == {}
