@@ -4,7 +4,7 @@ from temporalio import activity
 
 from activities.errors import translated_errors
 from activities.ports import ExecutionLedger
-from runtimes.turns import Admission, AdmitExecution, FinishExecution, TurnOutcome, TurnRequest
+from runtimes.turns import Admission, AdmitExecution, ApprovalDecision, FinishExecution, TurnOutcome, TurnRequest
 
 
 class ExecutionActivities:
@@ -24,6 +24,12 @@ class ExecutionActivities:
         """Record that a turn was interrupted while no worker had it."""
         with translated_errors():
             return await self._ledger.interrupt(turn)
+
+    @activity.defn(name="decide_approval")
+    async def decide_approval(self, execution_id: str, organization_id: str, decision: ApprovalDecision) -> str:
+        """Record a decision that came through Temporal; gives the approval's status."""
+        with translated_errors():
+            return await self._ledger.decide(execution_id, organization_id, decision)
 
     @activity.defn(name="finish_execution")
     async def finish_execution(self, execution_id: str, request: FinishExecution) -> None:

@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from runtimes.turns import Admission, AdmitExecution, AttemptKey, FinishExecution, StopReason, TurnOutcome, TurnRequest
+from runtimes.turns import (
+    Admission,
+    AdmitExecution,
+    ApprovalDecision,
+    AttemptKey,
+    FinishExecution,
+    StopReason,
+    TurnOutcome,
+    TurnRequest,
+)
 
 
 class TurnExecutor(Protocol):
@@ -29,6 +38,10 @@ class ExecutionLedger(Protocol):
 
     async def interrupt(self, turn: TurnRequest) -> TurnOutcome:
         """End a turn that no worker has, idempotently."""
+        ...
+
+    async def decide(self, execution_id: str, organization_id: str, decision: ApprovalDecision) -> str:
+        """Record a decision, once; gives the approval's status."""
         ...
 
     async def finish(self, execution_id: str, request: FinishExecution) -> None:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class ExecutionStatus(StrEnum):
-    """`waiting`: an interactive execution between two turns."""
+    """`waiting`: for a message between two turns, or for decisions or other executions in the middle of one."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -35,8 +35,37 @@ class AttemptState(StrEnum):
     COMPLETED = "completed"
     INTERRUPTED = "interrupted"
     PREEMPTED = "preempted"
+    SUSPENDED = "suspended"
     FAILED = "failed"
     LOST = "lost"
+
+
+class StepKind(StrEnum):
+    MODEL_CALL = "model_call"
+    TOOL_CALL = "tool_call"
+
+
+class StepStatus(StrEnum):
+    CLAIMED = "claimed"
+    DONE = "done"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+
+
+class ApprovalKind(StrEnum):
+    TOOL_CALL = "tool_call"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    BUDGET = "budget"
+
+
+class ApprovalStatus(StrEnum):
+    """`withdrawn`: its turn ended without it."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
 
 
 class MessageRole(StrEnum):

@@ -39,7 +39,10 @@ class TurnStatus(StrEnum):
 
 
 class TurnOutcome(BaseModel):
-    """What a dispatch of a turn came to; `response` is cut to `SHORT_RESPONSE` characters."""
+    """What a dispatch of a turn came to; `response` is cut to `SHORT_RESPONSE` characters.
+
+    A suspended turn goes on when all of `waits` are answered, or after `wait_seconds`.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -53,6 +56,9 @@ class TurnOutcome(BaseModel):
     model: str = ""
     runtime: str = ""
     finish_reason: FinishReason | None = None
+    output: Any = None
+    waits: list[str] = Field(default_factory=list[str])
+    wait_seconds: float | None = None
 
 
 class StopReason(StrEnum):
@@ -63,6 +69,16 @@ class StopReason(StrEnum):
     DRAIN = "drain"
     FENCED = "fenced"
     SUSPEND = "suspend"
+
+
+class ApprovalDecision(BaseModel):
+    """A human's decision; `limit` is what a budget's limit is raised to."""
+
+    approval_id: str
+    approve: bool
+    note: str = ""
+    limit: float | None = None
+    decided_by: str = ""
 
 
 class AttemptKey(BaseModel):

@@ -1,27 +1,51 @@
 """Runs turns on a worker, for every runtime alike."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from runtimes.base import AgentRuntime
+from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
 from runtimes.manifests.known import manifest_of
+from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.turns import AttemptKey, StopReason, TurnOutcome, TurnRequest
-from runtimes.types import ModelEndpoint, Tool, Wire
-from services.attempt import AttemptRun, ExecutorLimits, TurnPlan
+from runtimes.types import ModelEndpoint, RuntimeExecutionContext, Tool, Wire
+from services.agent_settings import read_settings
+from services.attempt import AttemptRun, AttemptScope, ExecutorLimits, Prepared, TurnPlan
 from services.cancellation import CancellationManager, RunningTurn
 from services.control_plane_client.client import ControlPlaneClient
-from services.control_plane_client.models import AgentSpec, AttemptOpened, OpenAttempt
-from services.providers import ProviderRegistry
-from services.tools.gateway import ToolObserver
+from services.control_plane_client.models import AttemptOpened, OpenAttempt
+from services.model_gateway.policy import ModelPolicy
+from services.model_gateway.server import ModelGateway
+from services.model_gateway.sessions import ModelSession
+from services.tools.desk import TurnDesk
+from services.tools.gateway import ToolGateway
+from services.tools.own_tools import JournalledTools, own_tools
+from services.tools.place import TurnPlace
 from services.tools.toolsets import Toolsets
 from services.workspaces import Workspaces, make
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """The way to the model, and what is known of the last call; runtimes that speak no wire have none."""
+
+    endpoint: ModelEndpoint
+    session: ModelSession | None = None
+
+    def failure(self) -> RuntimeFailure | None:
+        return self.session.failure if self.session else None
+
+    def name(self) -> str:
+        return self.session.model if self.session else self.endpoint.model
 
 
 class AgentExecutorService:
     """Opens an attempt, runs its turn, closes it.
 
     It owns for all runtimes what no adapter knows: events, cancellation and its deadline, staleness,
-    preemption, usage.
+    preemption, usage, the journal.
     """
 
     def __init__(
@@ -29,7 +53,7 @@ class AgentExecutorService:
         *,
         client: ControlPlaneClient,
         runtimes: RuntimeFactory,
-        providers: ProviderRegistry,
+        models: ModelGateway,
         toolsets: Toolsets,
         turns: CancellationManager,
         worker_id: str,
@@ -38,7 +62,7 @@ class AgentExecutorService:
     ) -> None:
         self._client = client
         self._runtimes = runtimes
-        self._providers = providers
+        self._models = models
         self._toolsets = toolsets
         self._turns = turns
         self._worker_id = worker_id
@@ -51,8 +75,8 @@ class AgentExecutorService:
         if opened.closed is not None:
             return opened.closed
         with self._turns.running(RunningTurn(turn.execution_id, opened.attempt)) as running:
-            attempt = AttemptRun(self._plan(turn, opened), self._client, running, self._limits, why_cancelled)
-            return await attempt.run(self)
+            plan = TurnPlan(turn, opened, self._workspaces.of(turn.execution_id))
+            return await AttemptRun(plan, self._client, running, self._limits, why_cancelled).run(self)
 
     async def _open(self, turn: TurnRequest, key: AttemptKey) -> AttemptOpened:
         request = OpenAttempt(
@@ -67,23 +91,98 @@ class AgentExecutorService:
         )
         return await self._client.open_attempt(turn.execution_id, request)
 
-    def _plan(self, turn: TurnRequest, opened: AttemptOpened) -> TurnPlan:
-        return TurnPlan(turn, opened, self._workspaces.of(turn.execution_id))
-
     def runtime(self, name: str) -> AgentRuntime:
-        """A fresh runtime, for one turn."""
+        """A fresh runtime, for one run of a turn."""
         return self._runtimes.create_runtime(name, None, self._turns)
 
-    def endpoint(self, agent: AgentSpec) -> ModelEndpoint:
-        """Where the agent's model is served; runtimes that speak no wire get no endpoint."""
-        if not manifest_of(agent.runtime).wires:
-            return ModelEndpoint("", "", Wire.OPENAI, agent.model_id, "")
-        return self._providers.resolve(agent.model_id)
+    @asynccontextmanager
+    async def prepared(self, scope: AttemptScope) -> AsyncGenerator[Prepared]:
+        """The turn's context: its model behind the model gateway, its tools behind the tool gateway."""
+        manifest = manifest_of(scope.plan.opened.agent.runtime)
+        desk = _desk(scope)
+        async with AsyncExitStack() as stack:
+            model = await self._model(scope, manifest, stack)
+            tools = await self._tools(scope, manifest, desk, stack)
+            yield Prepared(self._context(scope, desk, model.endpoint, tools), model.failure, model.name)
 
-    def tools(self, plan: TurnPlan, runtime: AgentRuntime, observer: ToolObserver) -> Sequence[Tool]:
-        """The agent's tools, if its runtime takes any."""
-        toolsets = plan.opened.agent.toolsets
-        if not toolsets or not runtime.supports_tools():
+    async def _model(self, scope: AttemptScope, manifest: RuntimeManifest, stack: AsyncExitStack) -> _Model:
+        agent = scope.plan.opened.agent
+        if not manifest.wires:
+            return _Model(ModelEndpoint("", "", Wire.OPENAI, agent.model_id, ""))
+        policy = read_settings(ModelPolicy, agent.configuration)
+        session = ModelSession(
+            journal=scope.journal,
+            budget=scope.budget,
+            control=scope.control,
+            model_id=agent.model_id,
+            policy=policy,
+            cache=scope.store if policy.response_cache else None,
+            on_activity=scope.touch,
+            pause_on_budget=scope.settings.on_budget == "pause",
+        )
+        return _Model(await stack.enter_async_context(self._models.session(session)), session)
+
+    async def _tools(
+        self, scope: AttemptScope, manifest: RuntimeManifest, desk: TurnDesk, stack: AsyncExitStack
+    ) -> Sequence[Tool]:
+        toolsets = scope.plan.opened.agent.toolsets
+        ours = [toolset for toolset in toolsets if toolset.get("type") not in manifest.own_toolsets]
+        if not toolsets:
             return ()
-        make(plan.workspace)
-        return self._toolsets.tools(toolsets, plan.workspace, observer)
+        make(scope.plan.workspace)
+        return ToolGateway(await stack.enter_async_context(self._toolsets.open(ours, _place(scope))), desk).tools()
+
+    def _context(
+        self, scope: AttemptScope, desk: TurnDesk, endpoint: ModelEndpoint, tools: Sequence[Tool]
+    ) -> RuntimeExecutionContext:
+        turn, opened = scope.plan.turn, scope.plan.opened
+        return RuntimeExecutionContext(
+            execution_id=turn.execution_id,
+            organization_id=turn.organization_id,
+            agent_id=opened.agent.id,
+            session_id=opened.session_id,
+            turn=turn.turn,
+            attempt=opened.attempt,
+            prompt=opened.prompt,
+            model=endpoint,
+            workspace=scope.plan.workspace,
+            system_prompt=opened.agent.system_prompt,
+            history=opened.history,
+            tools=tools,
+            configuration=opened.agent.configuration,
+            told=opened.told,
+            output_schema=opened.output_schema or scope.settings.output_schema,
+            toolsets=opened.agent.toolsets,
+            modules=self._toolsets.allowed_modules,
+            own_tools=JournalledTools(desk, _nothing_kept, own_tools(opened.agent.toolsets)),
+            store=scope.store,
+        )
+
+
+def _desk(scope: AttemptScope) -> TurnDesk:
+    return TurnDesk(
+        execution_id=scope.plan.turn.execution_id,
+        turn=scope.plan.turn.turn,
+        journal=scope.journal,
+        budget=scope.budget,
+        control=scope.control,
+        observer=scope.calls,
+        decisions=scope.plan.opened.decisions,
+        unknown=scope.settings.on_outcome_unknown,
+        pause_on_budget=scope.settings.on_budget == "pause",
+    )
+
+
+def _place(scope: AttemptScope) -> TurnPlace:
+    turn = scope.plan.turn
+    return TurnPlace(
+        workspace=scope.plan.workspace,
+        execution_id=turn.execution_id,
+        organization_id=turn.organization_id,
+        turn=turn.turn,
+        attempt=scope.plan.opened.attempt,
+    )
+
+
+async def _nothing_kept() -> str | None:
+    return None

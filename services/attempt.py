@@ -1,42 +1,41 @@
 """One attempt at a turn, from the open attempt to the closed one."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from runtimes.base import AgentRuntime
-from runtimes.errors import AttemptFenced, RuntimeCrashed, RuntimeFailure, RuntimeStalled
+from runtimes.errors import AttemptFenced, BudgetExceeded, RuntimeCrashed, RuntimeFailure, RuntimeStalled
 from runtimes.turns import SHORT_RESPONSE, StopReason, TurnOutcome, TurnRequest, TurnStatus
 from runtimes.types import (
     ExecutionError,
     FinishReason,
-    ModelCalls,
-    ModelEndpoint,
     Resumed,
     RuntimeEvent,
     RuntimeExecutionContext,
     TextDelta,
-    Tool,
     ToolCallCompleted,
     ToolCallStarted,
-    ToolMessage,
     TurnFinished,
-    Usage,
 )
+from services.agent_settings import AgentSettings, read_settings
+from services.budget import Budget
+from services.calls import CallLog
 from services.cancellation import RunningTurn
+from services.control_plane_client.attempt_store import AttemptStore
 from services.control_plane_client.client import ControlPlaneClient
-from services.control_plane_client.models import AgentSpec, AttemptEnd, AttemptOpened, CloseAttempt, NewEvent
+from services.control_plane_client.models import AttemptEnd, AttemptOpened, CloseAttempt, NewEvent
 from services.event_publisher import EventPublisher, storable
-from services.tools.gateway import ToolObserver
+from services.journal import Journal
+from services.output import answered
+from services.suspension import Suspension
+from services.tools.desk import budget_question
+from services.turn_control import TurnControl
 from services.workspaces import remove
-
-#: Longest argument or result text of a tool call in an execution's result, in characters.
-SHORT_TOOL_TEXT = 500
-#: Tool calls that an execution's result lists.
-LISTED_TOOL_CALLS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +60,34 @@ class TurnPlan:
     workspace: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a turn is run with; `failure` tells why the last model call failed, if it did."""
+
+    context: RuntimeExecutionContext
+    failure: Callable[[], RuntimeFailure | None]
+    model: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptScope:
+    """What the parts of an attempt share."""
+
+    plan: TurnPlan
+    settings: AgentSettings
+    journal: Journal
+    budget: Budget
+    control: TurnControl
+    calls: CallLog
+    store: AttemptStore
+    touch: Callable[[], None]
+
+
 class Parts(Protocol):
     """Makes what an attempt is put together from."""
 
     def runtime(self, name: str) -> AgentRuntime: ...
-    def endpoint(self, agent: AgentSpec) -> ModelEndpoint: ...
-    def tools(self, plan: TurnPlan, runtime: AgentRuntime, observer: ToolObserver) -> Sequence[Tool]: ...
+    def prepared(self, scope: AttemptScope) -> AbstractAsyncContextManager[Prepared]: ...
 
 
 class AttemptRun:
@@ -86,17 +107,29 @@ class AttemptRun:
         self._limits = limits
         self._why_cancelled = why_cancelled
         self._failure: RuntimeFailure | None = None
-        self._model_calls = ModelCalls()
-        self._tool_messages: dict[str, ToolMessage] = {}
+        self._model: Callable[[], str] = str
         self._last_event = asyncio.get_running_loop().time()
+        opened, turn = plan.opened, plan.turn
+        self._store = AttemptStore(
+            client,
+            organization_id=turn.organization_id,
+            execution_id=turn.execution_id,
+            turn=turn.turn,
+            attempt=opened.attempt,
+        )
         self._publisher = EventPublisher(
             client,
-            organization_id=plan.turn.organization_id,
-            execution_id=plan.turn.execution_id,
-            attempt=plan.opened.attempt,
+            organization_id=turn.organization_id,
+            execution_id=turn.execution_id,
+            attempt=opened.attempt,
             interval=limits.flush_interval,
             failed=self._abort,
+            told=opened.told,
         )
+        self._calls = CallLog(self._touch, self._publisher.complete_message)
+        self._journal = Journal(opened.attempt, opened.steps, self._publisher, self._store.json_blob)
+        self._suspension: Suspension | None = None
+        self._runs = 0
 
     async def run(self, parts: Parts) -> TurnOutcome:
         """Run the turn to its end or until it is told to stop.
@@ -114,63 +147,85 @@ class AttemptRun:
             work.cancel()
             await self._publisher.stop()
 
-    async def started(self, call: ToolCallStarted) -> None:
-        """A tool call begins."""
-        self._touch()
-        arguments = storable(call.arguments[:SHORT_TOOL_TEXT])
-        self._tool_messages[call.tool_call_id] = ToolMessage(
-            tool_call_id=call.tool_call_id, name=call.name, arguments=arguments, result=""
-        )
-        self._publisher.event("tool.started", asdict(call))
-
-    async def completed(self, call: ToolCallCompleted) -> None:
-        """A tool call ended."""
-        self._touch()
-        message = self._tool_messages.get(call.tool_call_id)
-        if message is not None:
-            message.result, message.is_error = storable(call.result[:SHORT_TOOL_TEXT]), call.is_error
-        self._publisher.event("tool.completed", asdict(call))
-
     async def _work(self, parts: Parts) -> TurnFinished:
+        with self._scope() as scope, self._within_time(scope):
+            async with parts.prepared(scope) as prepared:
+                self._model = prepared.model
+                try:
+                    return await answered(prepared.context, partial(self._stream, parts))
+                except Exception as error:
+                    raise prepared.failure() or error from error
+
+    @contextmanager
+    def _scope(self) -> Generator[AttemptScope]:
+        opened, turn = self._plan.opened, self._plan.turn
+        settings = read_settings(AgentSettings, opened.agent.configuration)
+        self._suspension = Suspension(
+            f"{turn.execution_id}/{turn.turn}",
+            self._publisher,
+            self._calls,
+            self._running,
+            opened.decisions,
+            settings.approval_timeout_seconds,
+            self._abort,
+        )
+        budget = Budget(settings.limits(opened.budget, opened.decisions), opened.used)
+        try:
+            yield AttemptScope(
+                self._plan, settings, self._journal, budget, self._suspension, self._calls, self._store, self._touch
+            )
+        finally:
+            self._suspension.close()
+
+    @contextmanager
+    def _within_time(self, scope: AttemptScope) -> Generator[None]:
+        """End the turn when the execution has run for as long as it may."""
+        limit = scope.budget.limits.seconds
+        if limit is None:
+            yield
+            return
+        left = limit - self._plan.opened.seconds
+        timer = asyncio.get_running_loop().call_later(max(0.0, left), self._out_of_time, scope)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _out_of_time(self, scope: AttemptScope) -> None:
+        exceeded = BudgetExceeded(f"The execution has run for {scope.budget.limits.seconds:g} s, as long as it may.")
+        exceeded.limit = "seconds"
+        if scope.settings.on_budget == "pause":
+            self._asking = asyncio.create_task(scope.control.ask(budget_question(exceeded, scope.budget)))
+        else:
+            self._abort(exceeded)
+
+    async def _stream(self, parts: Parts, context: RuntimeExecutionContext) -> TurnFinished:
         agent = self._plan.opened.agent
-        runtime = parts.runtime(agent.runtime)
-        context = self._context(parts.endpoint(agent), parts.tools(self._plan, runtime, self))
-        async with aclosing(runtime.stream_execute(context)) as events:
+        self._publisher.complete_message()
+        if self._runs > 0:
+            context = replace(context, store=self._store.named(f"run-{self._runs}."), told=())
+        self._runs += 1
+        async with aclosing(parts.runtime(agent.runtime).stream_execute(context)) as events:
             async for event in events:
                 self._touch()
                 if isinstance(event, TurnFinished):
                     return event
-                await self._publish(event)
+                self._publish(event)
         raise RuntimeCrashed(f"Runtime '{agent.runtime}' ended without finishing its turn.")
 
-    def _context(self, endpoint: ModelEndpoint, tools: Sequence[Tool]) -> RuntimeExecutionContext:
-        turn, opened = self._plan.turn, self._plan.opened
-        return RuntimeExecutionContext(
-            execution_id=turn.execution_id,
-            organization_id=turn.organization_id,
-            agent_id=opened.agent.id,
-            session_id=opened.session_id,
-            turn=turn.turn,
-            attempt=opened.attempt,
-            prompt=opened.prompt,
-            model=endpoint,
-            workspace=self._plan.workspace,
-            system_prompt=opened.agent.system_prompt,
-            history=opened.history,
-            tools=tools,
-            configuration=opened.agent.configuration,
-            model_calls=self._model_calls,
-        )
-
-    async def _publish(self, event: RuntimeEvent) -> None:
+    def _publish(self, event: RuntimeEvent) -> None:
         match event:
             case TextDelta():
                 self._publisher.text(event.text)
             case ToolCallStarted():
-                await self.started(event)
+                self._calls.entered(event)
+                self._publisher.event("tool.started", asdict(event))
             case ToolCallCompleted():
-                await self.completed(event)
-            case TurnFinished() | Resumed():
+                self._calls.left(event)
+                self._publisher.event("tool.completed", asdict(event))
+            case Resumed():
+                self._publisher.resume()
+            case TurnFinished():
                 pass
 
     async def _wait(self, work: "asyncio.Task[TurnFinished]") -> None:
@@ -207,7 +262,9 @@ class AttemptRun:
 
     async def _close_finished(self, finished: TurnFinished) -> TurnOutcome:
         self._publisher.complete_message(finished.response)
-        close = await self._send_close(AttemptEnd.COMPLETED, finished.response, finished.finish_reason)
+        close = await self._send_close(
+            AttemptEnd.COMPLETED, finished.response, finished.finish_reason, output=finished.output
+        )
         return self._outcome(close)
 
     async def _close_stopped(self) -> TurnOutcome:
@@ -216,6 +273,8 @@ class AttemptRun:
             raise AttemptFenced("A newer attempt has taken over.")
         if reason is StopReason.DRAIN:
             return self._outcome(await self._send_close(AttemptEnd.PREEMPTED))
+        if reason is StopReason.SUSPEND:
+            return self._outcome(await self._send_close(AttemptEnd.SUSPENDED))
         self._publisher.complete_message()
         return self._outcome(await self._send_close(AttemptEnd.INTERRUPTED, finish_reason=FinishReason.INTERRUPTED))
 
@@ -231,6 +290,7 @@ class AttemptRun:
         response: str = "",
         finish_reason: FinishReason | None = None,
         error: ExecutionError | None = None,
+        output: Any = None,
     ) -> CloseAttempt:
         def request(batch: int, events: list[NewEvent]) -> CloseAttempt:
             return CloseAttempt(
@@ -239,11 +299,13 @@ class AttemptRun:
                 end=end,
                 events=events,
                 response=storable(response),
-                usage=self._usage(),
+                usage=self._journal.used,
                 spent=self._plan.opened.spent,
-                tool_messages=list(self._tool_messages.values())[-LISTED_TOOL_CALLS:],
-                model=self._model_calls.model,
+                tool_messages=self._calls.messages,
+                model=self._model(),
                 finish_reason=finish_reason,
+                output=output,
+                waits=list(self._suspension.waits) if self._suspension else [],
                 error=error,
             )
 
@@ -257,7 +319,8 @@ class AttemptRun:
         """Whether the execution ends here, as far as this attempt can know."""
         if close.error is not None:
             return not close.error.retryable
-        return close.end is not AttemptEnd.PREEMPTED and not self._plan.opened.interactive
+        stays = close.end in (AttemptEnd.PREEMPTED, AttemptEnd.SUSPENDED)
+        return not stays and not self._plan.opened.interactive
 
     def _outcome(self, close: CloseAttempt) -> TurnOutcome:
         opened = self._plan.opened
@@ -272,10 +335,10 @@ class AttemptRun:
             model=close.model,
             runtime=opened.agent.runtime,
             finish_reason=close.finish_reason,
+            output=close.output,
+            waits=close.waits,
+            wait_seconds=self._suspension.wait_seconds if self._suspension else None,
         )
-
-    def _usage(self) -> Usage:
-        return self._model_calls.usage.model_copy(update={"tool_calls": len(self._tool_messages)})
 
     def _touch(self) -> None:
         self._last_event = asyncio.get_running_loop().time()

@@ -1,12 +1,14 @@
 """A running attempt's way into the event log: the first token at once, later ones in batches."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import UUID
 
 from runtimes.errors import RuntimeFailure
-from services.control_plane_client.models import AppendEvents, CloseAttempt, Delta, NewEvent
+from services.control_plane_client.models import AppendEvents, ApprovalRequest, CloseAttempt, Delta, NewEvent, Step
 
 #: What comes within this time of the first piece goes with it: a turn that is over by then needs one call.
 COALESCE_SECONDS = 0.001
@@ -35,10 +37,28 @@ class OpenMessage:
         return delta
 
 
-class EventPublisher:
-    """Orders events and text, and sends them batch by batch from a task of its own.
+@dataclass(slots=True)
+class Batch:
+    """What goes with the next append, and who waits for it."""
 
-    `interval` is the least time between two batches, in seconds.
+    events: list[NewEvent] = field(default_factory=list[NewEvent])
+    steps: list[Step] = field(default_factory=list[Step])
+    asked: list[ApprovalRequest] = field(default_factory=list[ApprovalRequest])
+    used: list[UUID] = field(default_factory=list[UUID])
+    waiting: "list[asyncio.Future[None]]" = field(default_factory=list["asyncio.Future[None]"])
+
+    def settle(self, failure: RuntimeFailure | None = None) -> None:
+        """Tell who waits; those that were cancelled meanwhile wait no more."""
+        for future in self.waiting:
+            if not future.done():
+                future.set_result(None) if failure is None else future.set_exception(failure)
+
+
+class EventPublisher:
+    """Orders events, steps and text, and sends them batch by batch from a task of its own.
+
+    `interval` is the least time between two batches, in seconds, unless somebody waits for one. `told` are the
+    messages of the turn that earlier attempts have told: told again they are nothing new.
     """
 
     def __init__(
@@ -50,6 +70,7 @@ class EventPublisher:
         attempt: int,
         interval: float,
         failed: Callable[[RuntimeFailure], None],
+        told: Sequence[str] = (),
     ) -> None:
         self._log = log
         self._organization_id = organization_id
@@ -57,72 +78,136 @@ class EventPublisher:
         self._attempt = attempt
         self._interval = interval
         self._failed = failed
-        self._batch = 0
-        self._events: list[NewEvent] = []
+        self._told = told
+        self._number = 0
+        self._next = Batch()
         self._message = OpenMessage(0)
+        self._failure: RuntimeFailure | None = None
         self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._sender = asyncio.create_task(self._send_batches())
 
     def event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Add an event; the open message is completed before it."""
         self.complete_message()
-        self._events.append(NewEvent(type=kind, data=_storable_data(data)))
+        self._next.events.append(NewEvent(type=kind, data=_storable_data(data)))
         self._wake.set()
 
     def text(self, text: str) -> None:
         """Add text to the open message."""
         self._message.text += storable(text)
-        self._wake.set()
+        if not self._is_told():
+            self._wake.set()
+
+    def resume(self) -> None:
+        """What comes now follows the messages that were told."""
+        self._message = OpenMessage(len(self._told))
 
     def complete_message(self, text: str = "") -> None:
         """Close the open message; `text` stands in where nothing was streamed."""
         message = self._message
         whole = message.text or storable(text)
-        if whole:
-            self._events.append(
-                NewEvent(type="message.completed", data={"message": message.number, "text": whole}),
-            )
-            self._message = OpenMessage(message.number + 1)
+        if not whole:
+            return
+        if not (self._is_told() and self._told[message.number].startswith(whole)):
+            data = {"message": message.number, "text": whole}
+            self._next.events.append(NewEvent(type="message.completed", data=data))
+        self._message = OpenMessage(message.number + 1)
+
+    async def write(
+        self,
+        step: Step,
+        events: Sequence[NewEvent] = (),
+        *,
+        used: Sequence[UUID] = (),
+    ) -> None:
+        """Store a step with its events; see `services.journal.StepWriter`.
+
+        Once this is called the step is sent, whoever stops waiting for it.
+        """
+        if events:
+            self.complete_message()
+        self._next.steps.append(step)
+        self._next.events += [NewEvent(type=event.type, data=_storable_data(event.data)) for event in events]
+        self._next.used += used
+        await self._stored()
+
+    async def ask(self, request: ApprovalRequest, event: NewEvent) -> None:
+        """Store a question with its event."""
+        self.complete_message()
+        self._next.asked.append(request)
+        self._next.events.append(NewEvent(type=event.type, data=_storable_data(event.data)))
+        await self._stored()
 
     async def close(self, request: Callable[[int, list[NewEvent]], CloseAttempt]) -> CloseAttempt:
         """Stop sending and give the closing request what is left."""
         await self.stop()
-        self._batch += 1
-        return request(self._batch, self._events)
+        self._number += 1
+        return request(self._number, self._next.events)
 
     async def stop(self) -> None:
-        """Stop sending; what is under way is finished first."""
+        """Stop sending; what is under way is finished first, and no step is left behind."""
         self._sender.cancel()
         with suppress(asyncio.CancelledError):
             await self._sender
+        if self._next.steps:
+            with suppress(RuntimeFailure):
+                await self._send()
+
+    def _is_told(self) -> bool:
+        return self._message.number < len(self._told)
+
+    async def _stored(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        stored = asyncio.get_running_loop().create_future()
+        self._next.waiting.append(stored)
+        self._urgent.set()
+        self._wake.set()
+        await stored
 
     async def _send_batches(self) -> None:
         while True:
             await self._wake.wait()
-            await asyncio.sleep(COALESCE_SECONDS)
+            if not self._urgent.is_set():
+                await asyncio.sleep(COALESCE_SECONDS)
             self._wake.clear()
+            self._urgent.clear()
             sending = asyncio.ensure_future(self._send())
             try:
                 await asyncio.shield(sending)
             except asyncio.CancelledError:
-                await sending
+                await asyncio.wait({sending})
                 raise
             except RuntimeFailure as failure:
+                self._failure = failure
+                self._next.settle(failure)
                 self._failed(failure)
                 return
-            await asyncio.sleep(self._interval)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._urgent.wait(), self._interval)
 
     async def _send(self) -> None:
-        events, self._events = self._events, []
-        delta = self._message.take()
-        if not events and delta is None:
+        batch, self._next = self._next, Batch()
+        delta = None if self._is_told() else self._message.take()
+        if not batch.events and not batch.steps and not batch.asked and delta is None:
             return
-        self._batch += 1
-        await self._log.append(
-            self._execution_id,
-            self._attempt,
-            AppendEvents(organization_id=self._organization_id, batch=self._batch, events=events, delta=delta),
+        self._number += 1
+        request = AppendEvents(
+            organization_id=self._organization_id,
+            batch=self._number,
+            events=batch.events,
+            delta=delta,
+            steps=batch.steps,
+            asked=batch.asked,
+            used=batch.used,
         )
+        try:
+            await self._log.append(self._execution_id, self._attempt, request)
+        except RuntimeFailure as failure:
+            batch.settle(failure)
+            raise
+        batch.settle()
 
 
 def storable(text: str) -> str:

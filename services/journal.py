@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
+from uuid import UUID
 
 import orjson
 
@@ -16,7 +17,7 @@ VOLATILE = frozenset({"metadata", "user", "safety_identifier", "prompt_cache_key
 class StepWriter(Protocol):
     """Where steps go: the attempt's own stream into the control plane."""
 
-    async def write(self, step: Step, events: Sequence[NewEvent] = ()) -> None:
+    async def write(self, step: Step, events: Sequence[NewEvent] = (), *, used: Sequence[UUID] = ()) -> None:
         """Store a step with the events that belong to it, in one transaction; it is stored when this returns.
 
         Raises:
@@ -40,22 +41,16 @@ class Journal:
         fetch: Callable[[str], Awaitable[Any]],
     ) -> None:
         self._attempt = attempt
-        self._recorded = list(recorded)
         self._unused = [step for step in recorded if step.status is not StepStatus.FAILED]
         self._writer = writer
         self._fetch = fetch
         self._next = max((step.ordinal for step in recorded), default=0) + 1
-        self._used = Usage()
+        self._mine: dict[int, Usage] = {}
 
     @property
     def used(self) -> Usage:
         """What this attempt has used: the calls that it made itself."""
-        return self._used
-
-    @property
-    def spent(self) -> Usage:
-        """What the turn has used, over all its attempts."""
-        return sum((step.usage for step in self._recorded), start=self._used)
+        return sum(self._mine.values(), start=Usage())
 
     async def replay(self, kind: StepKind, *, digest: str, fingerprint: str = "", key: str = "") -> Step | None:
         """The recorded step that answers a request, each one once; None where it has to be done.
@@ -78,15 +73,21 @@ class Journal:
         self._next += 1
         return step
 
-    async def write(self, step: Step, events: Sequence[NewEvent] = ()) -> None:
+    def again(self, step: Step) -> Step:
+        """A step that an earlier attempt claimed, claimed by this one."""
+        return step.model_copy(update={"attempt": self._attempt, "status": StepStatus.CLAIMED})
+
+    async def write(self, step: Step, events: Sequence[NewEvent] = (), *, used: Sequence[UUID] = ()) -> None:
         """Store a step as it is now; a step with the same ordinal is replaced, its request is kept if this has none.
+
+        `used` are the approvals that this acts upon.
 
         Raises:
             RuntimeFailure: as `StepWriter.write`.
         """
-        await self._writer.write(step, events)
-        if step.status is not StepStatus.CLAIMED:
-            self._used += step.usage
+        if step.status is not StepStatus.UNKNOWN:
+            self._mine[step.ordinal] = step.usage
+        await self._writer.write(step, events, used=used)
 
     def _take(self, kind: StepKind, digest: str, fingerprint: str, key: str) -> Step | None:
         mine = [step for step in self._unused if step.kind is kind]

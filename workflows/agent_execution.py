@@ -1,8 +1,8 @@
 """The workflow of an execution: its turns, its messages, its end."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
-from itertools import count
 from typing import Any
 
 from temporalio import workflow
@@ -13,6 +13,7 @@ from activities.errors import application_error
 from runtimes.turns import (
     Admission,
     AdmitExecution,
+    ApprovalDecision,
     ExecutionEnd,
     FinishExecution,
     TurnOutcome,
@@ -50,6 +51,8 @@ class AgentExecutionWorkflow:
         self._execution_id = self._state.execution_id or str(self._own_id)
         self._running: workflow.ActivityHandle[TurnOutcome] | None = None
         self._interrupting = False
+        self._waits: set[str] = set()
+        self._answered: set[str] = set()
 
     @workflow.run
     async def run(self, given: Any = None) -> AgentExecutionResult:
@@ -92,8 +95,31 @@ class AgentExecutionWorkflow:
 
     @interrupt.validator
     def _may_interrupt(self) -> None:
-        if self._running is None:
+        if self._running is None and not self._waits:
             _reject("turn_not_running", "No turn is running.")
+
+    @workflow.update
+    async def decide_approval(self, decision: ApprovalDecision) -> str:
+        """Decide an approval of this execution; answers with its status."""
+        status = await workflow.execute_activity(
+            "decide_approval",
+            args=[self._execution_id, self._admission.organization_id, decision],
+            result_type=str,
+            start_to_close_timeout=policies.BOOKKEEPING_TIMEOUT,
+            retry_policy=policies.BOOKKEEPING_RETRY,
+        )
+        self._answered.add(decision.approval_id)
+        return status
+
+    @decide_approval.validator
+    def _may_decide(self, decision: ApprovalDecision) -> None:
+        if self._state.admission is None or (self._waits and decision.approval_id not in self._waits):
+            _reject("approval_not_found", f"The execution does not wait for the approval '{decision.approval_id}'.")
+
+    @workflow.signal
+    def answered(self, waits: list[str]) -> None:
+        """What a suspended turn waits for has come: approvals are decided, other executions have ended."""
+        self._answered.update(waits)
 
     @workflow.signal
     def close(self) -> None:
@@ -109,6 +135,7 @@ class AgentExecutionWorkflow:
             running=self._running is not None,
             queued_messages=len(self._state.pending),
             closing=self._state.closing,
+            waits=sorted(self._waits),
         )
 
     @property
@@ -168,6 +195,7 @@ class AgentExecutionWorkflow:
     async def _take_turn(self) -> None:
         message = self._state.pending.pop(0)
         self._state.turn += 1
+        self._answered.clear()
         self._describe("running")
         outcome = await self._run_turn(message)
         self._state.last = outcome
@@ -176,15 +204,28 @@ class AgentExecutionWorkflow:
 
     async def _run_turn(self, message: QueuedMessage) -> TurnOutcome:
         """Hand the turn out until a worker takes it to an end, or nobody wants it any more."""
-        for dispatch in count(1):
+        dispatch = 0
+        while True:
+            dispatch += 1
             turn = self._turn_request(message, dispatch)
             outcome = await self._dispatch(turn)
-            if outcome.status is not TurnStatus.PREEMPTED:
+            if outcome.status is TurnStatus.SUSPENDED:
+                await self._wait_for(outcome)
+            elif outcome.status is not TurnStatus.PREEMPTED:
                 return outcome
             self._honour_cancellation()
             if self._interrupting:
                 return await self._record_interruption(turn)
-        raise AssertionError
+
+    async def _wait_for(self, outcome: TurnOutcome) -> None:
+        """Wait until all that the turn waits for is there, or the first decision is overdue."""
+        self._waits = set(outcome.waits)
+        self._describe("waiting for a decision")
+        timeout = None if outcome.wait_seconds is None else timedelta(seconds=outcome.wait_seconds)
+        with suppress(TimeoutError):
+            await workflow.wait_condition(lambda: self._waits <= self._answered or self._interrupting, timeout=timeout)
+        self._waits = set()
+        self._describe("running")
 
     async def _dispatch(self, turn: TurnRequest) -> TurnOutcome:
         self._running = self._start_turn(turn)
@@ -245,6 +286,7 @@ class AgentExecutionWorkflow:
             workflow.continue_as_new(self._state)
 
     async def _complete(self) -> None:
+        await workflow.wait_condition(workflow.all_handlers_finished)
         if not self._has_recorded_its_end():
             await self._record(ExecutionEnd.COMPLETED)
         self._describe("completed")
@@ -292,6 +334,7 @@ class AgentExecutionWorkflow:
             model=last.model,
             runtime=self._admission.runtime,
             finish_reason=last.finish_reason,
+            output=last.output,
             metadata=self._state.metadata,
         )
 

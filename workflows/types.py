@@ -87,15 +87,17 @@ class AgentExecutionResult(BaseModel):
     model: str = ""
     runtime: str = ""
     finish_reason: FinishReason | None = None
+    output: Any = None
     error: ExecutionError | None = None
     metadata: dict[str, Any] = Field(default_factory=dict[str, Any])
 
 
 class ExecutionState(BaseModel):
-    """The answer of the query `state`."""
+    """The answer of the query `state`; `waits` are the approvals and executions that the turn waits for."""
 
     execution_id: str
     turn: int
     running: bool
     queued_messages: int
     closing: bool
+    waits: list[str] = Field(default_factory=list[str])

@@ -13,6 +13,7 @@ from control_plane.api.executions.endpoints import router as executions
 from control_plane.api.guard import RequestGuard
 from control_plane.api.health.endpoints import router as health
 from control_plane.api.internal.endpoints import router as internal
+from control_plane.api.internal.journal_endpoints import router as journal
 from control_plane.api.keys.endpoints import router as keys
 from control_plane.api.openapi import complete_document
 from control_plane.api.problems import install_problem_handlers
@@ -38,7 +39,7 @@ def create_app(state: ApiState) -> FastAPI:
     install_problem_handlers(app)
     app.add_middleware(BodyGuard, max_bytes=state.settings.max_body_bytes)
     app.add_middleware(RequestGuard, allowed_hosts=state.settings.allowed_hosts)
-    for router in (agents, executions, sessions, runtimes, keys, health, internal):
+    for router in (agents, executions, sessions, runtimes, keys, health, internal, journal):
         app.include_router(router)
     complete_document(app)
     return app

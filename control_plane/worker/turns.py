@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import structlog
+from services.model_gateway.server import ModelGateway
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from activities.agent_activities import AgentActivities
@@ -47,7 +48,10 @@ async def _serve_turns(settings: Settings, pool: str) -> None:
         providers = _providers(settings)
         toolsets = _toolsets(settings)
         workspaces = Workspaces(settings.workspace_dir)
-        executor = _executor(process, factory, providers, toolsets, turns, workspaces)
+        models = ModelGateway(providers)
+        stack.push_async_callback(models.close)
+        await models.start()
+        executor = _executor(process, factory, models, toolsets, turns, workspaces)
         worker = _turn_worker(process, pool, executor)
         announced = {
             "runtimes": [RuntimeAnnouncement(**runtime._asdict()) for runtime in served],
@@ -78,7 +82,7 @@ def _turn_worker(process: WorkerProcess, pool: str, executor: AgentExecutorServi
 def _executor(
     process: WorkerProcess,
     factory: RuntimeFactory,
-    providers: ProviderRegistry,
+    models: ModelGateway,
     toolsets: Toolsets,
     turns: CancellationManager,
     workspaces: Workspaces,
@@ -87,7 +91,7 @@ def _executor(
     return AgentExecutorService(
         client=process.control_plane,
         runtimes=factory,
-        providers=providers,
+        models=models,
         toolsets=toolsets,
         turns=turns,
         worker_id=process.worker_id,

@@ -31,7 +31,12 @@ async def _serve_workflows(settings: Settings) -> None:
             process.temporal,
             task_queue=WORKFLOW_QUEUE,
             workflows=[AgentExecutionWorkflow],
-            activities=[bookkeeping.admit_execution, bookkeeping.interrupt_turn, bookkeeping.finish_execution],
+            activities=[
+                bookkeeping.admit_execution,
+                bookkeeping.interrupt_turn,
+                bookkeeping.decide_approval,
+                bookkeeping.finish_execution,
+            ],
             workflow_runner=workflow_runner(),
             workflow_failure_exception_types=[pydantic.ValidationError],
             workflow_task_poller_behavior=PollerBehaviorAutoscaling(),

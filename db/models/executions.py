@@ -32,6 +32,7 @@ class Execution(Owned, Created, Base):
             unique=True,
             postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
+        Index("ix_executions_parent_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         Index(
             "ix_executions_unsettled",
             "reconciled_at",
@@ -58,6 +59,11 @@ class Execution(Owned, Created, Base):
     meta: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=text("'{}'::jsonb"))
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    #: What the start asked for, beneath what the agent has.
+    budget: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    output_schema: Mapped[dict[str, Any] | None]
+    parent_id: Mapped[UUID | None]
+    depth: Mapped[int] = mapped_column(server_default="0")
 
     last_seq: Mapped[int] = mapped_column(BigInteger, server_default="0")
     attempt: Mapped[int] = mapped_column(server_default="0")
@@ -68,7 +74,12 @@ class Execution(Owned, Created, Base):
     attempt_batch: Mapped[int] = mapped_column(server_default="0")
     worker_id: Mapped[str | None]
 
+    #: The blob with the list of the workspace's files, as the last tool call left them.
+    workspace: Mapped[str | None]
+    #: While a worker ran a turn.
+    seconds: Mapped[float] = mapped_column(server_default="0")
     response: Mapped[str | None]
+    output: Mapped[dict[str, Any] | None]
     model: Mapped[str | None]
     finish_reason: Mapped[str | None]
     error: Mapped[dict[str, Any] | None]

@@ -19,8 +19,8 @@ class RuntimeManifest:
     """A runtime's declaration.
 
     `entry` is `module:Class` of the adapter; `extra` the extra of the distribution that installs the
-    framework; `memory_mb` and `slots` are per turn and per worker; `environment` is set before the
-    framework is imported.
+    framework; `own_toolsets` are the types of toolset that the framework brings itself; `memory_mb` and `slots`
+    are per turn and per worker; `environment` is set before the framework is imported.
     """
 
     name: str
@@ -33,6 +33,7 @@ class RuntimeManifest:
     wires: frozenset[Wire]
     settings: Mapping[str, type | tuple[type, ...]] = field(default_factory=dict[str, type | tuple[type, ...]])
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    own_toolsets: frozenset[str] = frozenset()
     memory_mb: int = 10
     slots: int = 100
 

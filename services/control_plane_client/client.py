@@ -1,10 +1,12 @@
 """The worker's way to the control plane: `/internal/v1` over HTTP."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import aiohttp
+import orjson
 from pydantic import BaseModel
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
@@ -18,7 +20,15 @@ from runtimes.errors import (
     RuntimeUnknown,
     WorkerRefused,
 )
-from runtimes.turns import Admission, AdmitExecution, FinishExecution, TurnOutcome, TurnRequest, TurnStatus
+from runtimes.turns import (
+    Admission,
+    AdmitExecution,
+    ApprovalDecision,
+    FinishExecution,
+    TurnOutcome,
+    TurnRequest,
+    TurnStatus,
+)
 from runtimes.types import FinishReason
 from services.control_plane_client.models import (
     AnnounceWorker,
@@ -26,6 +36,7 @@ from services.control_plane_client.models import (
     AttemptEnd,
     AttemptOpened,
     CloseAttempt,
+    DecideApproval,
     OpenAttempt,
 )
 
@@ -77,6 +88,11 @@ class ControlPlaneClient:
     async def finish(self, execution_id: str, request: FinishExecution) -> None:
         """Record an execution's end."""
         await self._post(f"/internal/v1/executions/{execution_id}/finish", request, _nothing)
+
+    async def decide(self, execution_id: str, organization_id: str, decision: ApprovalDecision) -> str:
+        """Decide an approval; gives its status."""
+        body = DecideApproval(organization_id=organization_id, decision=decision)
+        return await self._post(f"/internal/v1/executions/{execution_id}/approvals", body, orjson.loads)
 
     async def open_attempt(self, execution_id: str, request: OpenAttempt) -> AttemptOpened:
         """Take over a turn."""
@@ -131,8 +147,24 @@ class ControlPlaneClient:
         except _Unavailable as error:
             raise ControlPlaneUnavailable(str(error)) from error
 
+    async def get(self, path: str, decode: Callable[[bytes], Any] = bytes, **query: str) -> Any:
+        """Read something of an execution."""
+        return await self._call(partial(self._send, "GET", path, params=query), decode)
+
+    async def put(self, path: str, content: bytes, kind: str, **query: str) -> None:
+        """Keep something of an execution; `kind` is its media type."""
+        headers = {"Content-Type": kind}
+        await self._call(partial(self._send, "PUT", path, data=content, params=query, headers=headers), _nothing)
+
+    async def post(self, path: str, body: BaseModel) -> None:
+        """Add something to an execution."""
+        await self._post(path, body, _nothing)
+
     async def _post(self, path: str, body: BaseModel, decode: Callable[[bytes], Any]) -> Any:
         content = body.model_dump_json(exclude_defaults=True).encode()
+        return await self._call(partial(self._once, path, content), decode)
+
+    async def _call(self, call: Callable[[], Awaitable[bytes]], decode: Callable[[bytes], Any]) -> Any:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((_Unavailable, aiohttp.ClientError, asyncio.TimeoutError)),
             wait=wait_exponential_jitter(multiplier=0.1, max=2.0, jitter=0.1),
@@ -140,7 +172,7 @@ class ControlPlaneClient:
             reraise=True,
         )
         try:
-            return decode(await retrying(self._once, path, content))
+            return decode(await retrying(call))
         except (_Unavailable, aiohttp.ClientError, TimeoutError) as error:
             raise ControlPlaneUnavailable(f"The control plane did not answer: {error}") from error
         except WorkerRefused as refusal:
@@ -148,8 +180,10 @@ class ControlPlaneClient:
             raise
 
     async def _once(self, path: str, content: bytes) -> bytes:
-        headers = {"Content-Type": "application/json"}
-        async with self._session.post(path, data=content, headers=headers) as response:
+        return await self._send("POST", path, data=content, headers={"Content-Type": "application/json"})
+
+    async def _send(self, method: str, path: str, **options: Any) -> bytes:
+        async with self._session.request(method, path, **options) as response:
             answer = await response.read()
             if response.status in UNAVAILABLE:
                 raise _Unavailable(f"HTTP {response.status}")

@@ -2,11 +2,13 @@
 
 from enum import StrEnum
 from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from runtimes.turns import StopReason, TurnOutcome
+from runtimes.turns import ApprovalDecision, StopReason, TurnOutcome
 from runtimes.types import ExecutionError, FinishReason, Message, ToolMessage, Usage
+from services.turn_control import QuestionKind
 
 
 class AgentSpec(BaseModel):
@@ -22,53 +24,6 @@ class AgentSpec(BaseModel):
     system_prompt: str = ""
     toolsets: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
     configuration: dict[str, Any] = Field(default_factory=dict[str, Any])
-
-
-class OpenAttempt(BaseModel):
-    """Take over a turn; shuts out every earlier attempt."""
-
-    organization_id: str
-    turn: int
-    dispatch: int
-    try_number: int
-    token: str
-    worker_id: str
-    message_id: str | None = None
-    prompt: str | None = None
-
-
-class AttemptOpened(BaseModel):
-    """All that a worker needs to run the turn; `closed` is set if the turn has ended already.
-
-    `spent` is what earlier attempts at the turn used.
-    """
-
-    attempt: int
-    session_id: str
-    agent: AgentSpec
-    prompt: str = ""
-    history: list[Message] = Field(default_factory=list[Message])
-    interactive: bool = False
-    spent: Usage = Field(default_factory=Usage)
-    closed: TurnOutcome | None = None
-
-
-class NewEvent(BaseModel):
-    """An event on its way into the log."""
-
-    type: str
-    data: dict[str, Any] = Field(default_factory=dict[str, Any])
-
-
-class Delta(BaseModel):
-    """Text of an open message; `offset` counts characters from the message's start.
-
-    `message` numbers the messages of an attempt from 0.
-    """
-
-    message: int
-    offset: int
-    text: str
 
 
 class StepKind(StrEnum):
@@ -92,6 +47,7 @@ class Step(BaseModel):
     `fingerprint` that of its structure. `request` and `response` are JSON; where either is larger than 64 KB the
     control plane keeps it as a blob, and `response_blob` is what an opened attempt gets in its place.
     `timings` are in seconds from the step's start: `first_token`, `total`; `provider` is without our own time.
+    `workspace` is the blob that lists the workspace's files as the step left them, where it changed any.
     """
 
     ordinal: int
@@ -109,10 +65,95 @@ class Step(BaseModel):
     usage: Usage = Field(default_factory=Usage)
     timings: dict[str, float] = Field(default_factory=dict[str, float])
     error: ExecutionError | None = None
+    workspace: str | None = None
+
+
+class ApprovalRequest(BaseModel):
+    """A decision that a turn asks for; a repeated `id` asks for nothing new."""
+
+    id: UUID
+    kind: QuestionKind
+    key: str
+    digest: str
+    name: str
+    detail: dict[str, Any] = Field(default_factory=dict[str, Any])
+    expires_seconds: float
+
+
+class Decision(BaseModel):
+    """An approval as a turn finds it; `expired` and `denied` mean no."""
+
+    id: UUID
+    kind: QuestionKind
+    key: str
+    digest: str
+    status: Literal["pending", "approved", "denied", "expired", "withdrawn"]
+    note: str = ""
+    limit: float | None = None
+    used: bool = False
+    expires_in: float = 0.0
+
+
+class OpenAttempt(BaseModel):
+    """Take over a turn; shuts out every earlier attempt."""
+
+    organization_id: str
+    turn: int
+    dispatch: int
+    try_number: int
+    token: str
+    worker_id: str
+    message_id: str | None = None
+    prompt: str | None = None
+
+
+class AttemptOpened(BaseModel):
+    """All that a worker needs to run the turn; `closed` is set if the turn has ended already.
+
+    `spent` is what earlier attempts at the turn used, `used` what the whole execution has, within `seconds` of running.
+    `steps`, `decisions` and `told` are the turn's journal, its approvals and its messages so far.
+    """
+
+    attempt: int
+    session_id: str
+    agent: AgentSpec
+    prompt: str = ""
+    history: list[Message] = Field(default_factory=list[Message])
+    interactive: bool = False
+    spent: Usage = Field(default_factory=Usage)
+    used: Usage = Field(default_factory=Usage)
+    seconds: float = 0.0
+    steps: list[Step] = Field(default_factory=list[Step])
+    decisions: list[Decision] = Field(default_factory=list[Decision])
+    told: list[str] = Field(default_factory=list[str])
+    budget: dict[str, Any] = Field(default_factory=dict[str, Any])
+    output_schema: dict[str, Any] | None = None
+    workspace: str | None = None
+    closed: TurnOutcome | None = None
+
+
+class NewEvent(BaseModel):
+    """An event on its way into the log."""
+
+    type: str
+    data: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+
+class Delta(BaseModel):
+    """Text of an open message; `offset` counts characters from the message's start.
+
+    `message` numbers the messages of an attempt from 0.
+    """
+
+    message: int
+    offset: int
+    text: str
 
 
 class AppendEvents(BaseModel):
     """Steps, events and text of a running attempt, in one transaction; the events come before the text.
+
+    `asked` are new approvals, `used` those that were acted upon: each once.
 
     `batch` numbers the appends of an attempt from 1: a repeated one is recognised.
     """
@@ -122,12 +163,32 @@ class AppendEvents(BaseModel):
     events: list[NewEvent] = Field(default_factory=list[NewEvent])
     delta: Delta | None = None
     steps: list[Step] = Field(default_factory=list[Step])
+    asked: list[ApprovalRequest] = Field(default_factory=list[ApprovalRequest])
+    used: list[UUID] = Field(default_factory=list[UUID])
 
 
-class Appended(BaseModel):
-    """The log's length after an append."""
+class DecideApproval(BaseModel):
+    """A decision that came through Temporal."""
 
-    last_seq: int
+    organization_id: str
+    decision: ApprovalDecision
+
+
+class AppendEntries(BaseModel):
+    """Entries of a runtime's list, after the `position` that it has already."""
+
+    organization_id: str
+    name: str
+    position: int
+    entries: list[dict[str, Any]]
+
+
+class CacheResponse(BaseModel):
+    """A model's answer, to be kept for other executions of the same agent."""
+
+    organization_id: str
+    response: Any
+    ttl_seconds: float
 
 
 class AttemptEnd(StrEnum):
@@ -136,6 +197,7 @@ class AttemptEnd(StrEnum):
     COMPLETED = "completed"
     INTERRUPTED = "interrupted"
     PREEMPTED = "preempted"
+    SUSPENDED = "suspended"
     FAILED = "failed"
 
 
@@ -155,6 +217,8 @@ class CloseAttempt(BaseModel):
     tool_messages: list[ToolMessage] = Field(default_factory=list[ToolMessage])
     model: str = ""
     finish_reason: FinishReason | None = None
+    output: Any = None
+    waits: list[str] = Field(default_factory=list[str])
     error: ExecutionError | None = None
 
 

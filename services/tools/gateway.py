@@ -2,39 +2,43 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jsonschema_rs
 
 from runtimes.errors import RuntimeFailure, ToolsetInvalid
-from runtimes.types import Tool, ToolCallCompleted, ToolCallStarted, ToolResult
-from services.tools.spec import Call, ToolFailed, ToolSpec
+from runtimes.types import Tool, ToolResult
+from services.tools.desk import TurnDesk, Wanted
+from services.tools.spec import ApprovalRule, Call, ToolFailed, ToolSpec
 
 #: Mistakes in a call's arguments that are told to the model, and the characters of each.
 _MISTAKES = 5
 _MISTAKE_LIMIT = 300
 
 
-class ToolObserver(Protocol):
-    """Hears of every call; what it raises ends the turn."""
+#: Keeps what a call changed in the workspace; gives the blob that lists its files, None where nothing changed.
+KeepWorkspace = Callable[[], Awaitable[str | None]]
 
-    async def started(self, call: ToolCallStarted) -> None: ...
-    async def completed(self, call: ToolCallCompleted) -> None: ...
+
+async def _no_workspace() -> str | None:
+    return None
 
 
 class ToolGateway:
-    """The tools of one attempt: checks, runs, bounds and reports each call.
+    """The tools of one attempt: checks, claims, runs, bounds and commits each call.
 
     Raises:
         ToolsetInvalid: a tool's JSON schema cannot be used.
     """
 
-    def __init__(self, specs: Sequence[ToolSpec], observer: ToolObserver) -> None:
+    def __init__(
+        self, specs: Sequence[ToolSpec], desk: TurnDesk, keep_workspace: KeepWorkspace = _no_workspace
+    ) -> None:
         self._doors = [_Door(spec, _validator(spec)) for spec in specs]
-        self._observer = observer
-        self.calls = 0
+        self._desk = desk
+        self._keep_workspace = keep_workspace
 
     def tools(self) -> list[Tool]:
         """The tools as runtimes take them."""
@@ -47,13 +51,17 @@ class ToolGateway:
         return Tool(door.spec.name, door.spec.description, door.spec.parameters, call)
 
     async def _call(self, door: "_Door", tool_call_id: str, arguments: Mapping[str, Any] | str) -> ToolResult:
-        """Claim, run, commit: the journal will claim where the start is told and commit where the end is."""
-        self.calls += 1
-        written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-        await self._observer.started(ToolCallStarted(tool_call_id, door.spec.name, _storable(written)))
-        result = await door.enter(tool_call_id, arguments)
-        await self._observer.completed(ToolCallCompleted(tool_call_id, door.spec.name, result.text, result.is_error))
-        return result
+        wanted = door.wanted(tool_call_id, arguments)
+        if mistakes := door.mistakes(arguments):
+            return await self._desk.refuse(wanted, door.cut(mistakes))
+        step = await self._desk.begin(wanted)
+        if isinstance(step, ToolResult):
+            return step
+        whole = await door.run(arguments, Call(tool_call_id, self._desk.idempotency_key(tool_call_id)))
+        workspace = await self._keep_workspace() if door.spec.writes else None
+        cut = replace(whole, text=door.cut(whole.text))
+        kept = whole.text if cut.text != whole.text else ""
+        return await self._desk.commit(wanted, step, cut, whole=kept, workspace=workspace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +69,63 @@ class _Door:
     spec: ToolSpec
     validator: jsonschema_rs.Validator
 
-    async def enter(self, tool_call_id: str, arguments: Mapping[str, Any] | str) -> ToolResult:
-        if isinstance(arguments, str):
-            return self._error(f"The arguments of '{self.spec.name}' have to be a JSON object.")
-        if mistakes := self._mistakes(arguments):
-            return self._error(f"The arguments of '{self.spec.name}' are not valid. {mistakes}")
+    def wanted(self, tool_call_id: str, arguments: Mapping[str, Any] | str) -> Wanted:
+        written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+        asks = not isinstance(arguments, str) and self.spec.asks is not None and self.spec.asks(arguments)
+        return Wanted(
+            tool_call_id=tool_call_id,
+            name=self.spec.name,
+            arguments=arguments,
+            written=_storable(written),
+            effect=self.spec.effect,
+            needs_approval=asks if self.spec.approval is ApprovalRule.POLICY else self._always(),
+        )
+
+    async def run(self, arguments: Mapping[str, Any] | str, call: Call) -> ToolResult:
+        """The call's result, with its whole text.
+
+        Raises:
+            RuntimeFailure: the turn has to end.
+        """
+        assert not isinstance(arguments, str)
         deadline = asyncio.timeout(self.spec.timeout_seconds)
         try:
             async with deadline:
-                return ToolResult(self._cut(await self.spec.handler(arguments, Call(tool_call_id, tool_call_id))))
+                return ToolResult(_storable(await self.spec.handler(arguments, call)))
         except RuntimeFailure:
             raise
         except ToolFailed as error:
-            return self._error(str(error))
+            return ToolResult(_storable(str(error)), is_error=True)
         except Exception as error:  # noqa: BLE001  a tool is somebody else's code
             if deadline.expired():
-                return self._error(f"'{self.spec.name}' was stopped after {self.spec.timeout_seconds:g} s.")
-            return self._error(f"'{self.spec.name}' failed: {type(error).__name__}: {error}")
+                text = f"'{self.spec.name}' was stopped after {self.spec.timeout_seconds:g} s."
+            else:
+                text = f"'{self.spec.name}' failed: {type(error).__name__}: {error}"
+            return ToolResult(_storable(text), is_error=True)
 
-    def _mistakes(self, arguments: Mapping[str, Any]) -> str:
+    def mistakes(self, arguments: Mapping[str, Any] | str) -> str:
+        """What is wrong with the arguments, for the model; empty if nothing is."""
+        if isinstance(arguments, str):
+            return f"The arguments of '{self.spec.name}' have to be a JSON object."
+        found = self._found(arguments)
+        return f"The arguments of '{self.spec.name}' are not valid. {found}" if found else ""
+
+    def cut(self, text: str) -> str:
+        """The text as far as the model may see it."""
+        limit = self.spec.output_limit
+        if len(text) <= limit:
+            return text
+        return f"{text[:limit]}\n[cut: {len(text) - limit} of {len(text)} characters are not shown]"
+
+    def _always(self) -> bool:
+        return self.spec.approval is ApprovalRule.ALWAYS
+
+    def _found(self, arguments: Mapping[str, Any]) -> str:
         try:
             errors = list(self.validator.iter_errors(dict(arguments)))
         except ValueError as error:
             return str(error)[:_MISTAKE_LIMIT]
         return " ".join(f"At {_pointer(error)}: {error.message[:_MISTAKE_LIMIT]}." for error in errors[:_MISTAKES])
-
-    def _error(self, text: str) -> ToolResult:
-        return ToolResult(self._cut(text), is_error=True)
-
-    def _cut(self, text: str) -> str:
-        limit, whole = self.spec.output_limit, _storable(text)
-        if len(whole) <= limit:
-            return whole
-        return f"{whole[:limit]}\n[cut: {len(whole) - limit} of {len(whole)} characters are not shown]"
 
 
 def _storable(text: str) -> str:

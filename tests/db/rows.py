@@ -1,5 +1,6 @@
 """One row in every table, for any organization."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,6 +10,7 @@ from db.models.agents import Agent, AgentVersion
 from db.models.base import Base
 from db.models.events import Delta, Event
 from db.models.executions import Attempt, Execution, Turn
+from db.models.journal import Approval, Blob, CachedResponse, Step, TurnEntry
 from db.models.organizations import ApiKey, Organization
 from db.models.sessions import Message, Session
 from db.models.workers import Worker
@@ -26,6 +28,11 @@ MODELS = (
     Attempt,
     Event,
     Delta,
+    Step,
+    Blob,
+    TurnEntry,
+    CachedResponse,
+    Approval,
     Worker,
 )
 TABLES: dict[str, Table] = dict(Base.metadata.tables)
@@ -54,8 +61,19 @@ def owned_rows(organization_id: UUID) -> dict[str, dict[str, Any]]:
         "turns": mine | execution | {"turn": 1},
         "attempts": mine | execution | {"attempt": 1, "turn": 1, "dispatch": 1, "try_number": 1, "worker_id": "worker"},
         "events": mine | execution | {"seq": 1, "type": "execution.accepted", "data": {}},
+        "steps": mine | execution | {"turn": 1, "ordinal": 1, "attempt": 1, "kind": "tool_call", "status": "done"},
+        "blobs": mine | execution | {"hash": "00", "data": b"x", "size": 1},
+        "turn_entries": mine | execution | {"turn": 1, "name": "transcript", "position": 1, "entry": {}},
+        "cached_responses": mine
+        | {"agent_id": agent_id, "agent_version": 1, "hash": "00", "response": {}, "expires_at": datetime.now(UTC)},
+        "approvals": mine | execution | _approval(),
         "deltas": mine | execution | {"attempt": 1, "message": 0, "offset": 0, "text": "Hel"},
     }
+
+
+def _approval() -> dict[str, Any]:
+    asked = {"turn": 1, "kind": "tool_call", "key": "call_1", "digest": "00", "name": "pay"}
+    return {"id": uuid4(), "expires_at": datetime.now(UTC)} | asked
 
 
 def _execution(execution_id: UUID, agent_id: UUID, session_id: UUID) -> dict[str, Any]:

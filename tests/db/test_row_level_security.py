@@ -15,8 +15,15 @@ from tests.db.rows import OWNED, TABLES, fill, owned_rows
 from tests.postgres import execute
 
 #: Changed by no statement of the application: the log is immutable, versions are pinned, keys are revoked.
-NO_UPDATE = {"events", "agent_versions"}
-NO_DELETE = {"events", "agent_versions", "api_keys", "turns", "attempts"}
+NO_UPDATE = {"events", "agent_versions", "blobs", "turn_entries"}
+NO_DELETE = {
+    *NO_UPDATE,
+    "api_keys",
+    "turns",
+    "attempts",
+    "steps",
+    "approvals",
+}
 
 UNSETTLED = text("SELECT organization_id FROM holdfast_unsettled(:idle, :limit)")
 

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from control_plane.api.auth import WorkerKey
-from control_plane.api.credentials import Principal
 from control_plane.api.internal import admission, workers
+from control_plane.api.internal.access import organization_of
 from control_plane.api.internal.service import TurnLedger
 from control_plane.api.state import ApiState, State
-from control_plane.errors import NotFound, OperatorOnly
+from control_plane.errors import OperatorOnly
 from runtimes.turns import Admission, AdmitExecution, FinishExecution
 from services.control_plane_client.models import (
     AnnounceWorker,
@@ -27,17 +27,6 @@ router = APIRouter(prefix="/internal/v1", tags=["internal"], include_in_schema=F
 PING_SECONDS = 10
 
 
-def _organization(principal: Principal, asked: str) -> UUID:
-    """Workers of the operator serve every organization, others only their own."""
-    try:
-        organization_id = UUID(asked)
-    except ValueError:
-        raise NotFound("There is no such organization.") from None
-    if not principal.operator and organization_id != principal.organization_id:
-        raise NotFound("There is no such organization.")
-    return organization_id
-
-
 @router.post("/executions")
 async def admit_execution(request: AdmitExecution, principal: WorkerKey, state: State) -> Admission:
     if not principal.operator:
@@ -49,7 +38,7 @@ async def admit_execution(request: AdmitExecution, principal: WorkerKey, state: 
 
 @router.post("/executions/{execution_id}/finish", status_code=204)
 async def finish_execution(execution_id: UUID, request: FinishExecution, principal: WorkerKey, state: State) -> None:
-    organization_id = _organization(principal, request.organization_id)
+    organization_id = organization_of(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
         await TurnLedger(connection, organization_id, execution_id).finish(request)
     state.hub.announce(str(execution_id), ended=True)
@@ -57,7 +46,7 @@ async def finish_execution(execution_id: UUID, request: FinishExecution, princip
 
 @router.post("/executions/{execution_id}/attempts")
 async def open_attempt(execution_id: UUID, request: OpenAttempt, principal: WorkerKey, state: State) -> Response:
-    organization_id = _organization(principal, request.organization_id)
+    organization_id = organization_of(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
         opened = await TurnLedger(connection, organization_id, execution_id).open(request)
     state.hub.announce(str(execution_id))
@@ -68,7 +57,7 @@ async def open_attempt(execution_id: UUID, request: OpenAttempt, principal: Work
 async def append_events(
     execution_id: UUID, attempt: int, request: AppendEvents, principal: WorkerKey, state: State
 ) -> None:
-    organization_id = _organization(principal, request.organization_id)
+    organization_id = organization_of(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
         await TurnLedger(connection, organization_id, execution_id).append(attempt, request)
     state.hub.announce(str(execution_id))
@@ -78,7 +67,7 @@ async def append_events(
 async def close_attempt(
     execution_id: UUID, attempt: int, request: CloseAttempt, principal: WorkerKey, state: State
 ) -> None:
-    organization_id = _organization(principal, request.organization_id)
+    organization_id = organization_of(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
         ended = await TurnLedger(connection, organization_id, execution_id).close(attempt, request)
     state.hub.announce(str(execution_id), ended=ended)

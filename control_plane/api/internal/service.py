@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane import errors
 from control_plane.api.internal import statements
+from control_plane.api.internal.journal import TurnJournal
 from control_plane.events import log
 from db.enums import TERMINAL, AttemptState, ExecutionStatus, TurnState
 from db.models.executions import Execution, Turn
@@ -48,7 +49,7 @@ class TurnLedger:
         held = (row.attempt_turn, row.attempt_dispatch, row.attempt_try)
         asked = (request.turn, request.dispatch, request.try_number)
         if asked == held and request.token == row.attempt_token:
-            return await self._opened(row, row.attempt_turn, row.attempt, await self._spent(row.attempt_turn))
+            return await self._opened(row, row.attempt_turn, row.attempt)
         closed = await self._closed_turn(row, request.turn) if request.turn <= row.attempt_turn else None
         if closed is not None:
             return closed
@@ -64,8 +65,7 @@ class TurnLedger:
         Raises:
             errors.AttemptFenced: a newer attempt holds the turn, or the execution has ended.
         """
-        events = request.events
-        if await log.append(self.connection, self.execution_id, attempt, request.batch, events, request.delta):
+        if await log.append(self.connection, self.execution_id, attempt, request):
             return
         row = await self._locked()
         if row.attempt != attempt or row.status in TERMINAL:
@@ -82,7 +82,7 @@ class TurnLedger:
             return row.status in TERMINAL
         if row.attempt != attempt or row.status in TERMINAL:
             raise errors.AttemptFenced("A newer attempt holds the turn.")
-        if request.end in (AttemptEnd.FAILED, AttemptEnd.PREEMPTED):
+        if request.end in (AttemptEnd.FAILED, AttemptEnd.PREEMPTED, AttemptEnd.SUSPENDED):
             await self._give_back(row, request)
             return False
         return await self._end_turn(row, request)
@@ -94,8 +94,16 @@ class TurnLedger:
             return False
         error = request.error.model_dump() if request.error else None
         ended = NewEvent(type=f"execution.{request.end}", data={"error": error} if error else {})
-        await statements.finish(self.connection, self.execution_id, request.end, error, ended)
+        lost = Usage()
+        if await statements.lose_attempt(self.connection, self.execution_id, row.attempt):
+            lost = await self._journal(row.attempt_turn).used_by(row.attempt)
+        events = [_used(lost), ended] if lost != Usage() else [ended]
+        usage = Usage.model_validate(row.usage) + lost
+        await statements.finish(self.connection, self.execution_id, request.end, error, usage, events)
         return True
+
+    def _journal(self, turn: int) -> TurnJournal:
+        return TurnJournal(self.connection, self.execution_id, turn)
 
     async def _locked(self, *, with_spec: bool = False) -> Row[Any]:
         row = await statements.lock(self.connection, self.organization_id, self.execution_id, with_spec=with_spec)
@@ -111,7 +119,7 @@ class TurnLedger:
         return AttemptOpened(attempt=closed.attempt, session_id=str(row.session_id), agent=_spec(row), closed=closed)
 
     async def _take_over(self, row: Row[Any], request: OpenAttempt) -> AttemptOpened:
-        attempt, spent = row.attempt + 1, Usage()
+        attempt = row.attempt + 1
         events: list[NewEvent] = []
         if request.turn > row.attempt_turn:
             message_id = self._message_id(request)
@@ -119,19 +127,25 @@ class TurnLedger:
             shown = {"turn": request.turn, "message_id": str(message_id), "prompt": prompt[:SHOWN_PROMPT]}
             events.append(NewEvent(type="turn.started", data=shown))
         else:
-            spent = await self._spent(request.turn)
             events += await self._lost(row)
+            events += await self._journal(request.turn).expire()
         started = {"worker_id": request.worker_id, "runtime": row.runtime}
         events.append(NewEvent(type="attempt.started", data=started))
         await statements.begin_attempt(
             self.connection, self.organization_id, self.execution_id, attempt, request, events
         )
-        return await self._opened(row, request.turn, attempt, spent)
+        return await self._opened(row, request.turn, attempt)
 
     async def _lost(self, row: Row[Any]) -> list[NewEvent]:
         if not await statements.lose_attempt(self.connection, self.execution_id, row.attempt):
             return []
-        return [NewEvent(type="attempt.lost", data={"attempt": row.attempt, "worker_id": row.worker_id})]
+        lost = NewEvent(type="attempt.lost", data={"attempt": row.attempt, "worker_id": row.worker_id})
+        used = await self._journal(row.attempt_turn).used_by(row.attempt)
+        if used == Usage():
+            return [lost]
+        spent = await self._spent(row.attempt_turn)
+        await statements.charge_lost(self.connection, row, spent + used, Usage.model_validate(row.usage) + used)
+        return [_used(used), lost]
 
     async def _spent(self, turn: int) -> Usage:
         """What the attempts at a turn have used so far."""
@@ -156,21 +170,38 @@ class TurnLedger:
             return UUID(request.message_id)
         return uuid5(self.execution_id, f"turn/{request.turn}")
 
-    async def _opened(self, row: Row[Any], turn: int, attempt: int, spent: Usage) -> AttemptOpened:
+    async def _opened(self, row: Row[Any], turn: int, attempt: int) -> AttemptOpened:
         messages = await statements.conversation(self.connection, self.execution_id, row.session_id, turn)
-        return AttemptOpened(
+        opened = AttemptOpened(
             attempt=attempt,
             session_id=str(row.session_id),
             agent=_spec(row),
             prompt=messages[-1].content,
             history=[Message(role=message.role, content=message.content) for message in messages[:-1]],
             interactive=row.interactive,
-            spent=spent,
+            used=Usage.model_validate(row.usage),
+            seconds=row.seconds,
+            budget=row.budget,
+            output_schema=row.output_schema,
+            workspace=row.workspace,
         )
+        return opened if turn > row.attempt_turn else await self._with_journal(opened, turn)
+
+    async def _with_journal(self, opened: AttemptOpened, turn: int) -> AttemptOpened:
+        journal = self._journal(turn)
+        row = await self._locked()
+        opened.spent = await self._spent(turn)
+        opened.used, opened.seconds = Usage.model_validate(row.usage), row.seconds
+        opened.steps = await journal.steps()
+        opened.decisions = await journal.decisions()
+        opened.told = await journal.told()
+        return opened
 
     async def _give_back(self, row: Row[Any], request: CloseAttempt) -> None:
         data = {"error": request.error.model_dump()} if request.error else {}
-        events = [*request.events, _used(request), NewEvent(type=f"attempt.{request.end}", data=data)]
+        events = [*request.events, _used(request.usage), NewEvent(type=f"attempt.{request.end}", data=data)]
+        if request.end is AttemptEnd.SUSPENDED:
+            events.append(NewEvent(type="execution.waiting", data={"waits": request.waits}))
         usage = Usage.model_validate(row.usage) + request.usage
         await statements.end_attempt(self.connection, row, request, AttemptState(request.end), usage, events)
 
@@ -216,6 +247,7 @@ def _outcome(row: Row[Any], request: CloseAttempt) -> TurnOutcome:
         model=request.model,
         runtime=row.runtime,
         finish_reason=request.finish_reason,
+        output=request.output,
     )
 
 
@@ -233,7 +265,7 @@ def _closing_events(
     if message_id is not None:
         turn["response_message_id"] = str(message_id)
     events = [
-        _used(request),
+        _used(request.usage),
         NewEvent(type=f"turn.{request.end}", data=turn),
     ]
     if status is not ExecutionStatus.RUNNING:
@@ -241,8 +273,8 @@ def _closing_events(
     return events
 
 
-def _used(request: CloseAttempt) -> NewEvent:
-    return NewEvent(type="usage", data=request.usage.model_dump())
+def _used(usage: Usage) -> NewEvent:
+    return NewEvent(type="usage", data=usage.model_dump())
 
 
 def _last_text(events: list[NewEvent]) -> str:

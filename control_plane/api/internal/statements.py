@@ -41,6 +41,14 @@ _LOSE_ATTEMPT = Sql("""
     UPDATE attempts SET status = 'lost', ended_at = now()
     WHERE execution_id = :id AND attempt = :attempt AND status = 'running' RETURNING 1
 """)
+_CHARGE_LOST = Sql("""
+    WITH turn AS (
+        UPDATE turns SET usage = CAST(:turn_usage AS jsonb) WHERE execution_id = :id AND turn = :turn
+    )
+    UPDATE executions SET usage = CAST(:usage AS jsonb), seconds = seconds + greatest(0, extract(epoch FROM
+        updated_at - (SELECT started_at FROM attempts WHERE execution_id = :id AND attempt = :attempt)))
+    WHERE id = :id
+""")
 _BEGIN_ATTEMPT = Sql(
     """
     WITH begun AS (
@@ -69,13 +77,15 @@ _END_ATTEMPT = Sql(
     """
     WITH ended AS (
         UPDATE attempts SET status = :state, ended_at = now(), error = CAST(:error AS jsonb)
-        WHERE execution_id = :id AND attempt = :attempt
+        WHERE execution_id = :id AND attempt = :attempt RETURNING started_at
     ), turn AS (
         UPDATE turns SET usage = CAST(:turn_usage AS jsonb) WHERE execution_id = :id AND turn = :turn
     ), emptied AS (
         DELETE FROM deltas WHERE execution_id = :id
     ), fence AS (
         UPDATE executions SET attempt_batch = :batch, usage = CAST(:usage AS jsonb),
+            status = CASE WHEN :state = 'suspended' THEN 'waiting' ELSE status END,
+            seconds = seconds + extract(epoch FROM now() - (SELECT started_at FROM ended)),
             model = coalesce(nullif(CAST(:model AS text), ''), model), last_seq = last_seq + :count, updated_at = now()
         WHERE id = :id RETURNING organization_id, id, last_seq, attempt_turn AS turn, attempt
     )
@@ -85,7 +95,8 @@ _END_ATTEMPT = Sql(
 _END_TURN = Sql(
     """
     WITH attempt AS (
-        UPDATE attempts SET status = :state, ended_at = now() WHERE execution_id = :id AND attempt = :attempt
+        UPDATE attempts SET status = :state, ended_at = now()
+        WHERE execution_id = :id AND attempt = :attempt RETURNING started_at
     ), turn AS (
         UPDATE turns SET status = :state, ended_at = now(), outcome = CAST(:outcome AS jsonb),
             usage = CAST(:turn_usage AS jsonb)
@@ -99,7 +110,8 @@ _END_TURN = Sql(
         DELETE FROM deltas WHERE execution_id = :id
     ), fence AS (
         UPDATE executions SET attempt_batch = :batch, status = :status, response = :content, model = :model,
-            finish_reason = :finish_reason, usage = CAST(:usage AS jsonb),
+            finish_reason = :finish_reason, usage = CAST(:usage AS jsonb), output = CAST(:output AS jsonb),
+            seconds = seconds + extract(epoch FROM now() - (SELECT started_at FROM attempt)),
             finished_at = CASE WHEN :finished THEN now() END,
             last_seq = last_seq + :count, updated_at = now()
         WHERE id = :id RETURNING organization_id, id, last_seq, attempt_turn AS turn, attempt
@@ -110,8 +122,8 @@ _END_TURN = Sql(
 #: Whoever still writes finds the execution ended.
 _FINISH = Sql(
     """
-    WITH attempt AS (
-        UPDATE attempts SET status = 'lost', ended_at = now() WHERE execution_id = :id AND status = 'running'
+    WITH withdrawn AS (
+        UPDATE approvals SET status = 'withdrawn', decided_at = now() WHERE execution_id = :id AND status = 'pending'
     ), turn AS (
         UPDATE turns SET status = CASE WHEN :end = 'cancelled' THEN 'interrupted' ELSE 'failed' END, ended_at = now()
         WHERE execution_id = :id AND status = 'running'
@@ -119,7 +131,7 @@ _FINISH = Sql(
         DELETE FROM deltas WHERE execution_id = :id
     ), fence AS (
         UPDATE executions SET status = :end, error = CAST(:error AS jsonb), finished_at = now(),
-            last_seq = last_seq + :count, updated_at = now()
+            usage = CAST(:usage AS jsonb), last_seq = last_seq + :count, updated_at = now()
         WHERE id = :id
         RETURNING organization_id, id, last_seq, nullif(attempt_turn, 0) AS turn, NULL::integer AS attempt
     )
@@ -182,6 +194,18 @@ async def lose_attempt(connection: AsyncConnection, execution_id: UUID, attempt:
     """Mark an attempt that never said how it ended; False if it did."""
     result = await _LOSE_ATTEMPT.execute(connection, {"id": execution_id, "attempt": attempt})
     return result.first() is not None
+
+
+async def charge_lost(connection: AsyncConnection, row: Row[Any], turn_usage: Usage, usage: Usage) -> None:
+    """Count what a lost attempt used."""
+    parameters = {
+        "id": row.id,
+        "turn": row.attempt_turn,
+        "attempt": row.attempt,
+        "turn_usage": turn_usage.model_dump_json(),
+        "usage": usage.model_dump_json(),
+    }
+    await _CHARGE_LOST.execute(connection, parameters)
 
 
 async def begin_attempt(
@@ -269,13 +293,20 @@ async def end_turn(
         "content": answer[1],
         "model": request.model,
         "finish_reason": request.finish_reason,
+        "output": _json(request.output),
         **log.counted(events),
     }
     await _END_TURN.execute(connection, parameters)
 
 
 async def finish(
-    connection: AsyncConnection, execution_id: UUID, end: ExecutionEnd, error: dict[str, Any] | None, event: NewEvent
+    connection: AsyncConnection,
+    execution_id: UUID,
+    end: ExecutionEnd,
+    error: dict[str, Any] | None,
+    usage: Usage,
+    events: Sequence[NewEvent],
 ) -> None:
     """End an execution, with whatever still ran in it."""
-    await _FINISH.execute(connection, {"id": execution_id, "end": end, "error": _json(error), **log.counted([event])})
+    parameters = {"id": execution_id, "end": end, "error": _json(error), "usage": usage.model_dump_json()}
+    await _FINISH.execute(connection, parameters | log.counted(events))

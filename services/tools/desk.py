@@ -1,0 +1,220 @@
+"""Where tool calls are claimed before they run and committed after: replay, approval, budget, unknown outcomes."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID, uuid5
+
+from runtimes.errors import BudgetExceeded
+from runtimes.types import Effect, ToolCallCompleted, ToolCallStarted, ToolResult, Usage
+from services.budget import Budget
+from services.control_plane_client.models import Decision, NewEvent, Step, StepKind, StepStatus
+from services.journal import Journal, canonical_hash
+from services.turn_control import Question, QuestionKind, TurnControl
+
+_KEYS = UUID("5b0f9e64-52d8-4f5e-9a0a-3c1b0f8a7d11")
+_UNKNOWN = (
+    "It is not known whether '{name}' was done: the worker was lost while it ran. It is not run again by itself. "
+    "Find out what happened before you decide what to do."
+)
+
+
+class UnknownOutcome(StrEnum):
+    """What becomes of a call that was claimed, may not be repeated, and whose result was lost."""
+
+    TELL_MODEL = "tell_model"
+    ASK_HUMAN = "ask_human"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A tool call that is about to run."""
+
+    tool_call_id: str
+    name: str
+    arguments: Mapping[str, Any] | str
+    written: str
+    effect: Effect
+    needs_approval: bool = False
+
+    @property
+    def digest(self) -> str:
+        """What an approval is bound to, besides the call's id."""
+        return canonical_hash(self.name, self.arguments)
+
+
+class CallObserver(Protocol):
+    """Hears of every call, replayed ones too; it writes nothing."""
+
+    def entered(self, call: ToolCallStarted) -> None: ...
+    def left(self, call: ToolCallCompleted) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDesk:
+    """What the tool calls of one attempt share."""
+
+    execution_id: str
+    turn: int
+    journal: Journal
+    budget: Budget
+    control: TurnControl
+    observer: CallObserver
+    decisions: Sequence[Decision] = ()
+    unknown: UnknownOutcome = UnknownOutcome.TELL_MODEL
+    pause_on_budget: bool = False
+
+    def idempotency_key(self, tool_call_id: str) -> str:
+        """The same on every attempt at the turn."""
+        return str(uuid5(_KEYS, f"{self.execution_id}/{self.turn}/{tool_call_id}"))
+
+    async def begin(self, wanted: Wanted) -> Step | ToolResult:
+        """Claim a call, or give the result that it has already.
+
+        Does not return where a human has to decide first.
+
+        Raises:
+            BudgetExceeded: the execution has no tool call left; the turn is told already.
+            RuntimeFailure: the call could not be claimed.
+        """
+        self.observer.entered(ToolCallStarted(wanted.tool_call_id, wanted.name, wanted.written))
+        recorded = await self.journal.replay(StepKind.TOOL_CALL, digest=wanted.digest, key=wanted.tool_call_id)
+        if recorded is None:
+            return await self._first(wanted)
+        if recorded.status is not StepStatus.CLAIMED:
+            return self._leave(wanted, _recorded(recorded))
+        return await self._lost(wanted, recorded)
+
+    async def commit(
+        self, wanted: Wanted, step: Step, result: ToolResult, *, whole: str = "", workspace: str | None = None
+    ) -> ToolResult:
+        """Store what a call came to, whoever stops waiting for it; `whole` is its text before it was cut."""
+        response = {"text": result.text, "is_error": result.is_error} | ({"whole": whole} if whole else {})
+        kept = {"status": StepStatus.DONE, "response": response, "request": None, "workspace": workspace}
+        await _whole(self.journal.write(step.model_copy(update=kept), [_completed(wanted, result)]))
+        return self._leave(wanted, result)
+
+    async def refuse(self, wanted: Wanted, text: str) -> ToolResult:
+        """Record a call that is not run; the text is for the model."""
+        self.observer.entered(ToolCallStarted(wanted.tool_call_id, wanted.name, wanted.written))
+        recorded = await self.journal.replay(StepKind.TOOL_CALL, digest=wanted.digest, key=wanted.tool_call_id)
+        if recorded is not None and recorded.status is StepStatus.DONE:
+            return self._leave(wanted, _recorded(recorded))
+        return await self._settle(wanted, text)
+
+    async def _first(self, wanted: Wanted) -> Step | ToolResult:
+        used: list[UUID] = []
+        if wanted.needs_approval:
+            decision = await self._decision(self._question(QuestionKind.TOOL_CALL, wanted, wanted.digest))
+            if decision.status != "approved":
+                return await self._settle(wanted, _denial(decision))
+            used.append(decision.id)
+        await self._reserve()
+        step = self._step(wanted)
+        await self.journal.write(step, [_started(wanted)], used=used)
+        return step
+
+    async def _lost(self, wanted: Wanted, step: Step) -> Step | ToolResult:
+        """A call that an earlier attempt claimed without saying what came of it."""
+        used: list[UUID] = []
+        if wanted.effect is Effect.AT_MOST_ONCE:
+            if self.unknown is UnknownOutcome.TELL_MODEL:
+                return await self._never_known(wanted, step)
+            digest = f"{wanted.digest}/{step.attempt}"
+            decision = await self._decision(self._question(QuestionKind.OUTCOME_UNKNOWN, wanted, digest))
+            if decision.status != "approved":
+                return await self._never_known(wanted, step, decision.note)
+            used.append(decision.id)
+        again = self.journal.again(step)
+        await self.journal.write(again, used=used)
+        return again
+
+    async def _never_known(self, wanted: Wanted, step: Step, note: str = "") -> ToolResult:
+        text = _UNKNOWN.format(name=wanted.name) + (f" A human says: {note}" if note else "")
+        unknown = step.model_copy(
+            update={"status": StepStatus.UNKNOWN, "response": {"text": text, "is_error": True}, "usage": Usage()}
+        )
+        told = {"tool_call_id": wanted.tool_call_id, "name": wanted.name}
+        await self.journal.write(unknown, [NewEvent(type="tool.unknown", data=told)])
+        return self._leave(wanted, ToolResult(text, is_error=True))
+
+    async def _settle(self, wanted: Wanted, text: str) -> ToolResult:
+        """A call that ends without having run is begun and ended in one write."""
+        result = ToolResult(text, is_error=True)
+        response = {"text": text, "is_error": True}
+        done = self._step(wanted).model_copy(update={"status": StepStatus.DONE, "response": response})
+        await self.journal.write(done, [_started(wanted), _completed(wanted, result)])
+        return self._leave(wanted, result)
+
+    async def _decision(self, question: Question) -> Decision:
+        """The decision that was made; without one the turn is suspended here."""
+        for decision in self.decisions:
+            same = (decision.kind, decision.key, decision.digest) == (question.kind, question.key, question.digest)
+            if same and not decision.used and decision.status != "pending":
+                return decision
+        return await self.control.ask(question)
+
+    async def _reserve(self) -> None:
+        try:
+            self.budget.tool_call()
+        except BudgetExceeded as exceeded:
+            if self.pause_on_budget:
+                await self.control.ask(budget_question(exceeded, self.budget))
+            self.control.abort(exceeded)
+            raise
+
+    def _question(self, kind: QuestionKind, wanted: Wanted, digest: str) -> Question:
+        detail = {"tool_call_id": wanted.tool_call_id, "arguments": wanted.arguments}
+        return Question(kind, wanted.tool_call_id, digest, wanted.name, detail)
+
+    def _step(self, wanted: Wanted) -> Step:
+        return self.journal.begin(
+            StepKind.TOOL_CALL,
+            key=wanted.tool_call_id,
+            name=wanted.name,
+            effect=wanted.effect,
+            hash=wanted.digest,
+            request={"arguments": wanted.arguments},
+            usage=Usage(tool_calls=1),
+        )
+
+    def _leave(self, wanted: Wanted, result: ToolResult) -> ToolResult:
+        self.observer.left(ToolCallCompleted(wanted.tool_call_id, wanted.name, result.text, result.is_error))
+        return result
+
+
+def budget_question(exceeded: BudgetExceeded, budget: Budget) -> Question:
+    """Whether a limit may be raised; asked anew for each value that it is raised to."""
+    limit = getattr(budget.limits, exceeded.limit)
+    detail = {"limit": exceeded.limit, "value": limit}
+    return Question(QuestionKind.BUDGET, exceeded.limit, str(limit), exceeded.limit, detail)
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Do it to its end, also where whoever waits for it is cancelled."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.shield(task)
+
+
+def _recorded(step: Step) -> ToolResult:
+    response: Mapping[str, Any] = step.response or {}
+    return ToolResult(response.get("text", ""), bool(response.get("is_error")))
+
+
+def _denial(decision: Decision) -> str:
+    if decision.status == "denied":
+        return f"Not run: a human denied it.{f' {decision.note}' if decision.note else ''}"
+    return "Not run: nobody approved it in time."
+
+
+def _started(wanted: Wanted) -> NewEvent:
+    data = {"tool_call_id": wanted.tool_call_id, "name": wanted.name, "arguments": wanted.written}
+    return NewEvent(type="tool.started", data=data)
+
+
+def _completed(wanted: Wanted, result: ToolResult) -> NewEvent:
+    data = {"tool_call_id": wanted.tool_call_id, "name": wanted.name, "result": result.text}
+    return NewEvent(type="tool.completed", data=data | {"is_error": result.is_error})
