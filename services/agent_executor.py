@@ -19,7 +19,6 @@ from services.control_plane_client.models import AttemptOpened, OpenAttempt
 from services.model_gateway.policy import ModelPolicy
 from services.model_gateway.server import ModelGateway
 from services.model_gateway.sessions import ModelSession
-from services.tools.desk import TurnDesk
 from services.tools.gateway import ToolGateway
 from services.tools.own_tools import JournalledTools, own_tools
 from services.tools.place import TurnPlace
@@ -99,11 +98,10 @@ class AgentExecutorService:
     async def prepared(self, scope: AttemptScope) -> AsyncGenerator[Prepared]:
         """The turn's context: its model behind the model gateway, its tools behind the tool gateway."""
         manifest = manifest_of(scope.plan.opened.agent.runtime)
-        desk = _desk(scope)
         async with AsyncExitStack() as stack:
             model = await self._model(scope, manifest, stack)
-            tools = await self._tools(scope, manifest, desk, stack)
-            yield Prepared(self._context(scope, desk, model.endpoint, tools), model.failure, model.name)
+            tools = await self._tools(scope, manifest, stack)
+            yield Prepared(self._context(scope, model.endpoint, tools), model.failure, model.name)
 
     async def _model(self, scope: AttemptScope, manifest: RuntimeManifest, stack: AsyncExitStack) -> _Model:
         agent = scope.plan.opened.agent
@@ -111,9 +109,9 @@ class AgentExecutorService:
             return _Model(ModelEndpoint("", "", Wire.OPENAI, agent.model_id, ""))
         policy = read_settings(ModelPolicy, agent.configuration)
         session = ModelSession(
-            journal=scope.journal,
-            budget=scope.budget,
-            control=scope.control,
+            journal=scope.desk.journal,
+            budget=scope.desk.budget,
+            control=scope.desk.control,
             model_id=agent.model_id,
             policy=policy,
             cache=scope.store if policy.response_cache else None,
@@ -122,19 +120,17 @@ class AgentExecutorService:
         )
         return _Model(await stack.enter_async_context(self._models.session(session)), session)
 
-    async def _tools(
-        self, scope: AttemptScope, manifest: RuntimeManifest, desk: TurnDesk, stack: AsyncExitStack
-    ) -> Sequence[Tool]:
+    async def _tools(self, scope: AttemptScope, manifest: RuntimeManifest, stack: AsyncExitStack) -> Sequence[Tool]:
         toolsets = scope.plan.opened.agent.toolsets
         ours = [toolset for toolset in toolsets if toolset.get("type") not in manifest.own_toolsets]
         if not toolsets:
             return ()
         make(scope.plan.workspace)
-        return ToolGateway(await stack.enter_async_context(self._toolsets.open(ours, _place(scope))), desk).tools()
+        return ToolGateway(
+            await stack.enter_async_context(self._toolsets.open(ours, _place(scope))), scope.desk
+        ).tools()
 
-    def _context(
-        self, scope: AttemptScope, desk: TurnDesk, endpoint: ModelEndpoint, tools: Sequence[Tool]
-    ) -> RuntimeExecutionContext:
+    def _context(self, scope: AttemptScope, endpoint: ModelEndpoint, tools: Sequence[Tool]) -> RuntimeExecutionContext:
         turn, opened = scope.plan.turn, scope.plan.opened
         return RuntimeExecutionContext(
             execution_id=turn.execution_id,
@@ -154,23 +150,9 @@ class AgentExecutorService:
             output_schema=opened.output_schema or scope.settings.output_schema,
             toolsets=opened.agent.toolsets,
             modules=self._toolsets.allowed_modules,
-            own_tools=JournalledTools(desk, _nothing_kept, own_tools(opened.agent.toolsets)),
+            own_tools=JournalledTools(scope.desk, _nothing_kept, own_tools(opened.agent.toolsets)),
             store=scope.store,
         )
-
-
-def _desk(scope: AttemptScope) -> TurnDesk:
-    return TurnDesk(
-        execution_id=scope.plan.turn.execution_id,
-        turn=scope.plan.turn.turn,
-        journal=scope.journal,
-        budget=scope.budget,
-        control=scope.control,
-        observer=scope.calls,
-        decisions=scope.plan.opened.decisions,
-        unknown=scope.settings.on_outcome_unknown,
-        pause_on_budget=scope.settings.on_budget == "pause",
-    )
 
 
 def _place(scope: AttemptScope) -> TurnPlace:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from runtimes.base import AgentRuntime
 from runtimes.errors import AttemptFenced, BudgetExceeded, RuntimeCrashed, RuntimeFailure, RuntimeStalled
 from runtimes.turns import SHORT_RESPONSE, StopReason, TurnOutcome, TurnRequest, TurnStatus
 from runtimes.types import (
+    Effect,
     ExecutionError,
     FinishReason,
     Resumed,
@@ -20,6 +21,7 @@ from runtimes.types import (
     TextDelta,
     ToolCallCompleted,
     ToolCallStarted,
+    ToolResult,
     TurnFinished,
 )
 from services.agent_settings import AgentSettings, read_settings
@@ -33,8 +35,7 @@ from services.event_publisher import EventPublisher, storable
 from services.journal import Journal
 from services.output import answered
 from services.suspension import Suspension
-from services.tools.desk import budget_question
-from services.turn_control import TurnControl
+from services.tools.desk import TurnDesk, Wanted, budget_question
 from services.workspaces import remove
 
 
@@ -75,10 +76,7 @@ class AttemptScope:
 
     plan: TurnPlan
     settings: AgentSettings
-    journal: Journal
-    budget: Budget
-    control: TurnControl
-    calls: CallLog
+    desk: TurnDesk
     store: AttemptStore
     touch: Callable[[], None]
 
@@ -129,6 +127,7 @@ class AttemptRun:
         self._calls = CallLog(self._touch, self._publisher.complete_message)
         self._journal = Journal(opened.attempt, opened.steps, self._publisher, self._store.json_blob)
         self._suspension: Suspension | None = None
+        self._foreign: dict[str, ToolCallStarted] = {}
         self._runs = 0
 
     async def run(self, parts: Parts) -> TurnOutcome:
@@ -169,18 +168,26 @@ class AttemptRun:
             settings.approval_timeout_seconds,
             self._abort,
         )
-        budget = Budget(settings.limits(opened.budget, opened.decisions), opened.used)
+        self._desk = TurnDesk(
+            execution_id=turn.execution_id,
+            turn=turn.turn,
+            journal=self._journal,
+            budget=Budget(settings.limits(opened.budget, opened.decisions), opened.used),
+            control=self._suspension,
+            observer=self._calls,
+            decisions=opened.decisions,
+            unknown=settings.on_outcome_unknown,
+            pause_on_budget=settings.on_budget == "pause",
+        )
         try:
-            yield AttemptScope(
-                self._plan, settings, self._journal, budget, self._suspension, self._calls, self._store, self._touch
-            )
+            yield AttemptScope(self._plan, settings, self._desk, self._store, self._touch)
         finally:
             self._suspension.close()
 
     @contextmanager
     def _within_time(self, scope: AttemptScope) -> Generator[None]:
         """End the turn when the execution has run for as long as it may."""
-        limit = scope.budget.limits.seconds
+        limit = scope.desk.budget.limits.seconds
         if limit is None:
             yield
             return
@@ -192,10 +199,13 @@ class AttemptRun:
             timer.cancel()
 
     def _out_of_time(self, scope: AttemptScope) -> None:
-        exceeded = BudgetExceeded(f"The execution has run for {scope.budget.limits.seconds:g} s, as long as it may.")
+        exceeded = BudgetExceeded(
+            f"The execution has run for {scope.desk.budget.limits.seconds:g} s, as long as it may."
+        )
         exceeded.limit = "seconds"
         if scope.settings.on_budget == "pause":
-            self._asking = asyncio.create_task(scope.control.ask(budget_question(exceeded, scope.budget)))
+            question = budget_question(exceeded, scope.desk.budget)
+            self._asking = asyncio.create_task(scope.desk.control.ask(question))
         else:
             self._abort(exceeded)
 
@@ -210,23 +220,32 @@ class AttemptRun:
                 self._touch()
                 if isinstance(event, TurnFinished):
                     return event
-                self._publish(event)
+                await self._publish(event)
         raise RuntimeCrashed(f"Runtime '{agent.runtime}' ended without finishing its turn.")
 
-    def _publish(self, event: RuntimeEvent) -> None:
+    async def _publish(self, event: RuntimeEvent) -> None:
         match event:
             case TextDelta():
                 self._publisher.text(event.text)
             case ToolCallStarted():
-                self._calls.entered(event)
-                self._publisher.event("tool.started", asdict(event))
+                self._foreign[event.tool_call_id] = event
             case ToolCallCompleted():
-                self._calls.left(event)
-                self._publisher.event("tool.completed", asdict(event))
+                await self._record(self._foreign.pop(event.tool_call_id), event)
             case Resumed():
                 self._publisher.resume()
             case TurnFinished():
                 pass
+
+    async def _record(self, begun: ToolCallStarted, ended: ToolCallCompleted) -> None:
+        """A call that the framework answered itself."""
+        wanted = Wanted(
+            tool_call_id=begun.tool_call_id,
+            name=begun.name,
+            arguments=begun.arguments,
+            written=begun.arguments,
+            effect=Effect.READ_ONLY,
+        )
+        await self._desk.record(wanted, ToolResult(ended.result, ended.is_error))
 
     async def _wait(self, work: "asyncio.Task[TurnFinished]") -> None:
         """Wait for the end, for a reason to stop, or until the runtime counts as hung."""

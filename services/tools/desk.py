@@ -96,20 +96,20 @@ class TurnDesk:
         await _whole(self.journal.write(step.model_copy(update=kept), [_completed(wanted, result)]))
         return self._leave(wanted, result)
 
-    async def refuse(self, wanted: Wanted, text: str) -> ToolResult:
-        """Record a call that is not run; the text is for the model."""
+    async def record(self, wanted: Wanted, result: ToolResult) -> ToolResult:
+        """Record a call that is not run here: it was refused, or the framework answered it."""
         self.observer.entered(ToolCallStarted(wanted.tool_call_id, wanted.name, wanted.written))
         recorded = await self.journal.replay(StepKind.TOOL_CALL, digest=wanted.digest, key=wanted.tool_call_id)
         if recorded is not None and recorded.status is StepStatus.DONE:
             return self._leave(wanted, _recorded(recorded))
-        return await self._settle(wanted, text)
+        return await self._settle(wanted, result)
 
     async def _first(self, wanted: Wanted) -> Step | ToolResult:
         used: list[UUID] = []
         if wanted.needs_approval:
             decision = await self._decision(self._question(QuestionKind.TOOL_CALL, wanted, wanted.digest))
             if decision.status != "approved":
-                return await self._settle(wanted, _denial(decision))
+                return await self._settle(wanted, ToolResult(_denial(decision), is_error=True))
             used.append(decision.id)
         await self._reserve()
         step = self._step(wanted)
@@ -140,10 +140,9 @@ class TurnDesk:
         await self.journal.write(unknown, [NewEvent(type="tool.unknown", data=told)])
         return self._leave(wanted, ToolResult(text, is_error=True))
 
-    async def _settle(self, wanted: Wanted, text: str) -> ToolResult:
+    async def _settle(self, wanted: Wanted, result: ToolResult) -> ToolResult:
         """A call that ends without having run is begun and ended in one write."""
-        result = ToolResult(text, is_error=True)
-        response = {"text": text, "is_error": True}
+        response = {"text": result.text, "is_error": result.is_error}
         done = self._step(wanted).model_copy(update={"status": StepStatus.DONE, "response": response})
         await self.journal.write(done, [_started(wanted), _completed(wanted, result)])
         return self._leave(wanted, result)

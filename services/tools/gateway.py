@@ -53,7 +53,7 @@ class ToolGateway:
     async def _call(self, door: "_Door", tool_call_id: str, arguments: Mapping[str, Any] | str) -> ToolResult:
         wanted = door.wanted(tool_call_id, arguments)
         if mistakes := door.mistakes(arguments):
-            return await self._desk.refuse(wanted, door.cut(mistakes))
+            return await self._desk.record(wanted, ToolResult(door.cut(mistakes), is_error=True))
         step = await self._desk.begin(wanted)
         if isinstance(step, ToolResult):
             return step
