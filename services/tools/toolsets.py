@@ -25,7 +25,6 @@ from services.tools.configuration import (
     guess,
 )
 from services.tools.file_system import file_system_tools
-from services.tools.gateway import ToolGateway, ToolObserver
 from services.tools.place import TurnPlace
 from services.tools.python_functions import python_tools
 from services.tools.sandboxed import python_code_tools, shell_tools
@@ -55,14 +54,6 @@ class Toolsets:
         if any(isinstance(each, SandboxedToolset) for each in wanted):
             await self._sandbox.check()
         yield _once_each([spec for each in wanted for spec in self._tools_of(each, place.workspace)])
-
-    def tools(self, toolsets: Sequence[Mapping[str, Any]], workspace: Path, observer: ToolObserver) -> list[Tool]:
-        """An attempt's tools, behind their gateway.
-
-        Raises:
-            ToolsetInvalid: as `build`.
-        """
-        return ToolGateway(self.build(toolsets, workspace), observer).tools()
 
     def build(self, toolsets: Sequence[Mapping[str, Any]], workspace: Path) -> list[ToolSpec]:
         """All tools of the toolsets, in their order.

@@ -18,6 +18,7 @@ from control_plane.worker.workflows import workflow_runner
 from runtimes.turns import (
     Admission,
     AdmitExecution,
+    ApprovalDecision,
     AttemptKey,
     ExecutionEnd,
     FinishExecution,
@@ -70,6 +71,9 @@ class Ledger:
     async def interrupt(self, turn: TurnRequest) -> TurnOutcome:
         self.interrupted.append((turn.turn, turn.dispatch))
         return TurnOutcome(status=TurnStatus.INTERRUPTED)
+
+    async def decide(self, execution_id: str, organization_id: str, decision: ApprovalDecision) -> str:
+        raise AssertionError("Nothing is decided here.")
 
     async def finish(self, execution_id: str, request: FinishExecution) -> None:
         self.ends.append(request.end)

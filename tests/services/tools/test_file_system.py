@@ -15,7 +15,7 @@ import pytest
 from runtimes.types import ToolResult
 from services.tools import workspace
 from services.tools.toolsets import Toolsets
-from tests.services.tools.observer import Remembering
+from tests.services.tools.desks import tools_of
 
 Use = Callable[..., Awaitable[ToolResult]]
 
@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def use(root: Path) -> Use:
-    tools = Toolsets().tools([{"type": "file_system"}], root, Remembering())
+    tools = tools_of(Toolsets().build([{"type": "file_system"}], root))
     by_name = {tool.name: tool for tool in tools}
 
     async def call(name: str, **arguments: Any) -> ToolResult:
@@ -178,7 +178,7 @@ async def test_a_link_to_a_directory_outside_is_not_followed(use: Use, root: Pat
 
 async def test_a_workspace_that_is_a_link_is_not_followed(root: Path) -> None:
     (root.parent / "alias").symlink_to(root.parent)
-    tools = Toolsets().tools([{"type": "file_system"}], root.parent / "alias", Remembering())
+    tools = tools_of(Toolsets().build([{"type": "file_system"}], root.parent / "alias"))
 
     result = await tools[0].call("c1", {"path": "secret.txt"})
 

@@ -9,9 +9,8 @@ import pytest
 
 from runtimes.errors import AttemptFenced, ToolsetInvalid
 from runtimes.types import Tool, ToolCallCompleted, ToolCallStarted, ToolResult
-from services.tools.gateway import ToolGateway
 from services.tools.spec import Call, Handler, ToolFailed, ToolSpec
-from tests.services.tools.observer import Remembering
+from tests.services.tools.desks import Remembering, tools_of
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -22,10 +21,10 @@ SCHEMA: Mapping[str, Any] = {
 
 
 def behind_door(handler: Handler, **fields: Any) -> tuple[Tool, Remembering]:
-    observer = Remembering()
+    memory = Remembering()
     spec = ToolSpec("weather", "Tells the weather.", fields.pop("parameters", SCHEMA), handler, **fields)
-    (tool,) = ToolGateway([spec], observer).tools()
-    return tool, observer
+    (tool,) = tools_of([spec], memory)
+    return tool, memory
 
 
 async def sunny(arguments: Mapping[str, Any], _: Call) -> str:
@@ -123,18 +122,15 @@ async def test_a_cancel_is_passed_on() -> None:
     assert len(observer.heard) == 1
 
 
-async def test_what_the_observer_raises_ends_the_turn() -> None:
-    class Fenced(Remembering):
-        async def started(self, call: ToolCallStarted) -> None:
-            raise AttemptFenced("A newer attempt has taken over.")
-
+async def test_a_call_that_cannot_be_claimed_ends_the_turn_and_does_not_run() -> None:
     ran: list[str] = []
 
     async def run(_: Mapping[str, Any], __: Call) -> str:
         ran.append("ran")
         return ""
 
-    (tool,) = ToolGateway([ToolSpec("weather", "", SCHEMA, run)], Fenced()).tools()
+    memory = Remembering(refusal=AttemptFenced("A newer attempt has taken over."))
+    (tool,) = tools_of([ToolSpec("weather", "", SCHEMA, run)], memory)
 
     with pytest.raises(AttemptFenced):
         await tool.call("c1", {"city": "Graz"})
@@ -193,12 +189,3 @@ async def test_arguments_that_cannot_be_checked_go_back_to_the_model() -> None:
 
     assert result.is_error
     assert "surrogates not allowed" in result.text
-
-
-async def test_calls_are_counted() -> None:
-    gateway = ToolGateway([ToolSpec("weather", "", SCHEMA, sunny)], Remembering())
-    (tool,) = gateway.tools()
-
-    await asyncio.gather(*(tool.call(f"c{n}", {"city": "Graz"}) for n in range(5)))
-
-    assert gateway.calls == 5

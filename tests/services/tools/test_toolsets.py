@@ -7,7 +7,7 @@ import pytest
 
 from runtimes.errors import ToolsetInvalid
 from services.tools.toolsets import Toolsets
-from tests.services.tools.observer import Remembering
+from tests.services.tools.desks import tools_of
 
 SAMPLES = "tests.services.tools.sample_functions"
 TOOLSETS = Toolsets([SAMPLES])
@@ -19,7 +19,7 @@ def test_tools_come_in_the_order_of_the_toolsets() -> None:
         {"type": "file_system"},
     ]
 
-    tools = TOOLSETS.tools(toolsets, Path("/nonexistent"), Remembering())
+    tools = tools_of(TOOLSETS.build(toolsets, Path("/nonexistent")))
 
     assert [tool.name for tool in tools] == [
         "weather",
