@@ -241,7 +241,6 @@ class AttemptRun:
         wanted = Wanted(
             tool_call_id=begun.tool_call_id,
             name=begun.name,
-            arguments=begun.arguments,
             written=begun.arguments,
             effect=Effect.READ_ONLY,
         )

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
+import orjson
+
 from runtimes.errors import BudgetExceeded
 from runtimes.types import Effect, ToolCallCompleted, ToolCallStarted, ToolResult, Usage
 from services.budget import Budget
@@ -30,11 +32,10 @@ class UnknownOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A tool call that is about to run."""
+    """A tool call that is about to run; `written` are its arguments as text that can be stored."""
 
     tool_call_id: str
     name: str
-    arguments: Mapping[str, Any] | str
     written: str
     effect: Effect
     needs_approval: bool = False
@@ -42,7 +43,15 @@ class Wanted:
     @property
     def digest(self) -> str:
         """What an approval is bound to, besides the call's id."""
-        return canonical_hash(self.name, self.arguments)
+        return canonical_hash(self.name, self.shown)
+
+    @property
+    def shown(self) -> Any:
+        """The arguments as they can be stored: as JSON, or as text where they are none."""
+        try:
+            return orjson.loads(self.written)
+        except orjson.JSONDecodeError:
+            return self.written
 
 
 class CallObserver(Protocol):
@@ -165,7 +174,7 @@ class TurnDesk:
             raise
 
     def _question(self, kind: QuestionKind, wanted: Wanted, digest: str) -> Question:
-        detail = {"tool_call_id": wanted.tool_call_id, "arguments": wanted.arguments}
+        detail = {"tool_call_id": wanted.tool_call_id, "arguments": wanted.shown}
         return Question(kind, wanted.tool_call_id, digest, wanted.name, detail)
 
     def _step(self, wanted: Wanted) -> Step:
@@ -175,7 +184,7 @@ class TurnDesk:
             name=wanted.name,
             effect=wanted.effect,
             hash=wanted.digest,
-            request={"arguments": wanted.arguments},
+            request={"arguments": wanted.shown},
             usage=Usage(tool_calls=1),
         )
 

@@ -75,7 +75,6 @@ class _Door:
         return Wanted(
             tool_call_id=tool_call_id,
             name=self.spec.name,
-            arguments=arguments,
             written=_storable(written),
             effect=self.spec.effect,
             needs_approval=asks if self.spec.approval is ApprovalRule.POLICY else self._always(),

@@ -75,7 +75,6 @@ class JournalledTools:
         wanted = Wanted(
             tool_call_id=tool_call_id,
             name=name,
-            arguments=arguments,
             written=orjson.dumps(arguments).decode(),
             effect=tool.effect,
             needs_approval=name == INTERRUPT or tool.needs_approval,

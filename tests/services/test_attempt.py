@@ -1,15 +1,25 @@
 """One attempt, seen from the control plane that it reports to."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import aiohttp
 import pytest
 
 from runtimes.base import AgentRuntime, BaseRuntime
-from runtimes.errors import AttemptFenced, ModelRateLimited, RuntimeCrashed, RuntimeFailure, RuntimeStalled
+from runtimes.errors import (
+    AttemptFenced,
+    BudgetExceeded,
+    ModelRateLimited,
+    OutputInvalid,
+    RuntimeCrashed,
+    RuntimeFailure,
+    RuntimeStalled,
+)
 from runtimes.manifests.scripted import SCRIPTED
 from runtimes.scripted_runtime import ScriptedRuntime
 from runtimes.turns import StopReason, TurnOutcome, TurnRequest, TurnStatus
@@ -19,16 +29,14 @@ from runtimes.types import (
     RuntimeEvent,
     RuntimeExecutionContext,
     TextDelta,
-    Tool,
     TurnFinished,
     Usage,
     Wire,
 )
-from services.attempt import AttemptRun, ExecutorLimits, TurnPlan
+from services.attempt import AttemptRun, AttemptScope, ExecutorLimits, Prepared, TurnPlan
 from services.cancellation import RunningTurn
 from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import AgentSpec, AppendEvents, AttemptEnd, AttemptOpened, CloseAttempt
-from services.tools.gateway import ToolObserver
 
 NOTHING = Usage()
 
@@ -87,15 +95,28 @@ class Bench:
         self.workspace = tmp_path / "workspace"
         self.workspace.mkdir()
         self.running = RunningTurn("execution", 1)
+        self.model_failure: RuntimeFailure | None = None
 
     def runtime(self, name: str) -> AgentRuntime:
         return self._runtime
 
-    def endpoint(self, agent: AgentSpec) -> ModelEndpoint:
-        return ModelEndpoint("", "", Wire.OPENAI, agent.model_id, "")
-
-    def tools(self, plan: TurnPlan, runtime: AgentRuntime, observer: ToolObserver) -> Sequence[Tool]:
-        return ()
+    @asynccontextmanager
+    async def prepared(self, scope: AttemptScope) -> AsyncGenerator[Prepared]:
+        opened = scope.plan.opened
+        context = RuntimeExecutionContext(
+            execution_id="execution",
+            organization_id="organization",
+            agent_id=opened.agent.id,
+            session_id=opened.session_id,
+            turn=1,
+            attempt=opened.attempt,
+            prompt=opened.prompt,
+            model=ModelEndpoint("", "", Wire.OPENAI, "none", ""),
+            workspace=self.workspace,
+            told=opened.told,
+            output_schema=opened.output_schema,
+        )
+        yield Prepared(context, lambda: self.model_failure, lambda: "scripted")
 
     async def run(
         self,
@@ -104,15 +125,20 @@ class Bench:
         *,
         spent: Usage = NOTHING,
         interactive: bool = False,
+        opened: Mapping[str, Any] = MappingProxyType({}),
         **limits: float,
     ) -> TurnOutcome:
         toolsets = [{"type": "file_system"}]
         agent = AgentSpec(id="a", version=1, name="a", runtime="scripted", model_id="none", toolsets=toolsets)
-        opened = AttemptOpened(
-            attempt=1, session_id="session", agent=agent, prompt=prompt, spent=spent, interactive=interactive
-        )
+        fields: dict[str, Any] = {
+            "attempt": 1,
+            "session_id": "session",
+            "prompt": prompt,
+            "spent": spent,
+            "interactive": interactive,
+        }
         request = TurnRequest(execution_id="execution", organization_id="organization", turn=1)
-        plan = TurnPlan(request, opened, self.workspace)
+        plan = TurnPlan(request, AttemptOpened(agent=agent, **(fields | dict(opened))), self.workspace)
         attempt = AttemptRun(plan, self.control_plane, self.running, ExecutorLimits(**limits), lambda: why)
         return await attempt.run(self)
 
@@ -163,15 +189,14 @@ async def test_a_stopped_turn_has_used_what_it_used(
     tmp_path: Path, control_plane: RecordingControlPlane, why: StopReason
 ) -> None:
     bench = Bench(tmp_path, ScriptedRuntime(), control_plane)
-    turn = asyncio.create_task(bench.run("[[say one;; tool x {};; hang]]"))
+    turn = asyncio.create_task(bench.run("[[say one;; tool x {};; hang]]", spent=Usage(tool_calls=3)))
     await asyncio.sleep(0.1)
 
     bench.running.stop(why)
 
     outcome = await turn
-    assert outcome.usage == control_plane.closed[0].usage
-    assert (outcome.usage.model_calls, outcome.usage.output_tokens, outcome.usage.tool_calls) == (2, 1, 1)
-    assert outcome.model == "scripted"
+    assert control_plane.closed[0].usage == Usage(tool_calls=1)
+    assert (outcome.usage, outcome.model) == (Usage(tool_calls=4), "scripted")
 
 
 async def test_a_failed_turn_has_used_what_it_used(tmp_path: Path, control_plane: RecordingControlPlane) -> None:
@@ -179,18 +204,60 @@ async def test_a_failed_turn_has_used_what_it_used(tmp_path: Path, control_plane
         await Bench(tmp_path, ScriptedRuntime(), control_plane).run("[[say one;; tool x {};; fail model_failed]]")
 
     close = control_plane.closed[0]
-    assert (close.usage.model_calls, close.usage.output_tokens, close.model) == (2, 1, "scripted")
+    assert (close.usage, close.model) == (Usage(tool_calls=1), "scripted")
 
 
-async def test_a_turns_outcome_counts_what_earlier_attempts_spent(
+async def test_what_the_gateway_knows_of_a_failure_goes_before_what_the_runtime_made_of_it(
     tmp_path: Path, control_plane: RecordingControlPlane
 ) -> None:
+    bench = Bench(tmp_path, FailingRuntime(), control_plane)
+    bench.model_failure = ModelRateLimited("Too many requests.", retry_after=7)
+
+    with pytest.raises(ModelRateLimited):
+        await bench.run("other")
+
+
+async def test_a_second_attempt_tells_only_what_is_new(tmp_path: Path, control_plane: RecordingControlPlane) -> None:
+    bench = Bench(tmp_path, ScriptedRuntime(), control_plane)
+    prompt = "[[say one;; tool x {};; say two]]"
+    await bench.run(prompt)
+    steps = [step for append in control_plane.appended for step in append.steps]
+    control_plane.appended.clear()
+
+    outcome = await bench.run(prompt, opened={"attempt": 2, "steps": steps, "told": ["one"]})
+
+    assert outcome.response == "two"
+    assert control_plane.appended == []
+    assert [event.data["text"] for event in control_plane.closed[1].events] == ["two"]
+
+
+async def test_output_that_fits_its_schema_is_the_outcomes(
+    tmp_path: Path, control_plane: RecordingControlPlane
+) -> None:
+    schema = {"type": "object", "required": ["city"]}
     bench = Bench(tmp_path, ScriptedRuntime(), control_plane)
 
-    outcome = await bench.run("[[say hi]]", spent=Usage(input_tokens=50, model_calls=3))
+    outcome = await bench.run('[[say {"city": "Graz"}]]', opened={"output_schema": schema})
 
-    assert control_plane.closed[0].usage.model_calls == 1
-    assert outcome.usage.model_calls == 4
+    assert outcome.output == control_plane.closed[0].output == {"city": "Graz"}
+
+
+async def test_output_that_never_fits_is_an_error(tmp_path: Path, control_plane: RecordingControlPlane) -> None:
+    with pytest.raises(OutputInvalid, match="it is no JSON"):
+        await Bench(tmp_path, ScriptedRuntime(), control_plane).run(
+            "[[say Graz]]", opened={"output_schema": {"type": "object"}}
+        )
+
+    error = control_plane.closed[0].error
+    assert error is not None
+    assert (error.code, error.retryable) == ("output_invalid", False)
+
+
+async def test_an_execution_runs_no_longer_than_it_may(tmp_path: Path, control_plane: RecordingControlPlane) -> None:
+    with pytest.raises(BudgetExceeded, match="as long as it may"):
+        await Bench(tmp_path, ScriptedRuntime(), control_plane).run(
+            "[[hang]]", opened={"budget": {"seconds": 60.0}, "seconds": 59.9}
+        )
 
 
 async def test_temporals_cancellation_ends_in_an_outcome(tmp_path: Path, control_plane: RecordingControlPlane) -> None:

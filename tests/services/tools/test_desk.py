@@ -176,7 +176,11 @@ async def test_a_used_approval_is_worth_nothing() -> None:
 
 async def test_a_policy_asks_for_some_calls_only() -> None:
     till, memory = Till(), Remembering()
-    rule: dict[str, Any] = {"approval": ApprovalRule.POLICY, "asks": lambda arguments: arguments["sum"] > 10}
+
+    def is_large(arguments: Mapping[str, Any]) -> bool:
+        return arguments["sum"] > 10
+
+    rule: dict[str, Any] = {"approval": ApprovalRule.POLICY, "asks": is_large}
 
     assert await till.call(desk_of(memory), **rule) == ToolResult("paid 5")
 
