@@ -24,7 +24,7 @@ from control_plane.local.ports import is_free
 from control_plane.local.temporal import DYNAMIC_CONFIG, PRAGMAS, SEARCH_ATTRIBUTES, temporal_binary
 
 BIN = Path(sys.executable).parent
-START_SECONDS = 40.0
+START_SECONDS = 90.0
 TERMINAL = {"completed", "failed", "cancelled", "timed_out"}
 
 Event = dict[str, Any]
