@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import structlog
-from services.model_gateway.server import ModelGateway
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from activities.agent_activities import AgentActivities
@@ -21,6 +20,7 @@ from services.attempt import ExecutorLimits
 from services.cancellation import CancellationManager
 from services.control_plane_client.control_stream import ControlStream
 from services.control_plane_client.models import ControlCommand, RuntimeAnnouncement
+from services.model_gateway.server import ModelGateway
 from services.providers import Provider, ProviderRegistry
 from services.sandbox.sandbox import Sandbox
 from services.tools.toolsets import Toolsets

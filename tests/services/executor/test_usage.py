@@ -45,7 +45,7 @@ async def test_a_turn_that_failed_for_good_is_counted(stack: Stack) -> None:
     assert types[-3:] == ["usage", "attempt.failed", "execution.failed"]
 
 
-async def test_an_attempt_that_failed_counts_beside_the_one_that_did_not(stack: Stack) -> None:
+async def test_a_call_that_failed_counts_and_none_is_paid_twice(stack: Stack) -> None:
     marker = uuid4().hex
     script = f"{FIRST} error 429 retry-after 1 times 1;; usage 5 1;; say done]] {marker}"
     execution = await stack.start(script, "librarian")
@@ -53,8 +53,8 @@ async def test_an_attempt_that_failed_counts_beside_the_one_that_did_not(stack: 
     result = await stack.result(execution)
 
     assert result["response"] == "done"
-    assert result["usage"]["model_calls"] == len(await stack.model_calls(marker)) == 4
-    assert (result["usage"]["input_tokens"], result["usage"]["tool_calls"]) == (205, 2)
+    assert result["usage"]["model_calls"] == len(await stack.model_calls(marker)) == 3
+    assert (result["usage"]["input_tokens"], result["usage"]["tool_calls"]) == (105, 1)
     await assert_ended_well(stack, execution)
     handle = stack.temporal.get_workflow_handle((await stack.get(execution))["workflow_id"])
     assert (await handle.result())["usage"] == result["usage"]

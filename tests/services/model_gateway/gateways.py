@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, NoReturn, uuid4
 
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
@@ -34,7 +34,7 @@ class Steps:
         default_factory=dict[StepStatus, Callable[[], Awaitable[Any]]]
     )
 
-    async def write(self, step: Step, events: Sequence[NewEvent] = ()) -> None:
+    async def write(self, step: Step, events: Sequence[NewEvent] = (), *, used: Sequence[UUID] = ()) -> None:
         if step.status in self.before:
             await self.before[step.status]()
         self.writes.append(step)
