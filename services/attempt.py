@@ -106,6 +106,7 @@ class AttemptRun:
         self._why_cancelled = why_cancelled
         self._failure: RuntimeFailure | None = None
         self._model: Callable[[], str] = str
+        self._model_failure: Callable[[], RuntimeFailure | None] = _none
         self._last_event = asyncio.get_running_loop().time()
         opened, turn = plan.opened, plan.turn
         self._store = AttemptStore(
@@ -149,11 +150,8 @@ class AttemptRun:
     async def _work(self, parts: Parts) -> TurnFinished:
         with self._scope() as scope, self._within_time(scope):
             async with parts.prepared(scope) as prepared:
-                self._model = prepared.model
-                try:
-                    return await answered(prepared.context, partial(self._stream, parts))
-                except Exception as error:
-                    raise prepared.failure() or error from error
+                self._model, self._model_failure = prepared.model, prepared.failure
+                return await answered(prepared.context, partial(self._stream, parts))
 
     @contextmanager
     def _scope(self) -> Generator[AttemptScope]:
@@ -272,11 +270,17 @@ class AttemptRun:
     async def _close(self, work: "asyncio.Task[TurnFinished]") -> TurnOutcome:
         if work.done() and not work.cancelled() and work.exception() is None:
             return await self._close_finished(work.result())
-        failure = self._failure or _failure_of(work)
+        failure = self._failure or self._explained(_failure_of(work))
         if failure is not None:
             await self._close_failed(failure)
             raise failure
         return await self._close_stopped()
+
+    def _explained(self, failure: RuntimeFailure | None) -> RuntimeFailure | None:
+        """What the model gateway knows goes before what a framework made of it."""
+        if failure is None or isinstance(failure, AttemptFenced):
+            return failure
+        return self._model_failure() or failure
 
     async def _close_finished(self, finished: TurnFinished) -> TurnOutcome:
         self._publisher.complete_message(finished.response)
@@ -364,6 +368,10 @@ class AttemptRun:
     def _abort(self, failure: RuntimeFailure) -> None:
         self._failure = self._failure or failure
         self._running.stop(StopReason.FENCED)
+
+
+def _none() -> None:
+    """Nothing is known."""
 
 
 def _failure_of(work: "asyncio.Task[TurnFinished]") -> RuntimeFailure | None:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from runtimes.errors import ToolsetInvalid
-from runtimes.types import Effect, Tool
+from runtimes.types import Effect
 from services.sandbox.sandbox import Sandbox
 from services.tools.configuration import (
     TOOLSETS,

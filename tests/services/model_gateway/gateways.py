@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
-from uuid import UUID, NoReturn, uuid4
+from typing import Any, NoReturn
+from uuid import UUID, uuid4
 
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
