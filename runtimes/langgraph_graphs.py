@@ -29,7 +29,8 @@ _STEPS = 10
 class Parts:
     """What a user's graph may use: a factory takes them as parameters, a node finds them in `config["configurable"]`.
 
-    `configuration` is the agent's. Model and tools go through the gateways; what nodes do beside them is theirs.
+    `configuration` is the agent's. The system prompt leads the messages, unless a factory takes it. Model and tools
+    go through the gateways; what nodes do beside them is theirs, and done again in every attempt.
     """
 
     model: BaseChatModel
@@ -77,10 +78,12 @@ async def prepared(context: RuntimeExecutionContext, turn: Turn, parts: Parts) -
             parts.model, list(parts.tools), system_prompt=system_prompt, middleware=[UnknownTools(turn)]
         )
         return Prepared(agent, messages, config)
-    graph = _compiled(path, await _made(path, object_at(path, context.modules, "graph"), parts, config))
-    system = [SystemMessage(context.system_prompt)] if context.system_prompt else []
+    found = object_at(path, context.modules, "graph")
+    graph = _compiled(path, await _made(path, found, parts, config))
+    takes_prompt = inspect.isfunction(found) and "system_prompt" in inspect.signature(found).parameters
+    leading = [SystemMessage(context.system_prompt)] if context.system_prompt and not takes_prompt else []
     thread = {"thread_id": f"{context.execution_id}.{context.turn}"}
-    return Prepared(graph, [*system, *messages], {**config, "configurable": {**parts.named(), **thread}}, path)
+    return Prepared(graph, [*leading, *messages], {**config, "configurable": {**parts.named(), **thread}}, path)
 
 
 def _message(role: str, content: str) -> BaseMessage:

@@ -35,7 +35,7 @@ class Narrator:
         if not isinstance(message, AIMessageChunk):
             return
         told = self._open.setdefault(message.id or "", _Message())
-        told.untold.append(message.text)
+        told.untold.append(str(message.text))
         told.ended |= message.chunk_position == "last"
         while self._open:
             speaker, first = next(iter(self._open.items()))
@@ -52,7 +52,7 @@ class Narrator:
             elif isinstance(message, ToolMessage) and self._calls.get(message.tool_call_id) is False:
                 self._calls[message.tool_call_id] = True
                 is_error = message.status == "error"
-                yield ToolCallCompleted(message.tool_call_id, message.name or "", message.text, is_error)
+                yield ToolCallCompleted(message.tool_call_id, message.name or "", str(message.text), is_error)
 
     def ending(self, answer: str) -> Iterator[RuntimeEvent]:
         """What is left to tell, so that the turn's text ends in its answer."""
@@ -90,7 +90,7 @@ def answer_of(state: Mapping[str, Any]) -> str | None:
         if isinstance(message, HumanMessage):
             return None
         if isinstance(message, AIMessage):
-            return message.text
+            return str(message.text)
     return None
 
 

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -99,11 +100,12 @@ class Turn:
         silent = not text and not asked and reason is FinishReason.STOP
         if silent and self._model_calls == 1:
             raise ModelAnswerInvalid(f"Model '{self._model}' gave an empty answer.")
-        end = self.calls.end_of(reason, asked)
+        named = [replace(call, id=call.id or f"call_{self._model_calls}_{at}") for at, call in enumerate(asked)]
+        end = self.calls.end_of(reason, named)
         if end is None:
-            return asked
+            return named
         self.finish = end
-        self.calls.refuse(asked, end)
+        self.calls.refuse(named, end)
         return ()
 
     def call_id(self, name: str, arguments: str) -> str:
