@@ -8,7 +8,8 @@ from typing import Any
 
 from runtimes.errors import ConfigurationInvalid
 
-_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z]\w{0,63}", re.ASCII)
+#: `package.module:name`.
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z]\w{0,63}", re.ASCII)
 
 
 def check_path(path: str, allowed: Sequence[str], what: str, refusal: type[ConfigurationInvalid]) -> None:
@@ -16,7 +17,7 @@ def check_path(path: str, allowed: Sequence[str], what: str, refusal: type[Confi
 
     `what` is the word for what is looked for; `allowed` are modules, with all that is below them.
     """
-    if not _PATH.fullmatch(path):
+    if not IMPORT_PATH.fullmatch(path):
         raise refusal(f"'{path[:200]}' is no path to a {what}.", hint=f"Write package.module:{what}.")
     module_name = path.partition(":")[0]
     if not any(module_name == prefix or module_name.startswith(f"{prefix}.") for prefix in allowed):

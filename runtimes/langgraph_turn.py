@@ -94,12 +94,7 @@ class Turn:
         Raises:
             ModelAnswerInvalid, ModelConnectionBroken: it is no answer.
         """
-        if finish is None:
-            raise ModelConnectionBroken(f"The answer of model '{self._model}' broke off before its end.")
-        reason = _FINISH.get(finish, FinishReason.STOP)
-        silent = not text and not asked and reason is FinishReason.STOP
-        if silent and self._model_calls == 1:
-            raise ModelAnswerInvalid(f"Model '{self._model}' gave an empty answer.")
+        reason = self._reason(finish, silent=not text and not asked)
         named = [replace(call, id=call.id or f"call_{self._model_calls}_{at}") for at, call in enumerate(asked)]
         end = self.calls.end_of(reason, named)
         if end is None:
@@ -133,6 +128,14 @@ class Turn:
         """Stop the calls that threads wait for."""
         for future in list(self._waited_for):
             future.cancel()
+
+    def _reason(self, finish: str | None, *, silent: bool) -> FinishReason:
+        if finish is None:
+            raise ModelConnectionBroken(f"The answer of model '{self._model}' broke off before its end.")
+        reason = _FINISH.get(finish, FinishReason.STOP)
+        if silent and reason is FinishReason.STOP and self._model_calls == 1:
+            raise ModelAnswerInvalid(f"Model '{self._model}' gave an empty answer.")
+        return reason
 
 
 def max_turns(context: RuntimeExecutionContext) -> int:

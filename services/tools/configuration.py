@@ -1,6 +1,5 @@
 """What an agent's definition may say of its toolsets; the API and the workers read it alike."""
 
-import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
@@ -8,8 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-#: `package.module:function`.
-FUNCTION_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z]\w{0,63}", re.ASCII)
+from runtimes.import_paths import IMPORT_PATH
 
 Approval = Literal["never", "always", "policy"]
 EffectName = Literal["read_only", "idempotent", "at_most_once"]
@@ -26,14 +24,14 @@ def guess(name: str, known: Iterable[str]) -> str:
 
 
 def _is_function_path(path: str) -> str:
-    if not FUNCTION_PATH.fullmatch(path):
+    if not IMPORT_PATH.fullmatch(path):
         raise PydanticCustomError("path_invalid", "'{path}' is no path to a function.", {"path": path[:200]})
     return path
 
 
 FunctionPath = Annotated[
     str,
-    Field(max_length=300, json_schema_extra={"pattern": f"^{FUNCTION_PATH.pattern}$"}),
+    Field(max_length=300, json_schema_extra={"pattern": f"^{IMPORT_PATH.pattern}$"}),
     AfterValidator(_is_function_path),
 ]
 

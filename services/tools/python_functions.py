@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from importlib import import_module
 from typing import Any, cast
 
 from pydantic import TypeAdapter
@@ -12,8 +11,9 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import ArgsKwargs, to_json
 
 from runtimes.errors import ToolsetInvalid
+from runtimes.import_paths import check_path, module_at
 from runtimes.types import Effect
-from services.tools.configuration import FUNCTION_PATH, PythonToolset
+from services.tools.configuration import PythonToolset
 from services.tools.spec import Call, ToolSpec
 from services.tools.threads import in_thread
 
@@ -41,35 +41,19 @@ def check_allowed(path: str, allowed: Sequence[str]) -> None:
     Raises:
         ToolsetInvalid: it is no path, or leads to a module that is not allowed.
     """
-    if not FUNCTION_PATH.fullmatch(path):
-        raise ToolsetInvalid(f"'{path[:200]}' is no path to a function.", hint="Write package.module:function.")
-    module_name = path.partition(":")[0]
-    if not any(module_name == prefix or module_name.startswith(f"{prefix}.") for prefix in allowed):
-        raise ToolsetInvalid(f"The worker allows no functions of module '{module_name}'.", hint=_remedy(allowed))
+    check_path(path, allowed, "function", ToolsetInvalid)
 
 
 def _function(path: str, allowed: Sequence[str]) -> Callable[..., Any]:
     check_allowed(path, allowed)
     module_name, _, name = path.partition(":")
-    found = getattr(_module(module_name), name, None)
+    found = getattr(module_at(path, ToolsetInvalid), name, None)
     if not inspect.isfunction(found) or found.__module__ != module_name:
         raise ToolsetInvalid(
             f"'{path}' is no function that module '{module_name}' defines itself.",
             hint="Functions that a module only imports, classes and other callables are no tools.",
         )
     return found
-
-
-def _remedy(allowed: Sequence[str]) -> str:
-    names = f"Allowed are: {', '.join(allowed)}." if allowed else "It allows no modules at all."
-    return f"{names} The setting is HOLDFAST_PYTHON_TOOL_MODULES, on the worker."
-
-
-def _module(name: str) -> Any:
-    try:
-        return import_module(name)
-    except Exception as error:
-        raise ToolsetInvalid(f"Module '{name}' cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _tool(path: str, function: Callable[..., Any], wanted: PythonToolset, threads: Executor) -> ToolSpec:

@@ -26,7 +26,6 @@ BROAD_EXCEPTS = {
     "runtimes/import_paths.py": 1,
     "runtimes/langgraph_runtime.py": 1,
     "services/tools/gateway.py": 1,
-    "services/tools/python_functions.py": 1,
 }
 #: Optional SDKs, imported where they are used. `control_plane/cli` may, to keep `--help` fast.
 LATE_IMPORTS: dict[str, set[str]] = {}
