@@ -13,6 +13,7 @@ class RuntimeType(StrEnum):
     """The runtimes that Holdfast itself ships; plugins add names of their own."""
 
     DEFAULT = "default"
+    CLAUDE_CODE = "claude_code"
     NATIVE = "native"
     LANGGRAPH = "langgraph"
     SCRIPTED = "scripted"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from runtimes.errors import RuntimeUnknown
+from runtimes.manifests.claude_code import CLAUDE_CODE
 from runtimes.manifests.default import DEFAULT
 from runtimes.manifests.langgraph import LANGGRAPH
 from runtimes.manifests.manifest import RuntimeManifest
@@ -11,7 +12,9 @@ from runtimes.manifests.native import NATIVE
 from runtimes.manifests.scripted import SCRIPTED
 
 #: Manifests by the name that agents write.
-KNOWN: Mapping[str, RuntimeManifest] = {manifest.name: manifest for manifest in (DEFAULT, LANGGRAPH, NATIVE, SCRIPTED)}
+KNOWN: Mapping[str, RuntimeManifest] = {
+    manifest.name: manifest for manifest in (DEFAULT, CLAUDE_CODE, LANGGRAPH, NATIVE, SCRIPTED)
+}
 
 
 def manifest_of(name: str, known: Mapping[str, RuntimeManifest] = KNOWN) -> RuntimeManifest:

@@ -23,6 +23,12 @@ THIRD_PARTIES = {
 SDKS = {
     "runtimes.agno_models": {"agno", "anthropic", "httpx2", "openai"},
     "runtimes.agno_turn": {"agno", "openai"},
+    "runtimes.claude_code_options": {"claude_agent_sdk"},
+    "runtimes.claude_code_process": {"claude_agent_sdk"},
+    "runtimes.claude_code_runtime": {"claude_agent_sdk"},
+    "runtimes.claude_code_store": {"claude_agent_sdk"},
+    "runtimes.claude_code_tools": {"claude_agent_sdk", "mcp"},
+    "runtimes.claude_code_turn": {"claude_agent_sdk"},
     "runtimes.default_runtime": {"agno"},
     "runtimes.langgraph_graphs": {"langchain", "langchain_core", "langgraph"},
     "runtimes.langgraph_interrupts": {"langgraph", "pydantic_core"},

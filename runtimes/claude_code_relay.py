@@ -1,0 +1,153 @@
+"""Carries the CLI's model calls from a unix socket to the model gateway, and adds the attempt's token.
+
+The token stays in the worker: commands that the agent runs beside the CLI could read it there.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from runtimes.types import ModelEndpoint
+
+#: The longest head of a request; what is read of an answer at once.
+_MOST_HEAD = 2**18
+_PIECE = 2**16
+_REPLACED = (b"x-api-key:", b"authorization:", b"connection:", b"content-length:")
+_STOP_REASON = re.compile(rb'"stop_reason":\s*"(\w+)"')
+_CUT_OFF = (b"max_tokens", b"refusal", b"model_context_window_exceeded")
+_FIRST_ERROR = 400
+_BROKEN = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
+
+#: Sees a request's body before it goes out; gives the body to send, or an answer that needs no model.
+Review = Callable[[dict[str, Any]], Awaitable[dict[str, Any] | bytes]]
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What has come of an answer so far."""
+
+    received: bytearray = field(default_factory=bytearray)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def runs(self) -> bool:
+        """Whether its tool calls may run: it came to its end, and that was no cut."""
+        reasons = _STOP_REASON.findall(self.received)
+        return bool(reasons) and reasons[-1] not in _CUT_OFF
+
+    @property
+    def status(self) -> int:
+        return int(self.received[9:12])
+
+
+class ModelRelay:
+    """Serves one turn."""
+
+    def __init__(self, endpoint: ModelEndpoint, review: Review, failed: Callable[[int], None]) -> None:
+        url = urlsplit(endpoint.base_url)
+        self._host, self._port = url.hostname or "127.0.0.1", url.port or 80
+        self._token = endpoint.api_key
+        self._review = review
+        self._failed = failed
+        self._answers: list[_Answer] = []
+        self._calls: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def serving(self, socket: Path) -> AsyncGenerator[None]:
+        """Listen on the socket for as long as this is open."""
+        server = await asyncio.start_unix_server(self._serve, socket, limit=_MOST_HEAD)
+        try:
+            yield
+        finally:
+            server.close()
+            for call in self._calls:
+                call.cancel()
+
+    async def settled(self, text: str) -> None:
+        """Wait until the answer that has the text has ended: then it is in the journal.
+
+        A call out of an answer that broke off never returns.
+        """
+        for answer in [each for each in self._answers if text.encode() in each.received]:
+            await answer.ended.wait()
+            if not answer.runs:
+                await asyncio.Event().wait()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection carries one request; either side's end is the other's."""
+        call = asyncio.ensure_future(self._call(reader, writer))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        with suppress(*_BROKEN, asyncio.CancelledError):
+            await call
+        writer.close()
+
+    async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readexactly(_length(head))
+        watch = asyncio.ensure_future(reader.read(1))
+        work = asyncio.ensure_future(self._forward(head, body, writer))
+        try:
+            await asyncio.wait({watch, work}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watch.cancel()
+            work.cancel()
+            await asyncio.gather(watch, work, return_exceptions=True)
+
+    async def _forward(self, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> None:
+        if body:
+            reviewed = await self._review(json.loads(body))
+            if isinstance(reviewed, bytes):
+                writer.write(reviewed)
+                return await writer.drain()
+            body = json.dumps(reviewed, ensure_ascii=False).encode()
+        answers, gateway = await asyncio.open_connection(self._host, self._port)
+        try:
+            gateway.write(self._with_token(head, len(body)) + body)
+            await self._answer(answers, writer)
+        finally:
+            gateway.close()
+        return None
+
+    async def _answer(self, source: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer = _Answer()
+        self._answers.append(answer)
+        try:
+            while piece := await source.read(_PIECE):
+                answer.received += piece
+                if answer.status < _FIRST_ERROR:
+                    writer.write(piece)
+                    await writer.drain()
+            if answer.status >= _FIRST_ERROR:
+                await self._error(answer, writer)
+        finally:
+            answer.ended.set()
+            if answer.runs:
+                self._answers.remove(answer)
+
+    async def _error(self, answer: _Answer, writer: asyncio.StreamWriter) -> None:
+        """Ends the turn; an overflown context does not, the CLI shortens it by itself."""
+        if b"too long" not in answer.received:
+            self._failed(answer.status)
+            await asyncio.Event().wait()
+        writer.write(answer.received)
+        await writer.drain()
+
+    def _with_token(self, head: bytes, length: int) -> bytes:
+        lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+        kept = [line for line in lines if not line.lower().startswith(_REPLACED)]
+        ours = f"x-api-key: {self._token}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+        return b"\r\n".join(kept) + b"\r\n" + ours.encode()
+
+
+def _length(head: bytes) -> int:
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return int(line.partition(b":")[2])
+    return 0

@@ -1,0 +1,210 @@
+"""The Claude Code runtime: the bundled CLI in a sandbox, driven by the Claude Agent SDK."""
+
+import asyncio
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import claude_agent_sdk
+from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, ClaudeSDKError, SessionStore
+
+from runtimes import claude_code_sandbox as sandbox
+from runtimes import claude_code_wire as wire
+from runtimes.base import BaseRuntime
+from runtimes.claude_code_options import GO_ON, Settings, environment, flags
+from runtimes.claude_code_process import CliProcess
+from runtimes.claude_code_relay import ModelRelay
+from runtimes.claude_code_store import TranscriptStore
+from runtimes.claude_code_tools import Calls, Ending
+from runtimes.claude_code_transcript import Start, fresh, resumed
+from runtimes.claude_code_turn import ClaudeTurn, until_ending
+from runtimes.errors import RuntimeCrashed
+from runtimes.manifests.claude_code import CLAUDE_CODE
+from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.types import RuntimeEvent, RuntimeExecutionContext
+
+_CLI = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
+_TRANSCRIPT = f"{sandbox.HOME}/.claude/projects/{sandbox.WORKSPACE.replace('/', '-')}/{{session}}.jsonl"
+
+
+class Machine:
+    """What the runtimes of a process share: that the sandbox was seen to start here."""
+
+    def __init__(self) -> None:
+        self._checked = False
+
+    async def check(self) -> None:
+        """Start the sandbox once in a process.
+
+        Raises:
+            SandboxUnavailable: it does not start.
+        """
+        if not self._checked:
+            await sandbox.check()
+            self._checked = True
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class ClaudeCodeRuntime(BaseRuntime):
+    """One turn in a CLI process of its own; a turn that was interrupted goes on from its transcript.
+
+    Settings in `runtime_config`: `max_turns`, `tool_call_limit`, `max_budget_usd`, `permission_mode`, `agents`,
+    `network`.
+    """
+
+    manifest: ClassVar[RuntimeManifest] = CLAUDE_CODE
+
+    @classmethod
+    def share(cls) -> Machine:
+        """One look at the machine for all turns."""
+        return Machine()
+
+    async def stream(self, context: RuntimeExecutionContext) -> AsyncGenerator[RuntimeEvent, None]:
+        """Run one turn; see `BaseRuntime.stream`."""
+        settings = Settings.of(context)
+        await (self._shared or Machine()).check()
+        session = Session(context, settings)
+        start = await session.begin()
+        turn = ClaudeTurn(context, session.calls, start)
+        for event in turn.resumed():
+            yield event
+        try:
+            async with session.running(start) as client, aclosing(_events(client, session, turn)) as events:
+                async for event in events:
+                    yield event
+        except ClaudeSDKError as error:
+            raise RuntimeCrashed(f"Claude Code ended: {error}"[:500]) from error
+
+
+class Session:
+    """The CLI of one attempt, and what stands between it and the world."""
+
+    def __init__(self, context: RuntimeExecutionContext, settings: Settings) -> None:
+        self._context = context
+        self._settings = settings
+        self._ready = asyncio.Event()
+        self._start = fresh(context)
+        self.ending = Ending()
+        self._store = TranscriptStore(context.store, self.ending)
+        self._relay = ModelRelay(context.model, self._review, self._failed)
+        self.calls = Calls(
+            context.tools,
+            context.own_tools,
+            context.store,
+            self._relay.settled,
+            self.ending,
+            settings.tool_call_limit,
+        )
+
+    async def begin(self) -> Start:
+        """Find out where to begin."""
+        stored, begun = await self._store.stored() if self._context.attempt > 1 else ([], {})
+        start = await resumed(self._context, stored, begun, self._context.own_tools) if stored else None
+        self._start = start or self._start
+        self.calls.claimed(self._start.claimed)
+        await self._store.begin(self._start, stored)
+        return self._start
+
+    @asynccontextmanager
+    async def running(self, start: Start) -> AsyncGenerator[ClaudeSDKClient]:
+        """The CLI, started and at work; all of its processes are gone when this is left."""
+        directory = Path(tempfile.mkdtemp(prefix="holdfast-claude-"))
+        process = CliProcess(*self._command(start, directory / "model.sock"))
+        client = ClaudeSDKClient(self._options(), transport=process)
+        try:
+            async with self._relay.serving(directory / "model.sock"):
+                try:
+                    await client.connect()
+                    shutil.rmtree(directory)
+                    self._ready.set()
+                    if not start.resumed:
+                        await client.query(self._context.prompt)
+                    yield client
+                finally:
+                    process.kill()
+                    await _undisturbed(client.disconnect())
+        finally:
+            self.ending.close()
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _command(self, start: Start, socket: Path) -> tuple[list[str], list[int]]:
+        variables = environment(self._context)
+        files: dict[str, int] = {}
+        session = [f"--session-id={start.session}"]
+        if start.entries:
+            files = {_TRANSCRIPT.format(session=start.session): _memory(start)}
+            session = [f"--resume={start.session}"]
+        if start.resumed:
+            variables |= {"CLAUDE_CODE_RESUME_INTERRUPTED_TURN": "1", "CLAUDE_CODE_RESUME_PROMPT": GO_ON}
+        inside = sandbox.Sandbox(
+            _CLI, self._context.workspace, socket, variables, files, network=self._settings.network
+        )
+        turns = max(1, self._settings.max_turns - start.rounds)
+        return inside.command(flags(self._context, self._settings, turns=turns, session=session)), [*files.values()]
+
+    def _options(self) -> ClaudeAgentOptions:
+        return ClaudeAgentOptions(
+            can_use_tool=self.calls.permit,
+            hooks=self.calls.hooks(),
+            mcp_servers={**self.calls.server()},
+            agents=self._settings.definitions(),
+            session_store=cast("SessionStore", self._store),
+            session_store_flush="eager",
+            verbatim_prompts=True,
+            env={"CLAUDE_CONFIG_DIR": f"{sandbox.HOME}/.claude"},
+        )
+
+    def _failed(self, status: int) -> None:
+        """The gateway has tried enough: the CLI is not left to try in its own ways."""
+        self.ending.fail(RuntimeCrashed(f"The model gateway answered with status {status}."))
+
+    async def _review(self, body: dict[str, Any]) -> dict[str, Any] | bytes:
+        """Let a request out: results are in the journal before a model sees them, and hooks before tools run."""
+        await self._ready.wait()
+        for call, result in wire.results(body).items():
+            await self.calls.end(call, result)
+        if self._start.pending and wire.goes_on(body):
+            return wire.answer(self._context.model.model, self._start.pending)
+        return wire.edited(body, self.calls.recorded)
+
+
+async def _events(client: ClaudeSDKClient, session: Session, turn: ClaudeTurn) -> AsyncGenerator[RuntimeEvent, None]:
+    async with aclosing(until_ending(client.receive_messages(), session.ending)) as messages:
+        async for message in messages:
+            for event in await turn.read(message):
+                yield event
+            if turn.finished is not None:
+                yield turn.finished
+                return
+    raise RuntimeCrashed("Claude Code ended without a result.")
+
+
+def _memory(start: Start) -> int:
+    """The transcript as a file that is nowhere on disk."""
+    file = os.memfd_create("transcript")
+    with open(file, "wb", closefd=False) as writer:
+        for entry in start.entries:
+            writer.write(json.dumps(entry).encode() + b"\n")
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
+
+
+async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
+    """Do it to its end, however often the waiting is cancelled."""
+    task, cancelled = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+        except ClaudeSDKError:
+            break
+    if cancelled:
+        raise asyncio.CancelledError

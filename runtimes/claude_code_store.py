@@ -1,0 +1,60 @@
+"""Keeps the CLI's transcript in the turn's store, as it is written."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from claude_agent_sdk import SessionKey, SessionStoreEntry
+
+from runtimes.claude_code_tools import CALLS, Ending
+from runtimes.claude_code_transcript import Entry, Start
+from runtimes.errors import RuntimeFailure
+from runtimes.types import TurnStore
+
+TRANSCRIPT = "transcript"
+
+
+class TranscriptStore:
+    """The SDK's session store of one attempt.
+
+    The list of the turn's store has an item for each entry, and one for each start of the CLI: how many of the
+    entries so far it kept, and which others it began with.
+    """
+
+    def __init__(self, store: TurnStore | None, ending: Ending) -> None:
+        self._store = store
+        self._ending = ending
+        self._turn = asyncio.Lock()
+
+    async def stored(self) -> tuple[list[Entry], dict[str, Mapping[str, Any]]]:
+        """The transcript as the last attempt left it, and the CLI's own calls that were begun."""
+        if self._store is None:
+            return [], {}
+        entries: list[Entry] = []
+        for item in await self._store.load(TRANSCRIPT):
+            start = item.get("start")
+            entries = [*entries[: start["kept"]], *start["entries"]] if start else [*entries, item["entry"]]
+        return entries, {call["id"]: call for call in await self._store.load(CALLS)}
+
+    async def begin(self, start: Start, stored: Sequence[Entry]) -> None:
+        """Note where this attempt begins."""
+        pairs = zip(start.entries, stored, strict=False)
+        kept = next((at for at, (one, other) in enumerate(pairs) if one != other), min(len(start.entries), len(stored)))
+        await self._append([{"start": {"kept": kept, "entries": start.entries[kept:]}}])
+
+    async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
+        """Nothing: the CLI finds its transcript in its sandbox."""
+        return None
+
+    async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
+        """Keep what the CLI has written; the transcripts of subagents are not needed, they run again."""
+        kept = [entry for entry in entries if "uuid" in entry] if "subpath" not in key else []
+        try:
+            await self._append([{"entry": entry} for entry in kept])
+        except RuntimeFailure as failure:
+            self._ending.fail(failure)
+
+    async def _append(self, items: Sequence[Mapping[str, Any]]) -> None:
+        if self._store is not None and items:
+            async with self._turn:
+                await self._store.append(TRANSCRIPT, items)

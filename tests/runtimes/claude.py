@@ -1,0 +1,111 @@
+"""Runs turns of the Claude Code runtime in tests, attempt after attempt, and keeps what must survive them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from runtimes.types import RuntimeEvent, TextDelta, ToolResult, TurnFinished
+from tests.runtimes.turns import Turns
+
+SHELL = ({"type": "shell"},)
+FILES = ({"type": "file_system"},)
+
+
+@dataclass(slots=True)
+class Lists:
+    """A `TurnStore` in memory."""
+
+    lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
+
+    async def load(self, name: str) -> list[dict[str, Any]]:
+        return list(self.lists.get(name, []))
+
+    async def append(self, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        self.lists.setdefault(name, []).extend(dict(entry) for entry in entries)
+
+
+@dataclass(slots=True)
+class Journal:
+    """`OwnTools` in memory: a call of an earlier attempt without a result is never run again."""
+
+    undecided: bool = False
+    denial: str = ""
+    results: dict[str, ToolResult] = field(default_factory=dict[str, ToolResult])
+    begun: list[str] = field(default_factory=list[str])
+    names: list[str] = field(default_factory=list[str])
+    waiting: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def begin(self, tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> ToolResult | None:
+        if tool_call_id in self.results:
+            return self.results[tool_call_id]
+        if tool_call_id in self.begun:
+            self.results[tool_call_id] = ToolResult("The outcome is unknown.", is_error=True)
+            return self.results[tool_call_id]
+        if self.undecided:
+            self.waiting.set()
+            await asyncio.Event().wait()
+        if self.denial:
+            self.results[tool_call_id] = ToolResult(self.denial, is_error=True)
+            return self.results[tool_call_id]
+        self.begun.append(tool_call_id)
+        self.names.append(name)
+        return None
+
+    async def end(self, tool_call_id: str, result: ToolResult) -> None:
+        self.results[tool_call_id] = result
+
+
+@dataclass(slots=True)
+class Durable:
+    """One turn: its workspace, its journal and its store, over all attempts at it."""
+
+    turns: Turns
+    workspace: Path
+    marker: str = field(default_factory=lambda: uuid4().hex)
+    journal: Journal = field(default_factory=Journal)
+    store: Lists = field(default_factory=Lists)
+    told: list[str] = field(default_factory=list[str])
+    attempts: int = 0
+
+    async def attempt(self, script: str, **changes: Any) -> list[RuntimeEvent]:
+        """Make one more attempt."""
+        self.attempts += 1
+        events: list[RuntimeEvent] = []
+        context = self.turns.context(
+            f"{self.marker} {script}",
+            **{
+                "execution_id": self.marker,
+                "attempt": self.attempts,
+                "workspace": self.workspace,
+                "own_tools": self.journal,
+                "store": self.store,
+                "told": tuple(self.told),
+                **changes,
+            },
+        )
+        runtime = self.turns.factory.create_runtime("claude_code")
+        async with aclosing(runtime.stream_execute(context)) as stream:
+            async for event in stream:
+                events.append(event)
+        return events
+
+    async def model_calls(self) -> int:
+        """How often the model was asked."""
+        assert self.turns.model is not None
+        return len(await self.turns.model.requests(self.marker))
+
+
+def text_of(events: Sequence[RuntimeEvent]) -> str:
+    """All text of a turn."""
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def finished(events: Sequence[RuntimeEvent]) -> TurnFinished:
+    """How a turn ended."""
+    last = events[-1]
+    assert isinstance(last, TurnFinished)
+    return last
