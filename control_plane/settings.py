@@ -181,6 +181,7 @@ class Settings(BaseSettings):
     python_tool_modules: Words = Field(default_factory=list[str])
     sandbox_network: bool = False
     sandbox_paths: Words = Field(default_factory=list[str])
+    web_allow: Words = Field(default_factory=list[str])
     providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
 
     log_level: LogLevel = LogLevel.INFO

@@ -20,6 +20,7 @@ from services.attempt import ExecutorLimits
 from services.cancellation import CancellationManager
 from services.control_plane_client.control_stream import ControlStream
 from services.control_plane_client.models import ControlCommand, RuntimeAnnouncement
+from services.egress import Egress
 from services.model_gateway.server import ModelGateway
 from services.providers import Provider, ProviderRegistry
 from services.sandbox.sandbox import Sandbox
@@ -104,7 +105,8 @@ def _executor(
 
 def _toolsets(settings: Settings) -> Toolsets:
     sandbox = Sandbox([Path(path) for path in settings.sandbox_paths], network=settings.sandbox_network)
-    return Toolsets(settings.python_tool_modules, slots=settings.worker_slots, sandbox=sandbox)
+    egress = Egress(settings.web_allow)
+    return Toolsets(settings.python_tool_modules, slots=settings.worker_slots, sandbox=sandbox, egress=egress)
 
 
 def _providers(settings: Settings) -> ProviderRegistry:

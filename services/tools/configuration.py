@@ -155,10 +155,19 @@ class PythonCodeToolset(SandboxedToolset):
     type: Literal["python_code"]
 
 
+class WebToolset(ToolsetConfiguration):
+    """Pages of the internet."""
+
+    fixed_names = ("web_fetch",)
+
+    type: Literal["web"]
+
+
 #: All types of toolsets, and what is said of each.
 TOOLSETS: dict[str, type[ToolsetConfiguration]] = {
     "file_system": FileSystemToolset,
     "python": PythonToolset,
     "python_code": PythonCodeToolset,
     "shell": ShellToolset,
+    "web": WebToolset,
 }

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from runtimes.errors import ToolsetInvalid
 from runtimes.types import Effect
+from services.egress import Egress
 from services.sandbox.sandbox import Sandbox
 from services.tools.configuration import (
     TOOLSETS,
@@ -22,6 +23,7 @@ from services.tools.configuration import (
     ShellToolset,
     ToolOverride,
     ToolsetConfiguration,
+    WebToolset,
     guess,
 )
 from services.tools.file_system import file_system_tools
@@ -29,6 +31,7 @@ from services.tools.place import TurnPlace
 from services.tools.python_functions import python_tools
 from services.tools.sandboxed import python_code_tools, shell_tools
 from services.tools.spec import ApprovalRule, ToolSpec
+from services.tools.web import web_tools
 
 
 class Toolsets:
@@ -37,10 +40,18 @@ class Toolsets:
     Tools that block run in threads of their own, of which there are `slots`: a slow one delays nothing else.
     """
 
-    def __init__(self, allowed_modules: Sequence[str] = (), *, slots: int = 1, sandbox: Sandbox | None = None) -> None:
+    def __init__(
+        self,
+        allowed_modules: Sequence[str] = (),
+        *,
+        slots: int = 1,
+        sandbox: Sandbox | None = None,
+        egress: Egress | None = None,
+    ) -> None:
         self.allowed_modules = [name.removesuffix(".*").rstrip(".") for name in allowed_modules]
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="tool")
         self._sandbox = sandbox or Sandbox()
+        self._egress = egress or Egress()
 
     @asynccontextmanager
     async def open(self, toolsets: Sequence[Mapping[str, Any]], place: TurnPlace) -> AsyncGenerator[list[ToolSpec]]:
@@ -77,6 +88,8 @@ class Toolsets:
                 return shell_tools(wanted, workspace, self._sandbox)
             case PythonCodeToolset():
                 return python_code_tools(wanted, workspace, self._sandbox)
+            case WebToolset():
+                return web_tools(wanted, self._egress, self._threads)
             case _:
                 raise ToolsetInvalid(f"{type(wanted).__name__} is not opened here.")
 

@@ -16,6 +16,7 @@ from services.tools.configuration import (
     PythonCodeToolset,
     PythonToolset,
     ShellToolset,
+    WebToolset,
     guess,
 )
 
@@ -78,7 +79,7 @@ def _has_known_type(toolset: Any) -> Any:
 
 
 Toolset = Annotated[
-    FileSystemToolset | PythonToolset | PythonCodeToolset | ShellToolset,
+    FileSystemToolset | PythonToolset | PythonCodeToolset | ShellToolset | WebToolset,
     Field(discriminator="type"),
     BeforeValidator(_has_known_type),
 ]
