@@ -94,7 +94,7 @@ async def idle_transactions(field: Field) -> list[Row]:
         return await _all(
             connection,
             "SELECT pid, query FROM pg_stat_activity WHERE datname = current_database()"
-            " AND state LIKE 'idle in transaction%' AND now() - state_change > interval '2 seconds'",
+            " AND starts_with(state, 'idle in transaction') AND now() - state_change > interval '2 seconds'",
         )
 
 
@@ -105,10 +105,13 @@ async def has_journal(database_url: str) -> bool:
 
 
 def _workspaces(field: Field, run: Run) -> list[Path]:
-    """Those at workers that were not killed while they had the execution."""
-    killed = {strike.worker for strike in run.strikes}
-    places = [field.directory / name / "workspaces" / run.execution for name in field.workers if name not in killed]
-    return [place for place in places if place.exists()]
+    """Those at the worker that ended the execution; one that was shut out cannot know whose they are now."""
+    ended = [call for call in field.calls if call.execution == run.execution and call.verb == "close"]
+    last = max(ended, key=lambda call: call.attempt, default=None)
+    if last is None or last.worker in {strike.worker for strike in run.strikes}:
+        return []
+    place = field.directory / last.worker / "workspaces" / run.execution
+    return [place] if place.exists() else []
 
 
 @dataclass(frozen=True, slots=True)
