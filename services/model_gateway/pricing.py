@@ -1,6 +1,8 @@
 """What calls cost, from genai-prices as it is installed: nothing is looked up anywhere."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import genai_prices
 
@@ -32,27 +34,29 @@ def usage(tokens: Tokens, endpoint: ModelEndpoint, *, calls: int = 1) -> Usage:
 
 def is_priced(endpoint: ModelEndpoint) -> bool:
     """Whether what a model costs is known."""
-    return _cost(Tokens(input=1), endpoint) is not None
+    return _priced_provider(endpoint.provider, endpoint.base_url, endpoint.model) is not None
 
 
 def _cost(tokens: Tokens, endpoint: ModelEndpoint) -> float | None:
+    provider = _priced_provider(endpoint.provider, endpoint.base_url, endpoint.model)
+    if provider is None:
+        return None
     counted = genai_prices.Usage(
         input_tokens=tokens.input,
         cache_read_tokens=tokens.cached,
         cache_write_tokens=tokens.cache_written,
         output_tokens=tokens.output,
     )
-    try:
-        price = genai_prices.calc_price(counted, endpoint.model, provider_id=endpoint.provider)
-    except LookupError:
-        return _cost_by_url(counted, endpoint)
+    price = genai_prices.calc_price(counted, endpoint.model, provider_id=provider)
     return round(float(price.total_price), 10)
 
 
-def _cost_by_url(counted: genai_prices.Usage, endpoint: ModelEndpoint) -> float | None:
-    """For a known provider under a name of the user's own."""
-    try:
-        price = genai_prices.calc_price(counted, endpoint.model, provider_api_url=endpoint.base_url)
-    except LookupError:
-        return None
-    return round(float(price.total_price), 10)
+@lru_cache(maxsize=1000)
+def _priced_provider(provider: str, base_url: str, model: str) -> str | None:
+    """Whose price a model has: looking in vain takes a millisecond."""
+    usage = genai_prices.Usage(input_tokens=1)
+    with suppress(LookupError):
+        return genai_prices.calc_price(usage, model, provider_id=provider).provider.id
+    with suppress(LookupError):
+        return genai_prices.calc_price(usage, model, provider_api_url=base_url).provider.id
+    return None

@@ -114,7 +114,7 @@ class ProviderClient:
             response = await self._session.post(
                 _url(endpoint, request),
                 data=request.body,
-                headers={"content-type": "application/json", **request.headers, **_key(endpoint)},
+                headers={"content-type": "application/json", **_key(endpoint), **request.headers},
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_seconds),
                 allow_redirects=False,
             )

@@ -52,10 +52,12 @@ def loads(text: bytes) -> Any:
 
 
 def _read(block: bytes) -> Event | None:
-    lines = [line for line in block.split(b"\n") if line.startswith(b"data:")]
-    if not lines:
+    if block.startswith(b"data:") and b"\n" not in block:
+        data = block[5:].strip()
+    elif lines := [line for line in block.split(b"\n") if line.startswith(b"data:")]:
+        data = b"\n".join(line[5:].strip() for line in lines)
+    else:
         return None
-    data = b"\n".join(line[5:].strip() for line in lines)
     return Event(block + b"\n\n", None if data == DONE else loads(data))
 
 

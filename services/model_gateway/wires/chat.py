@@ -60,29 +60,34 @@ class ChatRecording(Recording):
     def __init__(self, *, wants_usage: bool) -> None:
         super().__init__()
         self._wants_usage = wants_usage
-        self._call = 0
+        self._calls: set[tuple[Any, Any]] = set()
+        self._is_ending = False
 
     def error(self, event: dict[str, Any]) -> Any:
         return event if event.get("error") else None
 
     def add(self, event: dict[str, Any]) -> Part:
         event.pop(_PADDING, None)
+        if self.events and _join(self.events[-1], event):
+            return Part.ENDING if self._is_ending else Part.CONTENT
         self.model = event.get("model") or self.model
         if usage := mapping(event.get("usage")):
             self.tokens = chat_tokens(usage)
         choices = items(event.get("choices"))
         if usage and not choices and not self._wants_usage:
             return Part.DROPPED
-        if not (self.events and _join(self.events[-1], event)):
-            self.events.append(event)
+        self.events.append(event)
         return self._part(choices)
 
     def _part(self, choices: Sequence[Mapping[str, Any]]) -> Part:
+        """A tool call is whole when the next one begins, and could be acted upon: then the end begins."""
         if any(choice.get("finish_reason") for choice in choices):
             self.is_complete = True
         deltas = [mapping(choice.get("delta")) for choice in choices]
-        calls = [count(call.get("index")) for delta in deltas for call in items(delta.get("tool_calls"))]
-        if self.is_complete or any(index > self._call for index in calls):
+        calls = (call for delta in deltas for call in items(delta.get("tool_calls")) if call.get("id"))
+        self._calls.update((call.get("index"), call["id"]) for call in calls)
+        self._is_ending |= self.is_complete or len(self._calls) > 1
+        if self._is_ending:
             return Part.ENDING
         has_content = any(value for delta in deltas for name, value in delta.items() if name != "role")
         return Part.CONTENT if has_content else Part.OPENING
@@ -101,9 +106,10 @@ def chat_tokens(usage: Mapping[str, Any]) -> Tokens:
 
 def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
     """Add an event's text to the last one, if there is nothing else to it."""
+    if event.get("usage") or not _same(last, event, "choices"):
+        return False
     mine, its = items(last.get("choices")), items(event.get("choices"))
-    is_single = len(mine) == len(its) == 1
-    return is_single and _same(last, event, "choices") and _join_choice(mine[0], its[0])
+    return len(mine) == len(its) == 1 and _join_choice(mine[0], its[0])
 
 
 def _join_choice(last: dict[str, Any], choice: dict[str, Any]) -> bool:
