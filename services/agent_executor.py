@@ -19,6 +19,7 @@ from services.control_plane_client.models import AttemptOpened, OpenAttempt
 from services.model_gateway.policy import ModelPolicy
 from services.model_gateway.server import ModelGateway
 from services.model_gateway.sessions import ModelSession
+from services.snapshots import Snapshots
 from services.tools.gateway import ToolGateway
 from services.tools.own_tools import JournalledTools, own_tools
 from services.tools.place import TurnPlace
@@ -98,10 +99,11 @@ class AgentExecutorService:
     async def prepared(self, scope: AttemptScope) -> AsyncGenerator[Prepared]:
         """The turn's context: its model behind the model gateway, its tools behind the tool gateway."""
         manifest = manifest_of(scope.plan.opened.agent.runtime)
+        snapshots = Snapshots(scope.plan.workspace, scope.store.keep_blob, scope.store.blob)
         async with AsyncExitStack() as stack:
             model = await self._model(scope, manifest, stack)
-            tools = await self._tools(scope, manifest, stack)
-            yield Prepared(self._context(scope, model.endpoint, tools), model.failure, model.name)
+            tools = await self._tools(scope, manifest, snapshots, stack)
+            yield Prepared(self._context(scope, model.endpoint, tools, snapshots), model.failure, model.name)
 
     async def _model(self, scope: AttemptScope, manifest: RuntimeManifest, stack: AsyncExitStack) -> _Model:
         agent = scope.plan.opened.agent
@@ -130,7 +132,9 @@ class AgentExecutorService:
             await stack.enter_async_context(self._toolsets.open(ours, _place(scope))), scope.desk
         ).tools()
 
-    def _context(self, scope: AttemptScope, endpoint: ModelEndpoint, tools: Sequence[Tool]) -> RuntimeExecutionContext:
+    def _context(
+        self, scope: AttemptScope, endpoint: ModelEndpoint, tools: Sequence[Tool], snapshots: Snapshots
+    ) -> RuntimeExecutionContext:
         turn, opened = scope.plan.turn, scope.plan.opened
         return RuntimeExecutionContext(
             execution_id=turn.execution_id,
@@ -150,7 +154,7 @@ class AgentExecutorService:
             output_schema=opened.output_schema or scope.settings.output_schema,
             toolsets=opened.agent.toolsets,
             modules=self._toolsets.allowed_modules,
-            own_tools=JournalledTools(scope.desk, _nothing_kept, own_tools(opened.agent.toolsets)),
+            own_tools=JournalledTools(scope.desk, snapshots.keep, own_tools(opened.agent.toolsets)),
             store=scope.store,
         )
 
@@ -164,7 +168,3 @@ def _place(scope: AttemptScope) -> TurnPlace:
         turn=turn.turn,
         attempt=scope.plan.opened.attempt,
     )
-
-
-async def _nothing_kept() -> str | None:
-    return None

@@ -35,7 +35,8 @@ from services.event_publisher import EventPublisher, storable
 from services.journal import Journal
 from services.output import answered
 from services.suspension import Suspension
-from services.tools.desk import TurnDesk, Wanted, budget_question
+from services.tools.desk import TurnDesk, Wanted
+from services.turn_control import budget_question
 from services.workspaces import remove
 
 

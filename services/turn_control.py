@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NoReturn, Protocol
 
-from runtimes.errors import RuntimeFailure
+from runtimes.errors import BudgetExceeded, RuntimeFailure
+from services.budget import Budget
 
 
 class QuestionKind(StrEnum):
@@ -41,3 +42,10 @@ class TurnControl(Protocol):
     async def ask(self, question: Question) -> NoReturn:
         """Put a question and suspend the turn; whoever asks is cancelled, and asks again in the next attempt."""
         ...
+
+
+def budget_question(exceeded: BudgetExceeded, budget: Budget) -> Question:
+    """Whether a limit may be raised; asked anew for each value that it is raised to."""
+    limit = getattr(budget.limits, exceeded.limit)
+    detail = {"limit": exceeded.limit, "value": limit}
+    return Question(QuestionKind.BUDGET, exceeded.limit, str(limit), exceeded.limit, detail)

@@ -33,7 +33,7 @@ from services.model_gateway.reply import Reply
 from services.model_gateway.sessions import OpenSession
 from services.model_gateway.tries import Try
 from services.model_gateway.wires.wire import ModelWire
-from services.turn_control import Question, QuestionKind
+from services.turn_control import budget_question
 
 #: Bytes of a request that count as one token before the provider has counted them.
 BYTES_PER_TOKEN = 4
@@ -236,9 +236,7 @@ class ModelCall:
     async def _beyond(self, failure: BudgetExceeded) -> None:
         """At a limit: the turn ends, or waits for a human."""
         if self._session.pause_on_budget:
-            detail = {"limit": failure.limit, "message": failure.message}
-            question = Question(QuestionKind.BUDGET, failure.limit, self._digest, failure.limit, detail)
-            await self._session.control.ask(question)
+            await self._session.control.ask(budget_question(failure, self._session.budget))
         raise failure
 
     def _identity(self) -> dict[str, str]:

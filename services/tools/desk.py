@@ -14,7 +14,7 @@ from runtimes.types import Effect, ToolCallCompleted, ToolCallStarted, ToolResul
 from services.budget import Budget
 from services.control_plane_client.models import Decision, NewEvent, Step, StepKind, StepStatus
 from services.journal import Journal, canonical_hash
-from services.turn_control import Question, QuestionKind, TurnControl
+from services.turn_control import Question, QuestionKind, TurnControl, budget_question
 
 _KEYS = UUID("5b0f9e64-52d8-4f5e-9a0a-3c1b0f8a7d11")
 _UNKNOWN = (
@@ -191,13 +191,6 @@ class TurnDesk:
     def _leave(self, wanted: Wanted, result: ToolResult) -> ToolResult:
         self.observer.left(ToolCallCompleted(wanted.tool_call_id, wanted.name, result.text, result.is_error))
         return result
-
-
-def budget_question(exceeded: BudgetExceeded, budget: Budget) -> Question:
-    """Whether a limit may be raised; asked anew for each value that it is raised to."""
-    limit = getattr(budget.limits, exceeded.limit)
-    detail = {"limit": exceeded.limit, "value": limit}
-    return Question(QuestionKind.BUDGET, exceeded.limit, str(limit), exceeded.limit, detail)
 
 
 async def _whole(work: Coroutine[Any, Any, None]) -> None:

@@ -58,10 +58,19 @@ class ToolGateway:
         if isinstance(step, ToolResult):
             return step
         whole = await door.run(arguments, Call(tool_call_id, self._desk.idempotency_key(tool_call_id)))
-        workspace = await self._keep_workspace() if door.spec.writes else None
+        workspace = None
+        if door.spec.writes:
+            workspace, whole = await self._kept(whole)
         cut = replace(whole, text=door.cut(whole.text))
         kept = whole.text if cut.text != whole.text else ""
         return await self._desk.commit(wanted, step, cut, whole=kept, workspace=workspace)
+
+    async def _kept(self, whole: ToolResult) -> tuple[str | None, ToolResult]:
+        """The workspace as the call left it; one that cannot be kept is the model's business."""
+        try:
+            return await self._keep_workspace(), whole
+        except ToolFailed as error:
+            return None, ToolResult(f"{whole.text}\n{error}", is_error=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The journal of tools that a framework runs itself."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from runtimes.types import Effect, ToolResult
 from services.control_plane_client.models import Step
 from services.tools.desk import TurnDesk, Wanted
 from services.tools.gateway import KeepWorkspace
-from services.tools.spec import ApprovalRule
+from services.tools.spec import ApprovalRule, ToolFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,10 @@ class JournalledTools:
         if claimed is None:
             return
         wanted, step = claimed
-        workspace = await self.keep_workspace() if self._tool(wanted.name).writes else None
+        workspace = None
+        if self._tool(wanted.name).writes:
+            with suppress(ToolFailed):
+                workspace = await self.keep_workspace()
         await self.desk.commit(wanted, step, result, workspace=workspace)
 
     def _tool(self, name: str) -> OwnTool:
