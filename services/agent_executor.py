@@ -122,15 +122,18 @@ class AgentExecutorService:
         )
         return _Model(await stack.enter_async_context(self._models.session(session)), session)
 
-    async def _tools(self, scope: AttemptScope, manifest: RuntimeManifest, stack: AsyncExitStack) -> Sequence[Tool]:
-        toolsets = scope.plan.opened.agent.toolsets
-        ours = [toolset for toolset in toolsets if toolset.get("type") not in manifest.own_toolsets]
-        if not toolsets:
+    async def _tools(
+        self, scope: AttemptScope, manifest: RuntimeManifest, snapshots: Snapshots, stack: AsyncExitStack
+    ) -> Sequence[Tool]:
+        opened = scope.plan.opened
+        if not opened.agent.toolsets:
             return ()
+        if opened.attempt > 1:
+            await snapshots.restore(opened.workspace)
         make(scope.plan.workspace)
-        return ToolGateway(
-            await stack.enter_async_context(self._toolsets.open(ours, _place(scope))), scope.desk
-        ).tools()
+        ours = [toolset for toolset in opened.agent.toolsets if toolset.get("type") not in manifest.own_toolsets]
+        specs = await stack.enter_async_context(self._toolsets.open(ours, _place(scope)))
+        return ToolGateway(specs, scope.desk, snapshots.keep).tools()
 
     def _context(
         self, scope: AttemptScope, endpoint: ModelEndpoint, tools: Sequence[Tool], snapshots: Snapshots

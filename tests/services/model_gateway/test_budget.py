@@ -72,7 +72,11 @@ async def test_a_human_is_asked_where_the_agent_says_so(turns: Turns) -> None:
 
     (question,) = turn.control.questions
     asking.cancel()
-    assert (question.kind, question.key, len(question.digest)) == (QuestionKind.BUDGET, "tokens", 64)
+    assert (question.kind, question.key, question.digest) == (
+        QuestionKind.BUDGET,
+        "tokens",
+        str(question.detail["value"]),
+    )
     assert turn.control.failure is None
     assert await turns.calls(turn) == []
 
