@@ -18,7 +18,9 @@ HoldfastError
 │   ├── NameConflict name_conflict · AgentInUse agent_in_use · SessionInUse session_in_use
 │   ├── ExecutionClosed execution_closed · ExecutionNotInteractive execution_not_interactive
 │   ├── TurnNotRunning turn_not_running · QueueFull queue_full
+│   ├── ApprovalClosed approval_closed · ArgumentsChanged args_changed
 │   └── AttemptFenced attempt_fenced
+├── ApprovalExpired 410 approval_expired
 ├── VersionConflict 412 version_conflict
 ├── TooLarge 413
 │   └── BodyTooLarge body_too_large · PromptTooLarge prompt_too_large
@@ -248,9 +250,27 @@ class QueueFull(Conflict):
     default_hint = "Send it again when a turn has ended."
 
 
+class ApprovalClosed(Conflict):
+    code = "approval_closed"
+    title = "Already decided"
+
+
+class ArgumentsChanged(Conflict):
+    code = "args_changed"
+    title = "Not what was seen"
+    default_hint = "Look at it again: holdfast approvals show ID"
+
+
 class AttemptFenced(Conflict):
     code = "attempt_fenced"
     title = "A newer attempt has taken over"
+
+
+class ApprovalExpired(HoldfastError):
+    status = 410
+    code = "approval_expired"
+    title = "Approval expired"
+    default_hint = "The turn goes on without it."
 
 
 class VersionConflict(HoldfastError):

@@ -1,6 +1,6 @@
 """The one user of Temporal's client: starts, cancels, updates, describes executions."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -149,10 +149,14 @@ class TemporalGateway:
     async def close(self, workflow_id: str, first_run_id: str | None) -> None:
         """Let the execution complete once its messages are answered."""
         with _temporal_errors():
-            handle = self._handle(workflow_id)
-            if first_run_id is not None and first_run_id != (await _latest(handle)).first_run_id:
-                raise ExecutionClosed("The execution has ended: its workflow's id was used again.")
+            handle = await self._own(workflow_id, first_run_id)
             await handle.signal(AgentExecutionWorkflow.close, rpc_timeout=RPC_TIMEOUT)
+
+    async def answered(self, workflow_id: str, first_run_id: str | None, waits: Sequence[str]) -> None:
+        """Tell a suspended turn what it need not wait for any more; telling it again does nothing."""
+        with _temporal_errors():
+            handle = await self._own(workflow_id, first_run_id)
+            await handle.signal(AgentExecutionWorkflow.answered, list(waits), rpc_timeout=RPC_TIMEOUT)
 
     async def end_of(
         self, workflow_id: str, first_run_id: str | None
@@ -188,6 +192,13 @@ class TemporalGateway:
                 return await _end(self._client.get_workflow_handle(workflow_id, run_id=first_run_id))
         except KeyError:
             return ExecutionEnd.FAILED, TERMINATED
+
+    async def _own(self, workflow_id: str, first_run_id: str | None) -> WorkflowHandle[Any, Any]:
+        """A handle to be signalled: signals do not say which of the runs of an id is meant."""
+        handle = self._handle(workflow_id)
+        if first_run_id is not None and first_run_id != (await _latest(handle)).first_run_id:
+            raise ExecutionClosed("The execution has ended: its workflow's id was used again.")
+        return handle
 
     def _handle(self, workflow_id: str, first_run_id: str | None = None) -> WorkflowHandle[Any, Any]:
         return self._client.get_workflow_handle(workflow_id, first_execution_run_id=first_run_id)

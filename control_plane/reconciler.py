@@ -15,6 +15,7 @@ from control_plane.api.internal.service import TurnLedger
 from control_plane.events.hub import EventHub
 from control_plane.gateway import TemporalGateway
 from control_plane.settings import Settings
+from control_plane.waits import waits_of
 from db.enums import ExecutionStatus
 from db.models.sessions import Message
 from db.session import Database
@@ -25,8 +26,10 @@ log = structlog.get_logger(__name__)
 
 #: Executions looked at in one pass.
 BATCH = 100
-#: Seconds between two looks at an execution that waits for a message: nothing happens there for hours.
+#: Seconds between two looks at an execution that waits: nothing happens there for hours.
 WAITING_SECONDS = 60.0
+#: Seconds until a turn is told again what it waited for: it may want a worker by now.
+ANSWERED_SECONDS = 600.0
 
 #: Claims what it finds: no replica looks at it again for the interval, whatever becomes of this look.
 _CLAIM_UNSETTLED = text("SELECT * FROM holdfast_unsettled(:idle, :most)")
@@ -67,10 +70,18 @@ class Reconciler:
             return await self._restore(row)
         if end is not None:
             return await self._finish(row, end, error)
-        if row.status == ExecutionStatus.WAITING:
-            async with self.database.transaction(row.organization_id) as connection:
-                await Executions(connection, row.organization_id).put_off(row.id, WAITING_SECONDS)
-        return 0
+        return await self._look_at_waiting(row) if row.status == ExecutionStatus.WAITING else 0
+
+    async def _look_at_waiting(self, row: Row[Any]) -> int:
+        """Tell a suspended turn that it need not wait any more, in case nobody else could."""
+        async with self.database.transaction(row.organization_id) as connection:
+            waits = await waits_of(connection, row.id)
+            later = ANSWERED_SECONDS if waits.enough else WAITING_SECONDS
+            await Executions(connection, row.organization_id).put_off(row.id, later)
+        if waits.enough:
+            await self.gateway.answered(row.workflow_id, row.first_run_id, waits.come)
+            log.info("told a turn what it waited for", execution_id=str(row.id))
+        return int(waits.enough)
 
     async def _restore(self, row: Row[Any]) -> int:
         """A workflow of ours that Temporal never saw is started; one that it lost cannot be."""

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from control_plane.api.agents.endpoints import router as agents
+from control_plane.api.approvals.endpoints import internal as decisions
+from control_plane.api.approvals.endpoints import router as approvals
 from control_plane.api.body import BodyGuard
 from control_plane.api.executions.endpoints import router as executions
 from control_plane.api.guard import RequestGuard
@@ -20,6 +22,7 @@ from control_plane.api.problems import install_problem_handlers
 from control_plane.api.runtimes.endpoints import router as runtimes
 from control_plane.api.sessions.endpoints import router as sessions
 from control_plane.api.state import ApiState
+from control_plane.api.steps.endpoints import router as steps
 from control_plane.reconciler import Reconciler
 
 
@@ -39,7 +42,8 @@ def create_app(state: ApiState) -> FastAPI:
     install_problem_handlers(app)
     app.add_middleware(BodyGuard, max_bytes=state.settings.max_body_bytes)
     app.add_middleware(RequestGuard, allowed_hosts=state.settings.allowed_hosts)
-    for router in (agents, executions, sessions, runtimes, keys, health, internal, journal):
+    public = (agents, executions, approvals, steps, sessions, runtimes, keys, health)
+    for router in (*public, internal, journal, decisions):
         app.include_router(router)
     complete_document(app)
     return app

@@ -8,6 +8,7 @@ AGENT_ID = "01a1fc59-5b47-7662-aa3d-035e4b201bd4"
 SESSION_ID = "01a1fc75-068f-71dd-b826-b4e21cef6a02"
 EXECUTION_ID = "01a1fc75-0691-7bb3-9a0c-6f6e2d1c8f55"
 MESSAGE_ID = "39ec40b1-77c3-5cd4-8c54-c329789923c0"
+APPROVAL_ID = "5f0d7c0e-3a51-5b0c-9d3c-0f27b2a4f6e1"
 KEY_ID = "01a1fc58-cf14-70a9-a552-ba7325dc0bb8"
 MORNING, LATER = "2026-11-21T09:30:00.125Z", "2026-11-21T09:30:02.480Z"
 
@@ -20,6 +21,7 @@ USAGE: Example = {
     "reasoning_tokens": 0,
     "model_calls": 2,
     "tool_calls": 1,
+    "cost_usd": 0.0016,
 }
 AGENT: Example = NEW_AGENT | {
     "id": AGENT_ID,
@@ -74,6 +76,41 @@ RESULT: Example = {
     "finish_reason": "stop",
     "error": None,
     "metadata": {"customer": "4711"},
+}
+APPROVAL: Example = {
+    "id": APPROVAL_ID,
+    "execution_id": EXECUTION_ID,
+    "agent_name": "support",
+    "turn": 1,
+    "kind": "tool_call",
+    "name": "write_file",
+    "key": "call_2",
+    "digest": "6a1f0c9d2be37c55",
+    "detail": {"tool_call_id": "call_2", "arguments": {"path": "orders.csv", "text": "4711,cancelled"}},
+    "status": "pending",
+    "note": "",
+    "limit": None,
+    "decided_by": None,
+    "decided_at": None,
+    "created_at": MORNING,
+    "expires_at": "2026-11-28T09:30:00.125Z",
+    "warnings": [],
+}
+STEP: Example = {
+    "execution_id": EXECUTION_ID,
+    "turn": 1,
+    "ordinal": 2,
+    "attempt": 1,
+    "kind": "tool_call",
+    "status": "done",
+    "name": "read_file",
+    "key": "call_1",
+    "effect": "read_only",
+    "usage": dict.fromkeys(USAGE, 0) | {"tool_calls": 1},
+    "timings": {"total": 0.012},
+    "error": None,
+    "started_at": MORNING,
+    "ended_at": LATER,
 }
 SESSION: Example = {
     "id": SESSION_ID,
@@ -140,6 +177,10 @@ ANSWERS: dict[str, Example] = {
     "ExecutionPending": {"execution_id": EXECUTION_ID, "status": "running"},
     "AgentExecutionResult": RESULT,
     "MessageQueued": {"message_id": MESSAGE_ID, "execution_id": EXECUTION_ID, "status": "queued"},
+    "Approval": APPROVAL,
+    "ApprovalPage": _page(APPROVAL),
+    "Step": STEP | {"request": {"arguments": {"path": "orders.csv"}}, "response": {"text": "4711,sent"}},
+    "StepPage": _page(STEP),
     "Session": SESSION,
     "SessionPage": _page(SESSION),
     "SessionMessagePage": _page(MESSAGE),

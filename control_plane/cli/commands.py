@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Entry] = {
     "reset": Entry("stack", "reset", "Stop the local stack and delete its data."),
     "run": Entry("run", "run", "Ask an agent; the answer streams to stdout."),
     "executions": Entry("executions", "app", "Look at executions and steer them."),
+    "approvals": Entry("approvals", "app", "Decide what agents may do."),
     "agents": Entry("agents", "app", "Define agents."),
     "sessions": Entry("sessions", "app", "Look at conversations."),
     "runtimes": Entry("workers", "runtimes", "Look at runtimes."),

@@ -19,6 +19,17 @@ COLUMNS = {
     "CREATED": "created",
     "SECONDS": "seconds",
 }
+STEP_COLUMNS = {
+    "TURN": "turn",
+    "#": "ordinal",
+    "KIND": "kind",
+    "NAME": "name",
+    "STATUS": "status",
+    "ATTEMPT": "attempt",
+    "TOKENS": "tokens",
+    "COST": "cost",
+    "SECONDS": "seconds",
+}
 ExecutionArgument = Annotated[str, typer.Argument(metavar="ID", parser=segment, help="Id of the execution.")]
 
 
@@ -68,6 +79,31 @@ def logs(
     from control_plane.cli.watch import Watch
 
     raise typer.Exit(Watch(invocation, execution, after=str(after), follow=follow).log())
+
+
+@app.command("steps")
+@with_api
+def steps(
+    invocation: Invocation, execution: ExecutionArgument, limit: LimitOption = 50, cursor: CursorOption = None
+) -> None:
+    """List the model calls and tool calls, in their order."""
+    page = invocation.api.get(f"/executions/{execution}/steps", limit=limit, cursor=cursor)
+    if invocation.printer.output is Output.TABLE:
+        for item in page["items"]:
+            item.update(_figures(item))
+    invocation.printer.page(page, STEP_COLUMNS)
+
+
+@app.command("step")
+@with_api
+def step(
+    invocation: Invocation,
+    execution: ExecutionArgument,
+    turn: Annotated[int, typer.Argument(min=1, help="Number of the turn.")],
+    ordinal: Annotated[int, typer.Argument(min=1, help="Number of the step in its turn.")],
+) -> None:
+    """Show one step, with what was sent and what was answered."""
+    invocation.printer.record(invocation.api.get(f"/executions/{execution}/steps/{turn}/{ordinal}"))
 
 
 @app.command("cancel")
@@ -126,6 +162,17 @@ def result(
     else:
         invocation.printer.document(found)
     raise typer.Exit(_result_code(invocation, execution, found))
+
+
+def _figures(step: dict[str, Any]) -> dict[str, Any]:
+    """Tokens, cost and seconds of a step; `?` is a cost that is not known."""
+    usage, seconds = step["usage"], step["timings"].get("total")
+    cost = usage["cost_usd"]
+    return {
+        "tokens": usage["input_tokens"] + usage["output_tokens"] or None,
+        "cost": "?" if cost is None else f"${cost:.4f}" if cost else None,
+        "seconds": None if seconds is None else f"{seconds:.2f}",
+    }
 
 
 def _agent_id(invocation: Invocation, agent: str) -> str:

@@ -31,6 +31,7 @@ BY_STATUS = {
     404: ExitCode.NOT_FOUND,
     408: ExitCode.TIMEOUT,
     409: ExitCode.CONFLICT,
+    410: ExitCode.CONFLICT,
     412: ExitCode.CONFLICT,
     429: ExitCode.UNREACHABLE,
 }

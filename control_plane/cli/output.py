@@ -128,6 +128,14 @@ def printable(text: str) -> str:
     return UNSAFE.sub("", text)
 
 
+def visible(text: str) -> str:
+    """The text with what cannot be seen, or turns what can, written as codes: what is approved has to be read."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 def cell(value: Any) -> str:
     """A value as a table shows it."""
     if value is None or value == "":

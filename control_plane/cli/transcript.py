@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from control_plane.cli.follow import WatchedEvent
-from control_plane.cli.output import Printer, as_text, shortened
+from control_plane.cli.output import Printer, as_text, shortened, visible
+
+#: Characters of a question that are shown at once.
+QUESTION = 1000
 
 
 class Transcript:
@@ -29,6 +32,12 @@ class Transcript:
             "message.completed": self._message_completed,
             "tool.started": self._tool_started,
             "tool.completed": self._tool_completed,
+            "tool.unknown": self._tool_unknown,
+            "approval.requested": self._asked,
+            "approval.approved": self._decided,
+            "approval.denied": self._decided,
+            "approval.expired": self._decided,
+            "execution.waiting": self._waiting,
             "attempt.failed": self._attempt_failed,
             "attempt.preempted": self._attempt_over,
             "attempt.lost": self._attempt_over,
@@ -75,7 +84,8 @@ class Transcript:
         self._open(event.data["message"])
         self._write(str(event.data["text"])[self._written :])
         self.finish()
-        self._message = None
+        # A later attempt goes on behind it.
+        self._message, self._answer_begun = None, False
 
     def _open(self, message: int) -> None:
         if message != self._message:
@@ -88,6 +98,21 @@ class Transcript:
     def _tool_completed(self, event: WatchedEvent) -> None:
         sign = "✗" if event.data.get("is_error") else "←"
         self._note(f"{sign} {event.data['name']} {shortened(as_text(event.data.get('result')))}")
+
+    def _tool_unknown(self, event: WatchedEvent) -> None:
+        self._note(f"? {event.data['name']} was lost with its worker: nobody knows whether it was done")
+
+    def _asked(self, event: WatchedEvent) -> None:
+        self._note(question(event.data))
+
+    def _decided(self, event: WatchedEvent) -> None:
+        by = f" by {event.data['decided_by']}" if event.data.get("decided_by") else ""
+        note = f": {shortened(str(event.data['note']))}" if event.data.get("note") else ""
+        self._note(f"{event.type.removeprefix('approval.')}{by}{note}")
+
+    def _waiting(self, event: WatchedEvent) -> None:
+        if waits := event.data.get("waits"):
+            self._note(f"waiting for {'it' if len(waits) == 1 else f'{len(waits)} of them'}; it may take days")
 
     def _attempt_failed(self, event: WatchedEvent) -> None:
         error: dict[str, Any] = event.data.get("error") or {}
@@ -112,6 +137,18 @@ class Transcript:
             self._answer_begun = True
             self._line_open = not text.endswith("\n")
             self._printer.text(text)
+
+
+def question(asked: dict[str, Any]) -> str:
+    """What a turn asks, and how to decide; nothing is hidden in it."""
+    approval, name = asked["approval_id"], visible(str(asked.get("name")))
+    how = f"  holdfast approvals approve {approval}"
+    if asked.get("kind") == "budget":
+        return f"? the limit is reached: {name} = {asked.get('value')}\n{how} --limit N"
+    arguments = visible(as_text(asked.get("arguments")))
+    whole = "" if len(arguments) <= QUESTION else f"\n  holdfast approvals show {approval}"
+    unknown = "was perhaps done already; again?" if asked.get("kind") == "outcome_unknown" else "wants to run"
+    return f"? {name} {shortened(arguments, QUESTION)} {unknown}{whole}\n{how}\n  holdfast approvals deny {approval}"
 
 
 def event_line(event: WatchedEvent) -> str:

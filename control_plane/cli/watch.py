@@ -60,7 +60,8 @@ class Watch:
             for event in self._stream:
                 notice.seen(event)
                 show(event)
-                if until_waiting and event.type == "execution.waiting":
+                # In the middle of a turn it waits for something else than a message.
+                if until_waiting and event.type == "execution.waiting" and not event.data.get("waits"):
                     return
 
     def _conclude(self) -> ExitCode:
@@ -121,11 +122,13 @@ def closing_lines(execution: dict[str, Any]) -> list[str]:
 
 
 def summary(execution: dict[str, Any]) -> str:
-    """Status, tokens, seconds, id."""
+    """Status, tokens, cost, seconds, id."""
     usage: dict[str, Any] = execution.get("usage") or {}
     parts = [execution["status"]]
     if usage.get("input_tokens") or usage.get("output_tokens"):
         parts.append(f"{usage.get('input_tokens', 0)} tokens in, {usage.get('output_tokens', 0)} out")
+    if cost := usage.get("cost_usd"):
+        parts.append(f"${cost:.4f}")
     if (seconds := duration(execution)) is not None:
         parts.append(f"{seconds:.1f} s")
     return " · ".join([*parts, f"execution {execution['id']}"])

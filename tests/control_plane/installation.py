@@ -1,5 +1,6 @@
 """An API in the test's own process, on a database of its own: to be looked at from inside."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from control_plane.gateway import TemporalGateway
 from control_plane.reconciler import Reconciler
 from control_plane.settings import Settings
 from db.session import Database, create_engine
-from tests.control_plane.api.organizations import operator
+from tests.control_plane.api.organizations import Organization, operator
+from tests.control_plane.turns import Turn
 
 AGENT = {"name": "demo", "model_id": "none", "runtime": "scripted"}
 
@@ -26,6 +28,7 @@ class Installation:
 
     http: httpx.AsyncClient
     state: ApiState
+    owner: Organization
 
     @property
     def reconciler(self) -> Reconciler:
@@ -38,6 +41,17 @@ class Installation:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
+    async def turn(self, **body: Any) -> Turn:
+        """The first turn of a new execution, opened."""
+        turn = Turn(self.http, self.owner, await self.accept(**body))
+        await turn.open()
+        return turn
+
+    async def log(self, execution: str) -> list[dict[str, Any]]:
+        """The event log as it is now."""
+        answer = await self.http.get(f"/api/v1/executions/{execution}/events", params={"follow": "false"})
+        return [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+
     async def get(self, execution: str) -> dict[str, Any]:
         """The execution as the API shows it."""
         return (await self.http.get(f"/api/v1/executions/{execution}")).json()
@@ -49,9 +63,9 @@ async def installed(url: str, gateway: TemporalGateway) -> AsyncGenerator[Instal
     settings = Settings(database_url=url, reconcile_interval_seconds=0.01)  # pyright: ignore[reportArgumentType]
     database = Database(create_engine(url, role="holdfast_app", pool_size=2))
     state = ApiState(settings, database, Credentials(database), gateway, EventHub(url))
-    headers = (await operator(url)).auth()
+    owner = await operator(url)
     transport = httpx.ASGITransport(create_app(state))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=owner.auth()) as http:
         await http.post("/api/v1/agents", json=AGENT)
-        yield Installation(http, state)
+        yield Installation(http, state, owner)
     await database.close()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+import psycopg
 import pytest
 from structlog.testing import capture_logs
 
@@ -11,7 +12,9 @@ from control_plane.gateway import TERMINATED, TemporalGateway
 from control_plane.temporal import connect
 from runtimes.turns import ExecutionEnd
 from runtimes.types import ExecutionError
+from tests.control_plane.api.organizations import UNKNOWN
 from tests.control_plane.installation import Installation, installed
+from tests.control_plane.turns import Temporal as Suspended
 
 
 class Temporal(TemporalGateway):
@@ -95,6 +98,50 @@ async def test_a_waiting_execution_is_looked_at_once_a_minute(installation: Inst
     assert waiting["status"] == "waiting"
     assert temporal.asked.count(queued["workflow_id"]) == 3
     assert temporal.asked.count(waiting["workflow_id"]) == 1
+
+
+async def test_a_suspended_turn_is_told_once_that_it_need_not_wait(postgres_url: str) -> None:
+    temporal = Suspended()
+    async with installed(postgres_url, temporal) as installation:
+        turn, child = await installation.turn(), await installation.turn()
+        decided, overdue = await turn.ask(), await child.ask(expires=0.02)
+        await turn.suspend(decided, child.execution["id"])
+        await child.suspend(overdue, UNKNOWN)
+        for _ in range(2):
+            await reconcile(installation)
+        await turn.http.post(f"/api/v1/approvals/{decided}/approve", json={})
+        end = {"organization_id": str(child.owner.id), "end": ExecutionEnd.FAILED}
+        temporal.told.clear()
+        await reconcile(installation)
+        before = list(temporal.told)
+        await turn.http.post(f"{child.path}/finish", json=end, headers=turn.owner.auth("worker"))
+        await make_due(postgres_url)
+        await reconcile(installation)
+        await reconcile(installation)
+
+    workflow = turn.execution["workflow_id"]
+    assert before == []
+    assert [(told, sorted(waits)) for told, waits in temporal.told] == [
+        (workflow, sorted([decided, child.execution["id"]]))
+    ]
+
+
+async def test_an_overdue_decision_wakes_its_turn(postgres_url: str) -> None:
+    temporal = Suspended()
+    async with installed(postgres_url, temporal) as installation:
+        turn = await installation.turn()
+        overdue, pending = await turn.ask(expires=0.001), await turn.ask()
+        await turn.suspend(overdue, pending)
+        for _ in range(2):
+            await reconcile(installation)
+
+    assert temporal.told == [(turn.execution["workflow_id"], [overdue])]
+
+
+async def make_due(url: str) -> None:
+    """Let an hour pass."""
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        await connection.execute("UPDATE executions SET reconciled_at = now() - interval '1 hour'")
 
 
 async def test_an_api_that_never_reached_temporal_keeps_what_it_accepts(

@@ -56,7 +56,7 @@ _APPEND_ENTRIES = Sql("""
     ON CONFLICT DO NOTHING
 """)
 _CACHED = Sql("""
-    SELECT response FROM cached_responses
+    SELECT cached_responses.response FROM cached_responses
     JOIN executions ON executions.agent_id = cached_responses.agent_id
         AND executions.agent_version = cached_responses.agent_version
     WHERE executions.id = :id AND cached_responses.hash = :hash AND cached_responses.expires_at > now()

@@ -101,6 +101,9 @@ _END_TURN = Sql(
         UPDATE turns SET status = :state, ended_at = now(), outcome = CAST(:outcome AS jsonb),
             usage = CAST(:turn_usage AS jsonb)
         WHERE execution_id = :id AND turn = :turn
+    ), withdrawn AS (
+        UPDATE approvals SET status = 'withdrawn', decided_at = now()
+        WHERE execution_id = :id AND turn = :turn AND status = 'pending'
     ), answer AS (
         INSERT INTO messages (id, organization_id, session_id, execution_id, turn, role, content, position)
         SELECT CAST(:message_id AS uuid), :organization_id, :session_id, :id, :turn, 'assistant', :content,

@@ -12,7 +12,7 @@ from tests.control_plane.api.organizations import UNKNOWN
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 #: Parameters that are no ids.
-PLAIN = {"attempt": "1", "name": "default"}
+PLAIN = {"attempt": "1", "name": "default", "turn": "1", "ordinal": "1"}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 from fastapi import FastAPI
 
@@ -15,6 +16,12 @@ from tests.stack import Stack
 
 CANARY = "canary-f3b1"
 
+ASK = """
+    INSERT INTO approvals (id, organization_id, execution_id, turn, kind, key, digest, name, expires_at)
+    SELECT gen_random_uuid(), organization_id, id, 1, 'tool_call', %(name)s, %(name)s, %(name)s, now() + '1 day'
+    FROM executions WHERE id = %(id)s RETURNING id
+"""
+
 BODIES: dict[str, dict[str, Any]] = {
     "update_agent": {"description": "x"},
     "send_message": {"content": "x"},
@@ -22,9 +29,24 @@ BODIES: dict[str, dict[str, Any]] = {
     "open_attempt": {"turn": 2, "dispatch": 1, "try_number": 1, "token": "t", "worker_id": "w"},
     "append_events": {"batch": 1, "events": [{"type": "usage", "data": {}}]},
     "close_attempt": {"batch": 1, "end": "completed"},
+    "decide_approval": {"decision": {"approval_id": UNKNOWN, "approve": True}},
+    "append_entries": {"name": "n", "position": 0, "entries": [{}]},
+    "put_cached": {"response": {}, "ttl_seconds": 1},
+    "approve": {},
+    "deny": {},
 }
 #: Of workers, whose body says which organization they work for.
-WORKER_ROUTES = {"finish_execution", "open_attempt", "append_events", "close_attempt"}
+WORKER_ROUTES = {
+    "finish_execution",
+    "open_attempt",
+    "append_events",
+    "close_attempt",
+    "decide_approval",
+    "append_entries",
+    "put_cached",
+}
+#: Of workers, which are told that there is nothing; `append_entries` that they do not hold the turn.
+WITHOUT_404 = {"get_entries": 200, "get_cached": 200, "put_blob": 204, "put_cached": 204, "append_entries": 409}
 #: Everybody's, and what has no id in its path.
 SHARED = {"get_runtime"}
 
@@ -57,8 +79,17 @@ async def belongings(stack: Stack) -> Belongings:
         "session_id": (await stack.get(execution))["session_id"],
         "key_id": key.json()["id"],
         "worker_id": started["data"]["worker_id"],
+        "approval_id": await new_approval(stack, execution),
     }
     return Belongings(ids, execution)
+
+
+async def new_approval(stack: Stack, execution: str) -> str:
+    """A decision that the execution's turn asked for."""
+    async with await psycopg.AsyncConnection.connect(stack.database_url) as connection:
+        row = await (await connection.execute(ASK, {"id": execution, "name": CANARY})).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def with_ids(app: FastAPI) -> Iterator[Route]:
@@ -75,7 +106,8 @@ async def ask(client: httpx.AsyncClient, caller: Organization, route: Route, ids
     if route.name in WORKER_ROUTES:
         body = {**(body or {}), "organization_id": str(caller.id)}
     headers = caller.auth("worker" if worker else "people")
-    return await client.request(route.method, route.url(**ids), json=body, headers=headers)
+    params = {"organization": str(caller.id)} if worker else None
+    return await client.request(route.method, route.url(**ids), json=body, params=params, headers=headers)
 
 
 def without_ids(answer: httpx.Response, ids: dict[str, str]) -> dict[str, Any]:
@@ -83,6 +115,8 @@ def without_ids(answer: httpx.Response, ids: dict[str, str]) -> dict[str, Any]:
     text = answer.text
     for known in ids.values():
         text = text.replace(known, UNKNOWN)
+    if not answer.is_error:
+        return {"text": text}
     body = httpx.Response(200, text=text).json()
     del body["request_id"]
     return body
@@ -97,7 +131,7 @@ async def test_foreign_ids_are_unknown_ids(
         foreign = await ask(nobody, theirs, route, ids)
         unknown = await ask(nobody, theirs, route, {})
 
-        assert foreign.status_code == 404, (route, foreign.text)
+        assert foreign.status_code == WITHOUT_404.get(route.name, 404), (route, foreign.text)
         assert without_ids(foreign, ids) == without_ids(unknown, ids), route
         assert CANARY not in foreign.text, route
 
@@ -107,10 +141,12 @@ async def test_nothing_foreign_was_touched(stack: Stack, belongings: Belongings,
 
     agent = (await stack.http.get(f"/api/v1/agents/{CANARY}")).json()
     keys = (await stack.http.get("/api/v1/keys", params={"limit": 200})).json()["items"]
+    approvals = (await stack.http.get("/api/v1/approvals", params={"limit": 200})).json()["items"]
 
     assert execution["status"] == "waiting"
     assert execution["last_seq"] == len(await stack.log(belongings.waiting))
     assert (agent["version"], agent["description"]) == (1, CANARY)
+    assert [one["status"] for one in approvals if one["name"] == CANARY] == ["pending"]
     assert [key["revoked_at"] for key in keys if key["name"] == CANARY] == [None]
 
 

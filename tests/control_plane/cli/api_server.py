@@ -99,7 +99,7 @@ def serving() -> Generator[ApiServer]:
         server.server_close()
 
 
-def entry(seq: int, kind: str, attempt: int = 1, **data: Any) -> str:
+def entry(seq: int, kind: str, /, attempt: int = 1, **data: Any) -> str:
     """An entry of the log, as the stream sends it."""
     body = {"seq": seq, "turn": 1, "attempt": attempt, "type": kind, "data": data, "created_at": "2026-11-21T10:00:00Z"}
     return f"id: {seq}\nevent: {kind}\ndata: {json.dumps(body)}\n\n"

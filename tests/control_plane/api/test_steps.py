@@ -1,0 +1,112 @@
+"""The journal of an execution, as people read it."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from runtimes.types import Usage
+from services.control_plane_client.models import Step, StepKind, StepStatus
+from tests.control_plane.api.organizations import code
+from tests.control_plane.installation import Installation, installed
+from tests.control_plane.turns import Temporal, Turn
+
+LARGE = "y" * 100_000
+
+
+@pytest.fixture
+async def turn(postgres_url: str) -> AsyncGenerator[Turn]:
+    """A turn that asked a model, and began to call a tool."""
+    async with installed(postgres_url, Temporal()) as installation:
+        yield await _with_steps(installation)
+
+
+async def _with_steps(installation: Installation) -> Turn:
+    turn = await installation.turn()
+    asked = Step(
+        ordinal=1,
+        kind=StepKind.MODEL_CALL,
+        status=StepStatus.DONE,
+        name="openai/gpt",
+        request={"messages": [LARGE]},
+        response={"text": "hi\x00"},
+        usage=Usage(input_tokens=12, output_tokens=3, model_calls=1, cost_usd=0.25),
+        timings={"total": 1.5},
+    )
+    called = Step(
+        ordinal=2,
+        kind=StepKind.TOOL_CALL,
+        status=StepStatus.CLAIMED,
+        key="call_1",
+        name="shell",
+        effect="at_most_once",
+        request={"arguments": {"command": "ls"}},
+    )
+    await turn.step(asked, called)
+    return turn
+
+
+async def steps(within: Turn, **query: Any) -> dict[str, Any]:
+    """The list."""
+    answer = await within.http.get(f"/api/v1/executions/{within.execution['id']}/steps", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_steps_say_what_was_done_and_what_it_cost(turn: Turn) -> None:
+    first = await steps(turn, limit=1)
+    rest = await steps(turn, cursor=first["next_cursor"])
+
+    (model,), (tool,) = first["items"], rest["items"]
+    assert (model["turn"], model["ordinal"], model["attempt"], model["kind"]) == (1, 1, 1, "model_call")
+    assert (model["usage"]["cost_usd"], model["timings"], model["status"]) == (0.25, {"total": 1.5}, "done")
+    assert (tool["key"], tool["effect"], tool["status"], tool["ended_at"]) == (
+        "call_1",
+        "at_most_once",
+        "claimed",
+        None,
+    )
+    assert not {"request", "response"} & {*model, *tool}
+    assert rest["next_cursor"] is None
+
+
+async def test_what_was_sent_and_answered_is_there_for_who_asks(turn: Turn) -> None:
+    (model, tool) = (await steps(turn, include="request"))["items"]
+    both = (await steps(turn, include="response,request", turn=1))["items"]
+    one = (await turn.http.get(f"/api/v1/executions/{turn.execution['id']}/steps/1/1")).json()
+
+    assert model["request"] == {"messages": [LARGE]}
+    assert tool["request"] == {"arguments": {"command": "ls"}}
+    assert "response" not in model
+    assert both[0] == one
+    assert one["response"] == {"text": "hi\ufffd"}
+    assert both[1]["response"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/1/3", (404, "not_found")),
+        ("/2/1", (404, "not_found")),
+        ("/1/99999999999", (404, "not_found")),
+        ("?include=usage", (422, "value_invalid")),
+        ("?turn=0", (422, "value_invalid")),
+        ("?cursor=abc", (400, "cursor_invalid")),
+    ],
+)
+async def test_what_is_not_there_is_refused(turn: Turn, path: str, expected: tuple[int, str]) -> None:
+    answer = await turn.http.get(f"/api/v1/executions/{turn.execution['id']}/steps{path}")
+
+    assert code(answer) == expected
+
+
+async def test_an_answer_is_cached_for_the_agents_version(turn: Turn) -> None:
+    body = {"organization_id": str(turn.owner.id), "response": {"text": "hi"}, "ttl_seconds": 60}
+    worker = turn.owner.auth("worker")
+    query = {"organization": str(turn.owner.id)}
+
+    before = await turn.http.get(f"{turn.path}/cache/d1", params=query, headers=worker)
+    kept = await turn.http.put(f"{turn.path}/cache/d1", json=body, headers=worker)
+    after = await turn.http.get(f"{turn.path}/cache/d1", params=query, headers=worker)
+
+    assert (before.json(), kept.status_code, after.json()) == (None, 204, {"text": "hi"})
