@@ -1,30 +1,24 @@
-"""Agno's model classes, watched: what they ask and get is noted, what goes wrong is typed."""
+"""Agno's model classes, watched: what they get is noted, what they pass over in silence is an error."""
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
-import httpx2
 from agno.models.anthropic import Claude
 from agno.models.base import Model
 from agno.models.message import Message
 from agno.models.openai.like import OpenAILike
 from agno.models.response import ModelResponse
 from agno.tools.function import FunctionCall
-from anthropic import AsyncAnthropic
 from anthropic.types import Message as AnthropicMessage
-from openai import AsyncOpenAI
-from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from runtimes.agno_turn import Turn
 from runtimes.errors import ModelAnswerInvalid
-from runtimes.types import ModelEndpoint, RuntimeExecutionContext, Usage, Wire
+from runtimes.model_clients import ClientPool
+from runtimes.types import ModelEndpoint, RuntimeExecutionContext, Wire
 
-#: Seconds without a byte from the provider, unless the agent's `runtime_config` says otherwise.
-REQUEST_TIMEOUT = 600.0
-_CONNECT_TIMEOUT = 10.0
 _OPENAI_PARAMETERS = (
     "temperature",
     "max_tokens",
@@ -36,44 +30,6 @@ _OPENAI_PARAMETERS = (
     "reasoning_effort",
 )
 _ANTHROPIC_PARAMETERS = ("temperature", "max_tokens", "top_p", "top_k", "stop")
-
-
-class ClientPool:
-    """The connections of all executions of a process; an SDK client on top of them costs 0.1 ms."""
-
-    def __init__(self) -> None:
-        self._http = httpx2.AsyncClient(
-            trust_env=False,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
-            follow_redirects=True,
-        )
-
-    def openai(self, endpoint: ModelEndpoint, timeout: float) -> AsyncOpenAI:
-        """A client for one execution, with its key; it never retries."""
-        client = AsyncOpenAI(
-            api_key=endpoint.api_key,
-            base_url=endpoint.base_url,
-            http_client=self._http,
-            timeout=httpx2.Timeout(timeout, connect=_CONNECT_TIMEOUT),
-            max_retries=0,
-        )
-        client.organization = client.project = client.admin_api_key = None
-        return client
-
-    def anthropic(self, endpoint: ModelEndpoint, timeout: float) -> AsyncAnthropic:
-        """A client for one execution, with its key; it never retries."""
-        return AsyncAnthropic(
-            api_key=endpoint.api_key,
-            base_url=endpoint.base_url.rstrip("/").removesuffix("/v1"),
-            http_client=self._http,
-            timeout=httpx2.Timeout(timeout, connect=_CONNECT_TIMEOUT),
-            max_retries=0,
-            open_telemetry=False,
-        )
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
 
 
 class _Watched(Model):
@@ -150,7 +106,7 @@ class WatchedOpenAI(_Watched, OpenAILike):
         Agno makes up random ids where the provider gives none: no request may have those.
         """
         calls = OpenAILike.parse_tool_calls(tool_calls_data) if self.turn.streaming else tool_calls_data
-        ids = (call.get("id") or f"call_{self.turn.answers}_{index}" for index, call in enumerate(calls))
+        ids = (call.get("id") or f"{self.turn.answer_id}_{index}" for index, call in enumerate(calls))
         return [call | {"id": found} for call, found in zip(calls, ids, strict=True)]
 
     def _note(
@@ -164,9 +120,6 @@ class WatchedOpenAI(_Watched, OpenAILike):
         elif finish and answer.finish is None:
             answer.finish = finish
         answer.spoke |= bool(parsed.content or parsed.tool_calls)
-        if response.usage is not None:
-            answer.usage = _openai_usage(response.usage)
-        answer.model = response.model or answer.model
         return parsed
 
 
@@ -189,23 +142,20 @@ class WatchedClaude(_Watched, Claude):
         answer.spoke |= bool(parsed.content or parsed.tool_calls)
         if message is not None:
             answer.finish = message.stop_reason
-            answer.usage = _anthropic_usage(message)
-            answer.model = message.model or answer.model
         return parsed
 
 
 def watched_model(context: RuntimeExecutionContext, turn: Turn, clients: ClientPool) -> Model:
     """The model that the context names, with its parameters; nothing comes from the environment."""
     endpoint, configuration = context.model, context.configuration
-    timeout = float(turn.settings.get("request_timeout_seconds", REQUEST_TIMEOUT))
     model: WatchedOpenAI | WatchedClaude
     if endpoint.wire is Wire.OPENAI:
         parameters = _openai_parameters(configuration, endpoint)
-        client = clients.openai(endpoint, timeout)
+        client = clients.openai(endpoint)
         model = WatchedOpenAI(id=endpoint.model, api_key=endpoint.api_key, async_client=client, **parameters)
     else:
         parameters = _anthropic_parameters(configuration)
-        client = clients.anthropic(endpoint, timeout)
+        client = clients.anthropic(endpoint)
         model = WatchedClaude(id=endpoint.model, api_key=endpoint.api_key, async_client=client, **parameters)
     model.turn = turn
     return model
@@ -243,25 +193,3 @@ def _anthropic_parameters(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 def _given(configuration: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: configuration[name] for name in names if configuration.get(name) is not None}
-
-
-def _openai_usage(usage: CompletionUsage) -> Usage:
-    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-    return Usage(
-        input_tokens=usage.prompt_tokens or 0,
-        output_tokens=usage.completion_tokens or 0,
-        cached_input_tokens=(prompt.cached_tokens if prompt else 0) or 0,
-        reasoning_tokens=(completion.reasoning_tokens if completion else 0) or 0,
-    )
-
-
-def _anthropic_usage(message: AnthropicMessage) -> Usage:
-    """This wire counts cached tokens apart from the input."""
-    usage = message.usage
-    cached = usage.cache_read_input_tokens or 0
-    return Usage(
-        input_tokens=usage.input_tokens + cached + (usage.cache_creation_input_tokens or 0),
-        output_tokens=usage.output_tokens,
-        cached_input_tokens=cached,
-        reasoning_tokens=usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else 0,
-    )

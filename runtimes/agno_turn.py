@@ -1,23 +1,19 @@
-"""What a turn of the Agno runtime has done so far: its model calls, their usage, its text, its limits."""
+"""What a turn of the Agno runtime has done so far: its model calls, its text, its tool calls."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from agno.exceptions import AgnoError
 from agno.models.message import Message
-from openai import APIError
 
 from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, RuntimeFailure
-from runtimes.model_errors import classify
 from runtimes.tool_calls import RequestedCall, ToolCalls
 from runtimes.types import (
     FinishReason,
     RuntimeExecutionContext,
     ToolCallCompleted,
     ToolCallStarted,
-    Usage,
 )
 
 _FINISH = {
@@ -36,25 +32,27 @@ class Answer:
     started: bool = False
     spoke: bool = False
     finish: str | None = None
-    usage: Usage = field(default_factory=Usage)
-    model: str = ""
 
 
 class Turn:
     """The watched models write to it, the runtime reads from it."""
 
     def __init__(self, context: RuntimeExecutionContext) -> None:
-        self.settings: Mapping[str, Any] = context.configuration.get("runtime_config") or {}
-        self.endpoint = context.model
         self.streaming = context.streaming
-        self.calls = context.model_calls
         self.finish = FinishReason.STOP
         self.failure: RuntimeFailure | None = None
         self.answer = Answer()
-        self.answers = 0
+        self._answers = 0
+        self._model = context.model.model
+        self._number = context.turn
         self._tools = ToolCalls(context)
         self._asked: list[RequestedCall] = []
         self._text: list[str] = []
+
+    @property
+    def answer_id(self) -> str:
+        """The same in every attempt, other in every answer of an execution."""
+        return f"call_{self._number}_{self._answers}"
 
     @property
     def response(self) -> str:
@@ -74,26 +72,19 @@ class Turn:
         """Watch one model call.
 
         Raises:
-            RuntimeFailure: whatever went wrong, typed; kept in `failure`, because Agno swallows it. It has no cause:
-                the provider's own words may repeat the key, and would go to logs and to Temporal.
+            RuntimeFailure: there is no answer that can be used; kept in `failure`, because Agno swallows it.
         """
         if self.failure is not None:
             raise self.failure
-        self.answer = answer = Answer()
-        self.answers += 1
-        self.calls.begin(self.endpoint.model)
+        self.answer = Answer()
+        self._answers += 1
         self._text.clear()
         try:
             yield
             self._settle()
-        except (AgnoError, APIError, ValueError) as error:
-            self.failure = classify(error, self.endpoint)
-            raise self.failure from None
         except RuntimeFailure as failure:
             self.failure = failure
             raise
-        finally:
-            self.calls.end(answer.usage, answer.model)
 
     def ask(self, calls: Sequence[Mapping[str, Any]]) -> None:
         """Note the tool calls of the answer that has just come."""
@@ -127,12 +118,12 @@ class Turn:
     def _settle(self) -> None:
         answer = self.answer
         if not answer.started:
-            raise ModelAnswerInvalid(f"What answered for model '{self.endpoint.model}' spoke no model's language.")
+            raise ModelAnswerInvalid(f"What answered for model '{self._model}' spoke no model's language.")
         if answer.finish is None:
-            raise ModelConnectionBroken(f"The answer of model '{self.endpoint.model}' broke off before its end.")
+            raise ModelConnectionBroken(f"The answer of model '{self._model}' broke off before its end.")
         self.finish = _FINISH.get(answer.finish, FinishReason.STOP)
-        if self.answers == 1 and not answer.spoke and self.finish is FinishReason.STOP:
-            raise ModelAnswerInvalid(f"Model '{self.endpoint.model}' gave an empty answer.")
+        if self._answers == 1 and not answer.spoke and self.finish is FinishReason.STOP:
+            raise ModelAnswerInvalid(f"Model '{self._model}' gave an empty answer.")
 
 
 def _named(function: Mapping[str, Any]) -> dict[str, str]:

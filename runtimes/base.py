@@ -75,7 +75,7 @@ class BaseRuntime(ABC):
 
     @abstractmethod
     def stream(self, context: RuntimeExecutionContext) -> AsyncGenerator[RuntimeEvent, None]:
-        """Run one turn; end in exactly one `TurnFinished`. Model calls are told to `context.model_calls` at once.
+        """Run one turn; end in exactly one `TurnFinished`.
 
         Closing the generator stops the turn and frees what it holds.
 
@@ -84,20 +84,22 @@ class BaseRuntime(ABC):
         """
 
     async def execute(self, context: RuntimeExecutionContext) -> RuntimeExecutionResult:
-        """Run one turn to its end and return its result; a failure is a result too."""
+        """Run one turn to its end and return its result; a failure is a result too.
+
+        Usage is not in it: the gateways count.
+        """
         try:
             async with aclosing(self.stream_execute(context)) as events:
                 finished = [event async for event in events][-1]
         except RuntimeFailure as failure:
-            result = RuntimeExecutionResult(success=False, error=failure.as_error())
-        else:
-            assert isinstance(finished, TurnFinished)
-            result = RuntimeExecutionResult(
-                success=True, response=finished.response, finish_reason=finished.finish_reason
-            )
-        calls = context.model_calls
-        known = {"usage": calls.usage, "model": calls.model, "runtime": self.get_runtime_type()}
-        return result.model_copy(update=known)
+            return RuntimeExecutionResult(success=False, error=failure.as_error(), runtime=self.get_runtime_type())
+        assert isinstance(finished, TurnFinished)
+        return RuntimeExecutionResult(
+            success=True,
+            response=finished.response,
+            finish_reason=finished.finish_reason,
+            runtime=self.get_runtime_type(),
+        )
 
     async def stream_execute(
         self, context: RuntimeExecutionContext, callback: Callable[[RuntimeEvent], None] | None = None

@@ -9,19 +9,20 @@ from agno.agent import Agent
 from agno.models.message import Message
 from agno.run.agent import RunContentEvent, RunErrorEvent, RunOutputEvent
 
-from runtimes.agno_models import ClientPool, tool_definitions, watched_model
+from runtimes.agno_models import tool_definitions, watched_model
 from runtimes.agno_turn import Turn
 from runtimes.base import BaseRuntime, Cancellations, ControlPlane
 from runtimes.errors import RuntimeCrashed
 from runtimes.manifests.default import DEFAULT
 from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.model_clients import ClientPool
 from runtimes.types import RuntimeEvent, RuntimeExecutionContext, TextDelta, TurnFinished
 
 
 class DefaultRuntime(BaseRuntime):
     """One turn on Agno.
 
-    Settings in `runtime_config`: `max_turns` (model calls of a turn), `tool_call_limit`, `request_timeout_seconds`.
+    Settings in `runtime_config`: `max_turns` (model calls of a turn), `tool_call_limit`.
     """
 
     manifest: ClassVar[RuntimeManifest] = DEFAULT
@@ -60,7 +61,7 @@ class DefaultRuntime(BaseRuntime):
                     turn.say(text)
                     yield TextDelta(text)
                 elif isinstance(event, RunErrorEvent):
-                    raise turn.failure or RuntimeCrashed(f"Agno gave up: {event.content}")
+                    raise turn.failure or RuntimeCrashed(f"Agno gave up: {event.error_type or 'it does not say why'}.")
         for told in turn.events():
             yield told
         if turn.failure is not None:

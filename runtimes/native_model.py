@@ -81,6 +81,7 @@ class Conversation:
         self._settings = _settings(context.configuration, context.model.wire)
         self._parameters = _parameters(context, self._model)
         self._messages = _messages(context)
+        self._turn = context.turn
         self._answers = 0
 
     async def ask(self, answer: Answer) -> AsyncGenerator[str, None]:
@@ -152,7 +153,7 @@ class Conversation:
     def _call(self, part: ToolCallPart, index: int) -> RequestedCall:
         """Without an id of the provider's, pydantic-ai makes a random one: no request may have that."""
         if part.tool_call_id.startswith("pyd_ai_"):
-            part.tool_call_id = f"call_{self._answers}_{index}"
+            part.tool_call_id = f"call_{self._turn}_{self._answers}_{index}"
         written = part.args if isinstance(part.args, str) else json.dumps(part.args or {}, ensure_ascii=False)
         return RequestedCall(part.tool_call_id, part.tool_name, written)
 

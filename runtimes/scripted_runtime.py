@@ -23,7 +23,6 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
-from uuid import uuid4
 
 import runtimes.errors
 from runtimes.base import BaseRuntime
@@ -39,7 +38,6 @@ from runtimes.types import (
     ToolCallCompleted,
     ToolCallStarted,
     TurnFinished,
-    Usage,
 )
 
 _BLOCK = re.compile(r"\[\[(.*?)\]\](?!\])", re.DOTALL)
@@ -57,18 +55,17 @@ class _Turn:
     context: RuntimeExecutionContext
     message: list[str] = field(default_factory=list[str])
     result: str = ""
+    calls: int = 0
 
     def said(self, text: str) -> TextDelta:
         self.message.append(text)
         return TextDelta(text)
 
-    def begin_call(self) -> None:
+    def begin_message(self) -> str:
+        """What follows is a new message, after a tool call with the id that is given."""
         self.message.clear()
-        self.context.model_calls.begin("scripted")
-
-    def end_call(self) -> None:
-        used = Usage(input_tokens=len(self.context.prompt.split()), output_tokens=len(self.message))
-        self.context.model_calls.end(used)
+        self.calls += 1
+        return f"call_{self.context.turn}_{self.calls}"
 
 
 class ScriptedRuntime(BaseRuntime):
@@ -79,7 +76,6 @@ class ScriptedRuntime(BaseRuntime):
     async def stream(self, context: RuntimeExecutionContext) -> AsyncGenerator[RuntimeEvent, None]:
         """Run one turn; see `BaseRuntime.stream`."""
         turn = _Turn(context)
-        turn.begin_call()
         if "[[" not in context.prompt:
             yield turn.said(f"You said: {context.prompt}")
         else:
@@ -90,7 +86,6 @@ class ScriptedRuntime(BaseRuntime):
                     continue
                 async for event in _speak(turn, name, argument):
                     yield event
-        turn.end_call()
         yield TurnFinished("".join(turn.message))
 
 
@@ -137,8 +132,7 @@ async def _emit(turn: _Turn, argument: str) -> AsyncGenerator[RuntimeEvent, None
 
 async def _tool(turn: _Turn, argument: str) -> AsyncGenerator[RuntimeEvent, None]:
     name, _, arguments = argument.partition(" ")
-    call_id = f"call_{uuid4().hex[:12]}"
-    turn.end_call()
+    call_id = turn.begin_message()
     tool = next((tool for tool in turn.context.tools if tool.name == name), None)
     if tool is None:
         turn.result = f"There is no tool '{name}'."
@@ -146,7 +140,6 @@ async def _tool(turn: _Turn, argument: str) -> AsyncGenerator[RuntimeEvent, None
         yield ToolCallCompleted(call_id, name, turn.result, is_error=True)
     else:
         turn.result = await _called(tool, call_id, arguments)
-    turn.begin_call()
 
 
 async def _called(tool: Tool, call_id: str, arguments: str) -> str:

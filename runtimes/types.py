@@ -113,27 +113,6 @@ class ModelEndpoint:
     provider: str
 
 
-@dataclass(slots=True)
-class ModelCalls:
-    """The account of a turn's model calls, kept while they are made: what is known of a turn that is cut off.
-
-    A call counts from its beginning, whatever becomes of it; its tokens as far as the provider told them.
-    """
-
-    usage: Usage = field(default_factory=Usage)
-    model: str = ""
-
-    def begin(self, model: str) -> None:
-        """A model is called now."""
-        self.usage += Usage(model_calls=1)
-        self.model = self.model or model
-
-    def end(self, used: Usage, model: str = "") -> None:
-        """The call has ended, well or not; `model` is who answered, where that is known."""
-        self.usage += used
-        self.model = model or self.model
-
-
 @dataclass(frozen=True, slots=True)
 class ToolResult:
     """What a tool gives back to the model."""
@@ -211,7 +190,6 @@ class RuntimeExecutionContext:
     tools: Sequence[Tool] = ()
     configuration: Mapping[str, Any] = field(default_factory=dict[str, Any])
     streaming: bool = True
-    model_calls: ModelCalls = field(default_factory=ModelCalls)
     told: Sequence[str] = ()
     output_schema: Mapping[str, Any] | None = None
     toolsets: Sequence[Mapping[str, Any]] = ()

@@ -12,7 +12,7 @@ DEFAULT = RuntimeManifest(
     versions=">=3.1.10,<3.2",
     capabilities=THROUGH_GATEWAYS | {Capability.STREAMING},
     wires=frozenset({Wire.OPENAI, Wire.ANTHROPIC}),
-    settings={"max_turns": int, "tool_call_limit": int, "request_timeout_seconds": (int, float)},
+    settings={"max_turns": int, "tool_call_limit": int},
     environment={
         "AGNO_TELEMETRY": "false",
         "AGNO_DEBUG": "false",

@@ -1,6 +1,6 @@
 """The scripted runtime: no framework and no model, for tests and benchmarks."""
 
-from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.manifests.manifest import THROUGH_GATEWAYS, RuntimeManifest
 from runtimes.types import Capability, RuntimeType
 
 SCRIPTED = RuntimeManifest(
@@ -10,7 +10,7 @@ SCRIPTED = RuntimeManifest(
     extra="",
     package="holdfast",
     versions="",
-    capabilities=frozenset({Capability.STREAMING, Capability.TOOLS}),
+    capabilities=THROUGH_GATEWAYS | {Capability.STREAMING},
     wires=frozenset(),
     memory_mb=1,
 )

@@ -21,8 +21,8 @@ THIRD_PARTIES = {
 }
 #: The SDKs of adapters, by the modules of each.
 SDKS = {
-    "runtimes.agno_models": {"agno", "anthropic", "httpx2", "openai"},
-    "runtimes.agno_turn": {"agno", "openai"},
+    "runtimes.agno_models": {"agno", "anthropic", "openai"},
+    "runtimes.agno_turn": {"agno"},
     "runtimes.claude_code_options": {"claude_agent_sdk"},
     "runtimes.claude_code_process": {"claude_agent_sdk"},
     "runtimes.claude_code_runtime": {"claude_agent_sdk"},

@@ -49,9 +49,3 @@ def both_ways(
 ) -> Turns:
     """Turns of every framework on both wires, streamed and in one piece."""
     return Turns(factory, framework, model, model.endpoint(wire), streaming=request.param)
-
-
-@pytest.fixture(params=[True, False], ids=["streamed", "whole"])
-def agno(request: pytest.FixtureRequest, factory: RuntimeFactory, model: ModelServer, wire: Wire) -> Turns:
-    """Turns of Agno on both wires, streamed and in one piece."""
-    return Turns(factory, "default", model, model.endpoint(wire), streaming=request.param)

@@ -67,7 +67,7 @@ def test_supported_are_also_those_that_are_not_installed() -> None:
 
 def test_nothing_but_the_adapter_imports_its_framework() -> None:
     code = (
-        "import sys; from runtimes.factory import RuntimeFactory; from runtimes import model_errors;"
+        "import sys; from runtimes.factory import RuntimeFactory;"
         "factory = RuntimeFactory(); factory.installed(); factory.create_runtime('scripted');"
         "print({'agno', 'anthropic', 'openai', 'pydantic_ai'} & set(sys.modules))"
     )
@@ -81,7 +81,6 @@ def test_nothing_but_the_adapter_imports_its_framework() -> None:
     ("configuration", "problem"),
     [
         ({"max_turns": 3}, None),
-        ({"request_timeout_seconds": 2.5}, None),
         ({"max_turn": 3}, "Did you mean 'max_turns'?"),
         ({"max_turns": "3"}, "wrong type: str"),
         ({"max_turns": True}, "wrong type: bool"),

@@ -11,14 +11,12 @@ from runtimes.scripted_runtime import ScriptedRuntime
 from runtimes.types import (
     FinishReason,
     Message,
-    ModelCalls,
     ModelEndpoint,
     TextDelta,
     ToolCallCompleted,
     ToolCallStarted,
     ToolResult,
     TurnFinished,
-    Usage,
     Wire,
 )
 from tests.runtimes.turns import Recorder, Turns, tool
@@ -42,7 +40,6 @@ def test_a_plain_prompt_is_answered_without_waiting_for_anything(scripted: Turns
         told.append(step.value.value)
 
     assert told == [TextDelta("You said: hello"), TurnFinished("You said: hello")]
-    assert context.model_calls == ModelCalls(Usage(input_tokens=1, output_tokens=1, model_calls=1), "scripted")
 
 
 async def test_directions_are_followed_in_order(scripted: Turns) -> None:
@@ -60,7 +57,27 @@ async def test_what_follows_a_tool_is_a_new_message(scripted: Turns) -> None:
 
     assert lookup.calls == [{"q": [1]}]
     assert ran.finished.response == "sunny"
-    assert ran.calls.usage.model_calls == 2
+
+
+async def test_a_turn_run_again_makes_the_same_calls(scripted: Turns) -> None:
+    ids: list[str] = []
+
+    async def lookup(tool_call_id: str, _: object) -> ToolResult:
+        ids.append(tool_call_id)
+        return ToolResult("")
+
+    for _ in range(2):
+        await scripted.run("[[tool lookup {};; tool lookup {}]]", tools=[tool(lookup)])
+
+    assert ids == ["call_1_1", "call_1_2"] * 2
+
+
+@pytest.mark.parametrize(("ending", "success"), [("say x", True), ("fail model_failed", False)])
+async def test_a_failed_turn_has_a_result_too(scripted: Turns, ending: str, success: bool) -> None:
+    result = await ScriptedRuntime().execute(scripted.context(f"[[{ending}]]"))
+
+    assert (result.success, result.runtime) == (success, "scripted")
+    assert (result.error is None) is success
 
 
 async def test_an_unknown_tool_is_told(scripted: Turns) -> None:

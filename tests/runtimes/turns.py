@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from runtimes.factory import RuntimeFactory
 from runtimes.types import (
-    ModelCalls,
     ModelEndpoint,
     RuntimeEvent,
     RuntimeExecutionContext,
@@ -27,7 +26,6 @@ class Ran:
     """All that came of a turn; `marker` finds its model calls in the server's log."""
 
     marker: str
-    calls: ModelCalls
     events: list[RuntimeEvent] = field(default_factory=list[RuntimeEvent])
 
     @property
@@ -70,7 +68,7 @@ class Turns:
         marker = uuid4().hex
         runtime = self.factory.create_runtime(self.runtime)
         context = self.context(f"{marker} {prompt}", **changes)
-        ran = Ran(marker, context.model_calls)
+        ran = Ran(marker)
         async with aclosing(runtime.stream_execute(context)) as events:
             async for event in events:
                 ran.events.append(event)
