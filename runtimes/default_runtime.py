@@ -61,7 +61,7 @@ class DefaultRuntime(BaseRuntime):
                     turn.say(text)
                     yield TextDelta(text)
                 elif isinstance(event, RunErrorEvent):
-                    raise turn.failure or RuntimeCrashed(f"Agno gave up: {event.error_type or 'it does not say why'}.")
+                    raise turn.failure or RuntimeCrashed(f"Agno gave up: {event.error_type}.")
         for told in turn.events():
             yield told
         if turn.failure is not None:
