@@ -32,7 +32,7 @@ HoldfastError
 │   ├── TypeMismatch type_error · ValueInvalid value_invalid · NumberOutOfRange number_out_of_range
 │   ├── TextNul text_nul · TextNotUtf8 text_not_utf8 · MetadataLimits metadata_limits
 │   ├── RuntimeUnknown runtime_unknown · OptionUnsupported option_unsupported
-│   └── IdempotencyMismatch idempotency_mismatch
+│   └── SchemaInvalid schema_invalid · IdempotencyMismatch idempotency_mismatch
 ├── HeadersTooLarge 431 headers_too_large
 ├── InternalError 500 internal_error
 ├── TemporalRejected 502 temporal_rejected
@@ -379,6 +379,12 @@ class RuntimeUnknown(ValidationFailed):
 class OptionUnsupported(ValidationFailed):
     code = "option_unsupported"
     title = "Option of another runtime"
+
+
+class SchemaInvalid(ValidationFailed):
+    code = "schema_invalid"
+    title = "Not a usable JSON schema"
+    default_hint = "Give a JSON schema that refers to nothing outside of itself."
 
 
 class IdempotencyMismatch(ValidationFailed):

@@ -29,6 +29,7 @@ from control_plane.errors import (
     MethodNotAllowed,
     NotFound,
     NumberOutOfRange,
+    SchemaInvalid,
     TextNul,
     TypeMismatch,
     ValueInvalid,
@@ -53,6 +54,7 @@ BY_TYPE: Mapping[str, type[HoldfastError]] = {
     "json_invalid": JsonInvalid,
     "text_nul": TextNul,
     "metadata_limits": MetadataLimits,
+    "schema_invalid": SchemaInvalid,
 }
 
 

@@ -1,5 +1,6 @@
 """`holdfast executions …`."""
 
+import json
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -158,10 +159,16 @@ def result(
             hint=f"Wait with --wait SECONDS, or watch it: holdfast executions logs -f {execution}",
         )
     if invocation.printer.output is Output.TABLE:
-        invocation.printer.text(f"{found['response']}\n" if found["response"] else "")
+        invocation.printer.text(_shown(found))
     else:
         invocation.printer.document(found)
     raise typer.Exit(_result_code(invocation, execution, found))
+
+
+def _shown(found: dict[str, Any]) -> str:
+    output = found.get("output")
+    text = found["response"] if output is None else json.dumps(output, indent=2, ensure_ascii=False)
+    return f"{text}\n" if text else ""
 
 
 def _figures(step: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """`holdfast run`: ask an agent and see its answer."""
 
+import json
 import sys
+from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
 from uuid import uuid4
@@ -13,6 +15,11 @@ from control_plane.cli.output import Output
 
 MetadataOption = Annotated[list[str] | None, typer.Option("--metadata", "-m", help="key=value, may be repeated.")]
 
+BudgetOption = Annotated[
+    str | None, typer.Option("--budget", help="Limits: tokens=1000,cost_usd=0.5,model_calls=…,tool_calls=…,seconds=…")
+]
+SchemaOption = Annotated[Path | None, typer.Option("--output-schema", help="File with the answer's JSON schema.")]
+
 
 @with_api
 def run(
@@ -24,12 +31,14 @@ def run(
     interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Stay open for more messages.")] = False,
     metadata: MetadataOption = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the execution's id and leave.")] = False,
+    budget: BudgetOption = None,
+    output_schema: SchemaOption = None,
     idempotency_key: Annotated[str | None, typer.Option("--idempotency-key", help="Same key, same execution.")] = None,
 ) -> None:
     """Ask an agent; the answer streams to stdout."""
     from control_plane.cli.watch import Watch
 
-    request = {
+    request: dict[str, Any] = {
         "agent_id": agent,
         "prompt": _stdin() if prompt == "-" else prompt,
         "session_id": session,
@@ -37,6 +46,10 @@ def run(
         "interactive": interactive,
         "metadata": _pairs(metadata or []),
     }
+    if budget:
+        request["budget"] = _limits(budget)
+    if output_schema is not None:
+        request["output_schema"] = _schema(output_schema)
     execution = _create(invocation, request, idempotency_key)
     if detach:
         _show_started(invocation, execution)
@@ -129,6 +142,21 @@ def _how_to_go_on(execution_id: str) -> str:
         f'  send one:  holdfast executions send {execution_id} "…"\n'
         f"  end it:    holdfast executions close {execution_id}"
     )
+
+
+def _limits(text: str) -> dict[str, float]:
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    try:
+        return {name.strip(): int(value) if value.strip().isdigit() else float(value) for name, _, value in pairs}
+    except ValueError:
+        raise usage_error(f"--budget wants limits like tokens=1000,cost_usd=0.5, not {text!r}.") from None
+
+
+def _schema(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise usage_error(f"{file} cannot be read as JSON: {error}.") from error
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

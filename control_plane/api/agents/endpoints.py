@@ -22,13 +22,14 @@ from control_plane.errors import (
     OptionUnsupported,
     PromptTooLarge,
     RuntimeUnknown,
+    SchemaInvalid,
     VersionConflict,
 )
 
 router = APIRouter(prefix="/api/v1/agents", tags=["agents"])
 
 IfMatch = Annotated[str | None, Header(alias="If-Match", description="The ETag of the version that was seen.")]
-DEFINITION = (NameConflict, RuntimeUnknown, OptionUnsupported, PromptTooLarge)
+DEFINITION = (NameConflict, RuntimeUnknown, OptionUnsupported, PromptTooLarge, SchemaInvalid)
 
 _ETAG = re.compile(r'"(\d{1,9})"')
 

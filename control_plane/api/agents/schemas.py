@@ -10,6 +10,9 @@ from pydantic_core import PydanticCustomError
 
 from control_plane.api.problems import ECHO
 from control_plane.api.schemas import NextCursor, Notice, Paging, PlainText, Strict
+from control_plane.api.turn_settings import Budget, OutputSchema
+from services.agent_settings import APPROVAL_SECONDS
+from services.model_gateway.policy import CachePolicy, ModelRetries, ModelTimeouts
 from services.tools.configuration import (
     TOOLSETS,
     FileSystemToolset,
@@ -96,8 +99,20 @@ def _once_each(toolsets: list[Toolset]) -> list[Toolset]:
 Toolsets = Annotated[list[Toolset], Field(max_length=64), AfterValidator(_once_each)]
 
 
+class Timeouts(ModelTimeouts, Strict):
+    """How long a provider may be silent; an answer that is not streamed is silent until it is whole."""
+
+
+class Retries(ModelRetries, Strict):
+    """How often a model is tried in one call, and how long the waits between may be together."""
+
+
+class Cache(CachePolicy, Strict):
+    """Answer a request that is exactly like an earlier one of this version of the agent without the model."""
+
+
 class Configuration(Strict):
-    """Parameters of the model, and settings of the runtime."""
+    """Parameters of the model, settings of the runtime, and what happens at limits and to lost calls."""
 
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
     max_tokens: Annotated[StrictInt, Field(ge=1)] | None = None
@@ -109,6 +124,18 @@ class Configuration(Strict):
     frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
     runtime_config: dict[str, Any] = Field(default_factory=dict[str, Any])
+    budget: Budget = Field(default_factory=Budget)
+    on_budget: Annotated[Literal["stop", "pause"], Field(description="`pause` asks to raise the limit.")] = "stop"
+    on_outcome_unknown: Annotated[
+        Literal["tell_model", "ask_human"],
+        Field(description="When a call that may not be repeated was lost with its worker."),
+    ] = "tell_model"
+    approval_timeout_seconds: Annotated[Number, Field(gt=0, le=366 * 24 * 3600)] = APPROVAL_SECONDS
+    output_schema: OutputSchema | None = None
+    model_fallbacks: Annotated[list[ModelId], Field(max_length=10)] = Field(default_factory=list[str])
+    model_timeouts: Timeouts = Field(default_factory=Timeouts)
+    model_retries: Retries = Field(default_factory=Retries)
+    response_cache: Cache | None = None
 
 
 class CreateAgent(Strict):

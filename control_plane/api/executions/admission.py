@@ -1,5 +1,6 @@
 """How an execution comes into being, from the REST API or from a Temporal client."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -20,6 +21,7 @@ from db.enums import ExecutionStatus, Source
 from db.models.sessions import Session
 from db.sql import Sql
 from runtimes.types import ExecutionError
+from services.budget import Limits
 from services.control_plane_client.models import AgentSpec, NewEvent
 
 #: Characters of a prompt that name its session.
@@ -33,16 +35,21 @@ _AGENT = Sql("""
 #: What an unknown name is compared with: an organization's agents, the latest first.
 _NAMES = Sql("SELECT name FROM agents WHERE organization_id = :organization_id ORDER BY updated_at DESC LIMIT 1000")
 
+_BUDGET = Sql("""
+    SELECT spec->'configuration'->'budget' FROM agent_versions WHERE agent_id = :id AND version = :version
+""")
+
 _INSERT = Sql(
     """
     WITH execution AS (
         INSERT INTO executions (
             id, organization_id, agent_id, agent_name, agent_version, session_id, workflow_id, first_run_id, runtime,
-            task_queue, interactive, status, source, metadata, idempotency_key, request_hash, last_seq
+            task_queue, interactive, status, source, metadata, idempotency_key, request_hash, budget, output_schema,
+            parent_id, depth, last_seq
         ) VALUES (
             :id, :organization_id, :agent_id, :agent_name, :agent_version, :session_id, :workflow_id, :first_run_id,
             :runtime, :task_queue, :interactive, :status, :source, CAST(:metadata AS jsonb), :idempotency_key,
-            :request_hash, :count
+            :request_hash, CAST(:budget AS jsonb), CAST(:output_schema AS jsonb), :parent_id, :depth, :count
         )
         ON CONFLICT DO NOTHING
         RETURNING *
@@ -85,6 +92,7 @@ class NewExecution:
     """What is asked for; `message_id` is None where there is no first message.
 
     `first_run_id` is Temporal's, of an execution that was started there: its workflow's id may be used again.
+    `parent_id` is of the execution that started it, `depth` how many are above it.
     """
 
     id: UUID
@@ -99,6 +107,10 @@ class NewExecution:
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     idempotency_key: str | None = None
     request_hash: bytes | None = None
+    budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    output_schema: dict[str, Any] | None = None
+    parent_id: UUID | None = None
+    depth: int = 0
 
     @property
     def message_id(self) -> UUID | None:
@@ -120,6 +132,12 @@ async def require_agent(connection: AsyncConnection, organization_id: UUID, id_o
     close = get_close_matches(id_or_name, names, n=1)
     meant = f"Did you mean '{close[0]}'? {AgentUnknown.default_hint}" if close else ""
     raise AgentUnknown(f"There is no agent '{id_or_name[:TITLE]}'.", hint=meant, field="/agent_id")
+
+
+async def limits_of(connection: AsyncConnection, execution: Row[Any]) -> Limits:
+    """The limits that the execution's agent has itself."""
+    found = await _BUDGET.execute(connection, {"id": execution.agent_id, "version": execution.agent_version})
+    return Limits.model_validate(found.scalar_one_or_none() or {})
 
 
 def _by_id(text_: str) -> UUID | None:
@@ -184,6 +202,10 @@ async def insert(connection: AsyncConnection, new: NewExecution, agent: AgentSpe
         "metadata": orjson.dumps(new.metadata).decode(),
         "idempotency_key": new.idempotency_key,
         "request_hash": new.request_hash,
+        "budget": orjson.dumps(new.budget).decode(),
+        "output_schema": None if new.output_schema is None else orjson.dumps(new.output_schema).decode(),
+        "parent_id": new.parent_id,
+        "depth": new.depth,
         "title": (new.prompt or "")[:TITLE],
         "message_id": new.message_id,
         "prompt": new.prompt or "",

@@ -14,6 +14,7 @@ from control_plane.api.executions.schemas import ExecutionCreate
 from control_plane.api.executions.service import Executions, admission_of, require_open
 from control_plane.api.schemas import Notice
 from control_plane.api.state import ApiState
+from control_plane.api.turn_settings import budget_warnings
 from db.enums import ExecutionStatus
 from runtimes.turns import StopReason
 from services.control_plane_client.models import ControlCommand
@@ -46,6 +47,8 @@ class ExecutionControl:
             if not is_new:
                 return row, False, []
             warnings = await self.state.live.warnings(connection, self.principal, row.runtime)
+            if body.budget is not None:
+                warnings += budget_warnings(body.budget, await admission.limits_of(connection, row))
         return row, True, warnings + await self._start(row, has_message=body.prompt is not None)
 
     async def cancel(self, execution_id: UUID) -> Row[Any]:

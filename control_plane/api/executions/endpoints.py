@@ -34,6 +34,7 @@ from control_plane.errors import (
     NotFound,
     QueueFull,
     RuntimeUnknown,
+    SchemaInvalid,
     SeqBeyondEnd,
     SeqInvalid,
     TemporalRejected,
@@ -79,7 +80,14 @@ IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
     response_model=Execution,
     responses={200: {"model": Execution, "description": "The execution that the same key made before."}}
     | problems(
-        WITH_BODY, AgentUnknown, NotFound, RuntimeUnknown, IdempotencyKeyInvalid, IdempotencyMismatch, MetadataLimits
+        WITH_BODY,
+        AgentUnknown,
+        NotFound,
+        RuntimeUnknown,
+        IdempotencyKeyInvalid,
+        IdempotencyMismatch,
+        MetadataLimits,
+        SchemaInvalid,
     ),
 )
 async def create_execution(

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 from pydantic_core import PydanticCustomError
 
 from control_plane.api.schemas import NextCursor, Notice, Paging, PlainText, Strict
+from control_plane.api.turn_settings import Budget, OutputSchema
 from db.enums import ExecutionStatus, Source
 from runtimes.types import ExecutionError, FinishReason, Usage
 
@@ -51,6 +52,8 @@ class ExecutionCreate(Strict):
     runtime: Name | None = Field(None, description="Instead of the agent's own.")
     interactive: StrictBool = Field(False, description="Waits for further messages after each turn, until closed.")
     metadata: Metadata = Field(default_factory=dict[str, Any])
+    budget: Budget | None = Field(None, description="Lowers the agent's limits; it raises none.")
+    output_schema: OutputSchema | None = Field(None, description="Instead of the agent's.")
 
     @model_validator(mode="after")
     def _has_something_to_do(self) -> "ExecutionCreate":
@@ -95,10 +98,15 @@ class Execution(BaseModel):
     turn: int
     last_seq: int
     response: str | None
+    output: Any
     model: str | None
     finish_reason: FinishReason | None
     error: ExecutionError | None
     usage: Usage
+    seconds: float = Field(description="While a worker ran a turn.")
+    budget: dict[str, Any]
+    output_schema: dict[str, Any] | None
+    parent_id: UUID | None = Field(description="The execution whose turn started this one.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

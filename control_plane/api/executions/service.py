@@ -27,6 +27,7 @@ from runtimes.types import ExecutionError, Usage
 from workflows.types import AgentExecutionResult, workflow_id_of
 
 EXECUTIONS = Execution.__table__
+_LATER = {"budget", "output_schema"}
 _GET = Sql("SELECT * FROM executions WHERE id = :id AND organization_id = :organization_id")
 
 
@@ -147,6 +148,8 @@ class Executions:
             metadata=body.metadata,
             idempotency_key=key,
             request_hash=None if key is None else _hash(body),
+            budget=budget_of(body),
+            output_schema=body.output_schema,
         )
 
     async def _repeated(self, new: admission.NewExecution) -> Row[Any] | None:
@@ -191,8 +194,16 @@ def body_of(row: Row[Any], warnings: list[Notice] | None = None) -> ExecutionBod
     return ExecutionBody.model_validate({**values, "turn": row.attempt_turn, "warnings": warnings or []})
 
 
+def budget_of(body: ExecutionCreate) -> dict[str, Any]:
+    """The limits that a start asks for."""
+    return {} if body.budget is None else body.budget.model_dump(exclude_none=True)
+
+
 def _hash(body: ExecutionCreate) -> bytes:
-    return sha256(orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).digest()
+    """Fields that came later count where they are used: keys of earlier versions stay good."""
+    given = body.model_dump(mode="json")
+    given = {name: value for name, value in given.items() if name not in _LATER or value is not None}
+    return sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def _result(row: Row[Any], last: TurnOutcome | None) -> AgentExecutionResult:
@@ -206,6 +217,7 @@ def _result(row: Row[Any], last: TurnOutcome | None) -> AgentExecutionResult:
         model=row.model or "",
         runtime=row.runtime,
         finish_reason=row.finish_reason,
+        output=row.output,
         error=None if row.error is None else ExecutionError.model_validate(row.error),
         metadata=row.metadata,
     )

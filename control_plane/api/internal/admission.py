@@ -19,7 +19,7 @@ from control_plane.api.executions.admission import (
     require_agent,
     require_runtime,
 )
-from control_plane.api.executions.service import admission_of
+from control_plane.api.executions.service import admission_of, budget_of
 from control_plane.api.internal.schemas import WorkflowInput
 from control_plane.api.json_text import check_json_object
 from control_plane.api.problems import invalid_input
@@ -97,6 +97,8 @@ def _new_execution(organization_id: UUID, wanted: WorkflowInput, request: AdmitE
         session_id=wanted.session_id,
         interactive=wanted.interactive,
         metadata=wanted.metadata,
+        budget=budget_of(wanted),
+        output_schema=wanted.output_schema,
     )
 
 

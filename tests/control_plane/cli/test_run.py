@@ -274,3 +274,18 @@ def _read_until(terminal: int, text: bytes) -> None:
     seen = b""
     while text not in seen:
         seen += os.read(terminal, 1024)
+
+
+def test_limits_and_a_schema_go_with_the_start(holdfast: Cli, api: ApiServer, tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "object"}')
+    options = ("--budget", "tokens=1000,cost_usd=0.5", "--output-schema", str(schema))
+
+    done = holdfast("run", "demo", "hi", "--detach", *options)
+    refused = holdfast("run", "demo", "hi", "--budget", "tokens=many")
+
+    (request,) = api.requests("POST", "/api/v1/executions")
+    assert done.returncode == ExitCode.OK
+    assert request.body["budget"] == {"tokens": 1000, "cost_usd": 0.5}
+    assert request.body["output_schema"] == {"type": "object"}
+    assert (refused.returncode, "--budget wants limits" in refused.stderr) == (ExitCode.USAGE, True)
