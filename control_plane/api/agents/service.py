@@ -43,6 +43,7 @@ class Agents:
         """
         values = body.model_dump(mode="json", exclude_unset=False)
         values["configuration"] = body.configuration.model_dump(exclude_unset=True)
+        values["toolsets"] = [toolset.model_dump(mode="json", exclude_unset=True) for toolset in body.toolsets]
         self._check(values)
         return await self._store(insert(Agent).values(id=uuid7(), organization_id=self.organization_id, **values))
 
