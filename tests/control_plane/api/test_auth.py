@@ -26,6 +26,11 @@ SCOPES = {
         "list_worker_pools",
         "runtimes_health",
         "models_health",
+        "list_approvals",
+        "list_execution_approvals",
+        "get_approval",
+        "list_steps",
+        "get_step",
     },
     Scope.WRITE: {
         "create_agent",
@@ -37,6 +42,8 @@ SCOPES = {
         "close_execution",
         "send_message",
         "delete_session",
+        "approve",
+        "deny",
     },
     Scope.ADMIN: {"create_key", "list_keys", "revoke_key"},
     Scope.WORKER: {
@@ -47,6 +54,13 @@ SCOPES = {
         "close_attempt",
         "announce_worker",
         "control_stream",
+        "decide_approval",
+        "get_blob",
+        "put_blob",
+        "get_entries",
+        "append_entries",
+        "get_cached",
+        "put_cached",
     },
 }
 IMPLIED_BY_ADMIN = {Scope.READ, Scope.WRITE}
