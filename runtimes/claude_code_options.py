@@ -81,8 +81,7 @@ class Settings:
         settings = cls(**given)
         if settings.permission_mode not in MODES:
             raise ConfigurationInvalid(f"permission_mode is one of: {', '.join(MODES)}.")
-        asks = any(toolset.get("approval", "never") != "never" for toolset in context.toolsets)
-        if asks and settings.permission_mode != "default":
+        if any(map(_asks, context.toolsets)) and settings.permission_mode != "default":
             raise ConfigurationInvalid("Tools that need an approval need permission_mode 'default'.")
         if "web" in _types(context) and not settings.network:
             raise ConfigurationInvalid(
@@ -134,6 +133,13 @@ def environment(context: RuntimeExecutionContext) -> dict[str, str]:
         **dict.fromkeys(_MODEL_NAMES, context.model.model),
         **({"CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(longest)} if longest else {}),
     }
+
+
+def _asks(toolset: Mapping[str, Any]) -> bool:
+    """Whether a human may have to decide on a call."""
+    tools: Mapping[str, Mapping[str, Any]] = toolset.get("tools") or {}
+    rules = [toolset.get("approval"), *(tool.get("approval") for tool in tools.values())]
+    return any(rule not in (None, "never") for rule in rules)
 
 
 def _types(context: RuntimeExecutionContext) -> set[Any]:

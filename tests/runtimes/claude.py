@@ -1,7 +1,7 @@
 """Runs turns of the Claude Code runtime in tests, attempt after attempt, and keeps what must survive them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,8 @@ from uuid import uuid4
 
 from runtimes.types import RuntimeEvent, TextDelta, ToolResult, TurnFinished
 from tests.runtimes.turns import Turns
+from tests.services.model_gateway.gateways import Steps
+from tests.services.model_gateway.gateways import Turns as Gateways
 
 SHELL = ({"type": "shell"},)
 FILES = ({"type": "file_system"},)
@@ -69,12 +71,15 @@ class Durable:
     journal: Journal = field(default_factory=Journal)
     store: Lists = field(default_factory=Lists)
     told: list[str] = field(default_factory=list[str])
+    steps: Steps = field(default_factory=Steps)
+    gateways: Gateways | None = None
+    events: list[RuntimeEvent] = field(default_factory=list[RuntimeEvent])
     attempts: int = 0
 
     async def attempt(self, script: str, **changes: Any) -> list[RuntimeEvent]:
         """Make one more attempt."""
         self.attempts += 1
-        events: list[RuntimeEvent] = []
+        self.events = events = list[RuntimeEvent]()
         context = self.turns.context(
             f"{self.marker} {script}",
             **{
@@ -93,10 +98,29 @@ class Durable:
                 events.append(event)
         return events
 
+    async def replayed(self, script: str, **changes: Any) -> list[RuntimeEvent]:
+        """Make one more attempt behind the model gateway, which knows the calls of those before."""
+        assert self.gateways is not None
+        async with self.gateways.open(recorded=self.steps.steps, steps=self.steps) as opened:
+            return await self.attempt(script, model=opened.endpoint, **changes)
+
+    async def broken_off(self, script: str, when: Callable[[], bool], **changes: Any) -> None:
+        """Make an attempt that ends at a moment, as at the death of its worker."""
+        task = asyncio.create_task(self.replayed(script, **changes))
+        while not when():
+            await asyncio.sleep(0.02)
+            assert not task.done(), task.result()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def outcomes(self) -> list[str]:
+        """What came of each call that the model was asked."""
+        assert self.turns.model is not None
+        return [call["outcome"] for call in await self.turns.model.requests(self.marker)]
+
     async def model_calls(self) -> int:
         """How often the model was asked."""
-        assert self.turns.model is not None
-        return len(await self.turns.model.requests(self.marker))
+        return len(await self.outcomes())
 
 
 def text_of(events: Sequence[RuntimeEvent]) -> str:

@@ -1,0 +1,190 @@
+"""A turn of the Claude Code runtime that goes on after its worker was lost, at each point where that can happen."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from runtimes.factory import RuntimeFactory
+from runtimes.types import Resumed, ToolResult, Wire
+from services.model_gateway.server import ModelGateway
+from services.providers import Provider, ProviderRegistry
+from tests.runtimes.claude import FILES, SHELL, Durable, finished, text_of
+from tests.runtimes.model_server import ModelServer
+from tests.runtimes.sandboxes import needs_sandbox
+from tests.runtimes.turns import Recorder, Turns, tool
+from tests.services.model_gateway.gateways import Turns as Gateways
+
+pytestmark = needs_sandbox
+
+ONE = 'tool Bash {"command": "echo one >> l"}'
+
+
+@pytest_asyncio.fixture(scope="session")
+async def gateway(model: ModelServer) -> AsyncIterator[ModelGateway]:
+    gateway = ModelGateway(ProviderRegistry([Provider("anthropic", model.url, "sk-real", Wire.ANTHROPIC)]))
+    await gateway.start()
+    yield gateway
+    await gateway.close()
+
+
+@pytest.fixture
+def turn(factory: RuntimeFactory, model: ModelServer, gateway: ModelGateway, tmp_path: Path) -> Durable:
+    claude = Turns(factory, "claude_code", model, model.endpoint(Wire.ANTHROPIC))
+    return Durable(claude, tmp_path, gateways=Gateways(gateway, model, Wire.ANTHROPIC))
+
+
+def lines(turn: Durable) -> list[str]:
+    return (turn.workspace / "l").read_text().split()
+
+
+async def test_in_the_middle_of_a_stream_only_that_call_is_made_again(turn: Durable) -> None:
+    script = f"[[say Look.;; {ONE};; emit 40 @40]]"
+    await turn.broken_off(script, lambda: text_of(turn.events).count("tok") > 3, toolsets=SHELL)
+    turn.told = ["Look."]
+
+    events = await turn.replayed(script, toolsets=SHELL)
+
+    assert isinstance(events[0], Resumed)
+    assert text_of(events) == finished(events).response
+    assert finished(events).response.endswith("tok40")
+    assert await turn.outcomes() == ["completed", "aborted", "completed"]
+    assert lines(turn) == ["one"]
+
+
+async def test_a_call_whose_outcome_is_unknown_is_not_run_again(turn: Durable) -> None:
+    script = '[[say Look.;; tool Bash {"command": "echo one >> l; sleep 1000"};; result]]'
+    await turn.broken_off(script, (turn.workspace / "l").exists, toolsets=SHELL)
+    turn.told = ["Look."]
+
+    events = await turn.replayed(script, toolsets=SHELL)
+
+    assert "The outcome is unknown." in finished(events).response
+    assert await turn.outcomes() == ["completed", "completed"]
+    assert lines(turn) == ["one"]
+
+
+async def test_results_of_some_calls_of_an_answer_are_kept(turn: Durable) -> None:
+    script = f'[[say Look.;; {ONE} && Bash {{"command": "echo two >> l; sleep 1000"}};; result]]'
+    await turn.broken_off(script, lambda: len(turn.journal.begun) == 2 and len(lines(turn)) == 2, toolsets=SHELL)
+
+    events = await turn.replayed(script, toolsets=SHELL)
+
+    assert isinstance(events[0], Resumed)
+    assert text_of(events).startswith("Look.")
+    assert "The outcome is unknown." in finished(events).response
+    assert await turn.outcomes() == ["completed", "completed"]
+    assert lines(turn) == ["one", "two"]
+
+
+async def test_before_the_next_model_call_nothing_is_done_again(turn: Durable) -> None:
+    script = f'[[{ONE};; tool Write {{"file_path": "/workspace/w", "content": "x"}};; wait 3;; say End.]]'
+    await turn.broken_off(script, lambda: len(turn.journal.results) == 2, toolsets=[*SHELL, *FILES])
+
+    events = await turn.replayed(script, toolsets=[*SHELL, *FILES])
+
+    assert finished(events).response == "End."
+    assert (await turn.outcomes())[-1] == "completed"
+    assert (await turn.outcomes()).count("completed") == 3
+    assert lines(turn) == ["one"]
+    assert len(turn.journal.begun) == 2
+
+
+async def test_after_the_last_message_no_call_is_made(turn: Durable) -> None:
+    script = f"[[{ONE};; say End.]]"
+    await turn.replayed(script, toolsets=SHELL)
+    turn.told = ["End."]
+
+    events = await turn.replayed(script, toolsets=SHELL)
+
+    assert finished(events).response == "End."
+    assert text_of(events) == ""
+    assert await turn.outcomes() == ["completed", "completed"]
+    assert lines(turn) == ["one"]
+
+
+async def test_our_own_tools_are_asked_again_under_the_same_id(turn: Durable) -> None:
+    lookup = Recorder(ToolResult("found"))
+    script = '[[say A.;; tool lookup {"q": 1} && lookup {"q": 2};; say B.;; wait 3;; say C.]]'
+    await turn.broken_off(script, lambda: "B." in text_of(turn.events), tools=[tool(lookup)])
+
+    events = await turn.replayed(script, tools=[tool(lookup)])
+
+    assert text_of(events) == "A.B. C."
+    assert (await turn.outcomes()).count("completed") == 2
+    assert len(lookup.calls) == 2
+
+
+async def test_what_follows_an_edit_still_knows_the_file(turn: Durable) -> None:
+    """The CLI edits only files that it has read: it has to remember that over the worker's death."""
+    (turn.workspace / "a").write_text("old")
+    script = (
+        '[[tool Read {"file_path": "/workspace/a"};; wait 3;;'
+        ' tool Edit {"file_path": "/workspace/a", "old_string": "old", "new_string": "new"};; result]]'
+    )
+    await turn.broken_off(script, lambda: len(turn.journal.results) == 1, toolsets=FILES)
+
+    events = await turn.replayed(script, toolsets=FILES)
+
+    assert (turn.workspace / "a").read_text() == "new"
+    assert "updated" in finished(events).response
+
+
+@pytest.mark.parametrize("denial", ["", "Not today."])
+async def test_a_decision_is_obeyed_once(turn: Durable, denial: str) -> None:
+    script = f"[[say Look.;; {ONE};; result;; say End.]]"
+    turn.journal.undecided = True
+    await turn.broken_off(script, turn.journal.waiting.is_set, toolsets=SHELL)
+    assert not (turn.workspace / "l").exists()
+
+    turn.journal.undecided, turn.journal.denial = False, denial
+    events = await turn.replayed(script, toolsets=SHELL)
+
+    assert finished(events).response.endswith("End.")
+    assert denial in finished(events).response
+    assert (turn.workspace / "l").exists() is not bool(denial)
+    assert len(turn.journal.begun) == (0 if denial else 1)
+    assert await turn.outcomes() == ["completed", "completed"]
+
+
+async def test_a_decision_on_one_of_two_calls_leaves_the_other_alone(turn: Durable) -> None:
+    script = f'[[{ONE} && Write {{"file_path": "/workspace/w", "content": "x"}};; result]]'
+
+    def waits() -> bool:
+        turn.journal.undecided = bool(turn.journal.begun)
+        return turn.journal.waiting.is_set() and len(turn.journal.results) == 1
+
+    await turn.broken_off(script, waits, toolsets=[*SHELL, *FILES])
+    turn.journal.undecided = False
+    events = await turn.replayed(script, toolsets=[*SHELL, *FILES])
+
+    assert (turn.workspace / "w").read_text() == "x"
+    assert lines(turn) == ["one"]
+    assert turn.journal.names == ["Bash", "Write"]
+    assert "created" in finished(events).response
+
+
+async def test_a_turn_goes_on_after_a_second_loss_too(turn: Durable) -> None:
+    script = f'[[say A.;; {ONE};; say B.;; tool Bash {{"command": "echo two >> l"}};; say C.;; wait 3;; say D.]]'
+    await turn.broken_off(script, lambda: len(turn.journal.results) == 1, toolsets=SHELL)
+    await turn.broken_off(script, lambda: "C." in text_of(turn.events), toolsets=SHELL)
+    turn.told = ["A.", "B."]
+
+    events = await turn.replayed(script, toolsets=SHELL)
+
+    assert text_of(events) == finished(events).response == "C. D."
+    assert lines(turn) == ["one", "two"]
+    assert (await turn.outcomes()).count("completed") == 3
+
+
+async def test_the_conversation_reads_as_if_nothing_had_happened(turn: Durable) -> None:
+    script = f'[[say A.;; {ONE};; say B.;; wait 3;; tool Bash {{"command": "echo two"}};; history]]'
+    await turn.broken_off(script, lambda: "B." in text_of(turn.events), toolsets=SHELL)
+
+    events = await turn.replayed(script, toolsets=SHELL)
+
+    said = finished(events).response.splitlines()
+    assert [line.partition(":")[0] for line in said] == [
+        "system", "user", "system", "assistant", "tool", "assistant", "tool"
+    ]  # fmt: skip

@@ -1,0 +1,134 @@
+"""What commands that Claude Code runs can reach, and that they never outlive their worker."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from runtimes.claude_code_sandbox import SandboxUnavailable, check
+from runtimes.errors import ConfigurationInvalid
+from runtimes.factory import RuntimeFactory
+from runtimes.types import Wire
+from tests.runtimes.claude import SHELL, Durable, finished
+from tests.runtimes.model_server import ModelServer
+from tests.runtimes.sandboxes import needs_sandbox
+from tests.runtimes.turns import Turns
+
+TOKEN = "sk-attempt-5f1d8b"
+SECRET = "worker-secret-77aa"
+ROOT = Path(__file__).parents[2]
+_TURN = """
+import asyncio, sys
+from pathlib import Path
+from runtimes.factory import RuntimeFactory
+from runtimes.types import Wire
+from tests.runtimes.claude import SHELL, Durable
+from tests.runtimes.model_server import ModelServer
+from tests.runtimes.turns import Turns
+url, workspace = sys.argv[1:]
+server = ModelServer(url)
+turn = Durable(Turns(RuntimeFactory(), "claude_code", server, server.endpoint(Wire.ANTHROPIC)), Path(workspace))
+asyncio.run(turn.attempt('[[tool Bash {"command": "touch began; setsid sleep 1000 & sleep 1000"}]]', toolsets=SHELL))
+"""
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_API_KEY", SECRET)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+
+
+@pytest.fixture
+def turn(factory: RuntimeFactory, model: ModelServer, tmp_path: Path) -> Durable:
+    return Durable(Turns(factory, "claude_code", model, model.endpoint(Wire.ANTHROPIC, TOKEN)), tmp_path)
+
+
+async def bash(turn: Durable, command: str, **settings: object) -> str:
+    """What the model reads of a command."""
+    script = f'[[tool Bash {{"command": "{command}"}};; result]]'
+    return finished(await turn.attempt(script, toolsets=SHELL, configuration={"runtime_config": settings})).response
+
+
+@needs_sandbox
+@pytest.mark.usefixtures("secret")
+async def test_no_key_of_the_worker_can_be_read(turn: Durable) -> None:
+    (turn.workspace / "found").write_text(f"{SECRET} {TOKEN}")
+    places = "/home /tmp /run /etc /workspace /proc/[0-9]*/environ /proc/[0-9]*/cmdline"
+
+    said = await bash(turn, f"env; grep -rlsa -e {SECRET[:-1]}[a] -e {TOKEN[:-1]}[b] {places} < /dev/null; echo done")
+
+    assert SECRET not in said
+    assert TOKEN not in said
+    assert [line for line in said.splitlines() if line.startswith("/")] == ["/workspace/found"]
+    assert said.endswith("done")
+
+
+@needs_sandbox
+async def test_the_machine_is_not_there(turn: Durable) -> None:
+    said = await bash(turn, f"ls {ROOT} /root /var 2>&1 | sort; touch /usr/x 2>&1; ls -A /home; ps -e | wc -l")
+
+    assert said.count("No such file or directory") == 3
+    assert "Read-only file system" in said
+    assert "\nagent\n" in said
+
+
+@needs_sandbox
+async def test_each_execution_has_a_home_of_its_own(turn: Durable) -> None:
+    first = await bash(turn, "echo kept > ~/note; cat ~/note")
+    second = await bash(Durable(turn.turns, turn.workspace), "cat ~/note 2>&1")
+
+    assert first == "kept"
+    assert "No such file" in second
+
+
+@needs_sandbox
+@pytest.mark.parametrize(("network", "expected"), [(False, "closed"), (True, "open")])
+async def test_the_network_is_closed_unless_it_is_allowed(turn: Durable, network: bool, expected: str) -> None:
+    assert turn.turns.model is not None
+    port = turn.turns.model.url.rpartition(":")[2]
+
+    said = await bash(
+        turn, f"(exec 3<>/dev/tcp/127.0.0.1/{port}) 2> /dev/null && echo open || echo closed", network=network
+    )
+
+    assert said == expected
+
+
+@needs_sandbox
+def test_nothing_outlives_a_worker_that_is_killed(model: ModelServer, tmp_path: Path) -> None:
+    worker = subprocess.Popen([sys.executable, "-c", _TURN, model.url, str(tmp_path)], cwd=ROOT)
+    for _ in range(1200):
+        if (tmp_path / "began").exists():
+            break
+        time.sleep(0.05)
+    family = psutil.Process(worker.pid).children(recursive=True)
+    assert {"claude", "sleep"} <= {process.name() for process in family}
+
+    worker.kill()
+    worker.wait()
+
+    _, alive = psutil.wait_procs(family, timeout=2)
+    assert alive == []
+    assert list(leftovers()) == []
+
+
+async def test_without_a_sandbox_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+    with pytest.raises(SandboxUnavailable) as refused:
+        await check()
+
+    assert isinstance(refused.value, ConfigurationInvalid)
+    assert "apt-get install bubblewrap" in refused.value.hint
+
+
+def leftovers() -> Iterator[Path]:
+    """Directories of turns that no process holds any more."""
+    for directory in Path("/tmp").glob("holdfast-claude-*"):
+        if time.time() - os.stat(directory).st_mtime > 60:
+            yield directory
