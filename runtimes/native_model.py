@@ -58,7 +58,7 @@ _PARAMETERS: Mapping[Wire, Mapping[str, str]] = {
     },
 }
 _FINISH = {"length": FinishReason.LENGTH, "content_filter": FinishReason.CONTENT_FILTER}
-#: Providers that are known to take an output schema; others may reject the whole request for it.
+#: Providers that are known to take an output schema of an object; others may reject the whole request for it.
 _TAKES_SCHEMA = {Wire.OPENAI: "openai", Wire.ANTHROPIC: "anthropic"}
 
 
@@ -175,7 +175,7 @@ def _errors(endpoint: ModelEndpoint) -> Generator[None]:
 
 
 def _model(endpoint: ModelEndpoint, clients: ClientPool) -> Model[Any]:
-    """Tool schemas are sent as they are written, and a stream without an end is no answer."""
+    """Nothing is made of a name that is the provider's own: no other role, no other schema of a tool."""
     if endpoint.wire is Wire.ANTHROPIC:
         return AnthropicModel(endpoint.model, provider=AnthropicProvider(anthropic_client=clients.anthropic(endpoint)))
     return OpenAIChatModel(
@@ -201,11 +201,12 @@ def _settings(configuration: Mapping[str, Any], wire: Wire) -> ModelSettings:
 
 def _parameters(context: RuntimeExecutionContext, model: Model[Any]) -> ModelRequestParameters:
     tools = [_tool(tool) for tool in context.tools]
-    takes_schema = context.model.provider == _TAKES_SCHEMA[context.model.wire]
-    if context.output_schema is None or not (takes_schema and model.profile.get("supports_json_schema_output")):
+    schema = dict(context.output_schema or {})
+    taken = context.model.provider == _TAKES_SCHEMA[context.model.wire] and schema.get("type") == "object"
+    if not taken or not model.profile.get("supports_json_schema_output"):
         return ModelRequestParameters(function_tools=tools)
-    schema = OutputObjectDefinition(json_schema=dict(context.output_schema), name="output")
-    return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=schema)
+    output = OutputObjectDefinition(json_schema=schema, name="output")
+    return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=output)
 
 
 def _tool(tool: Tool) -> ToolDefinition:
