@@ -1,7 +1,7 @@
 """The OpenAI wire: embeddings."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from runtimes.errors import RuntimeFailure
 from runtimes.types import Wire
@@ -16,7 +16,7 @@ class EmbeddingsWire(ModelWire):
     streams = False
 
     def shape(self, body: Mapping[str, Any]) -> Iterator[Any]:
-        yield likeness(body.get("input") or ""), body.get("dimensions"), body.get("encoding_format")
+        yield likeness(_first(body.get("input"))), body.get("dimensions"), body.get("encoding_format")
 
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
         return bool(items(answer.get("data")))
@@ -26,3 +26,8 @@ class EmbeddingsWire(ModelWire):
 
     def error(self, failure: RuntimeFailure) -> dict[str, Any]:
         return openai_error(failure)
+
+
+def _first(said: Any) -> Any:
+    """A text, or the first one of a list."""
+    return cast("list[Any]", said)[0] if isinstance(said, list) and said else said

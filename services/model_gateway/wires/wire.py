@@ -4,9 +4,8 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any, ClassVar, cast
-
-import orjson
 
 from runtimes.errors import (
     BudgetExceeded,
@@ -42,12 +41,12 @@ STATUSES: Mapping[type[RuntimeFailure], int] = {
 }
 #: Of a text, what is looked at for likeness, in characters.
 _TEXT_LIMIT = 500
-#: What time and chance put into texts: dates, times, long numbers, names of days and months, ids, addresses.
-_CHANCE = re.compile(
-    r"\d{1,4}(?:[-/:.]\d{1,4})+|\d{4,}|\b0x[0-9a-fA-F]+|\b(?=[a-zA-Z\-]*\d)[\w\-]{8,}"
-    r"|\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b"
-    r"|\b(?:january|february|march|april|may|june|july|august|september|october|november|december)\b",
-    re.IGNORECASE,
+_NUMBERED = re.compile(r"[a-z_\-]*+\d[\w\-:./]*")
+#: Words with a digit that time and chance make: times, dates, long numbers, addresses, ids.
+_CHANCE = re.compile(r"\d:\d\d|\d[-/]\d{1,2}[-/]\d|\d{4,}|0x|[0-9a-f\-]{8,}|[\w\-]{16,}")
+_CALENDAR = re.compile(
+    r"\b(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\b"
+    r"|\b(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)(?:r?uary|ch|il|ust|ember|ober)?\b\.?(?: \d\d?\b)?"
 )
 
 
@@ -137,9 +136,20 @@ def status(failure: RuntimeFailure) -> int:
 
 
 def likeness(text: Any) -> str:
-    """The beginning of a text, or of what stands for one, without what time and chance put there."""
-    said = text if isinstance(text, str) else orjson.dumps(text)[: 4 * _TEXT_LIMIT].decode(errors="ignore")
-    return _CHANCE.sub("~", said[:_TEXT_LIMIT])
+    """The beginning of a text, or of the texts of a list, without what time and chance put there."""
+    if isinstance(text, str):
+        return _likeness(text[:_TEXT_LIMIT])
+    return " ".join(likeness(item.get("text") or item.get("type") or "") for item in items(text))
+
+
+@lru_cache(maxsize=5000)
+def _likeness(text: str) -> str:
+    """A conversation's messages come again with each of its calls."""
+    return _NUMBERED.sub(_without_chance, _CALENDAR.sub("~", text.lower()))
+
+
+def _without_chance(word: re.Match[str]) -> str:
+    return "~" if _CHANCE.search(word.group()) else word.group()
 
 
 def mapping(value: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+import pytest
 
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import EventReader, written
@@ -174,7 +175,20 @@ def test_time_and_chance_are_no_likeness() -> None:
     assert one == other
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Sat Nov 21 09:10:01 UTC 2026", "Sun Nov 22 10:10:59 UTC 2026"),
+        ("On September 1 at 9:05", "On December 24 at 19:15"),
+        ("id V1StGXR8_Z5jdHi6B-myT", "id 3kTMd9pLw2QzXy7Rb-aaB"),
+    ],
+)
+def test_dates_and_ids_come_in_many_shapes(one: str, other: str) -> None:
+    assert likeness(one) == likeness(other)
+
+
 def test_what_a_task_is_about_is_a_likeness() -> None:
     assert likeness("Summarise chapter 1 of a.txt") != likeness("Summarise chapter 2 of a.txt")
+    assert likeness("Part 1/3 of chapter12.txt") != likeness("Part 2/3 of chapter12.txt")
     assert likeness("Read file1.py") != likeness("Read file2.py")
     assert likeness("Look up Oslo") != likeness("Look up Bergen")
