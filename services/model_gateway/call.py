@@ -120,6 +120,7 @@ class ModelCall:
         journal, fingerprint = self._session.journal, self._fingerprint
         while step := await journal.replay(StepKind.MODEL_CALL, digest=self._digest, fingerprint=fingerprint):
             if step.status is StepStatus.DONE:
+                self._session.model = step.name
                 return step.response
             fingerprint = "" if step.hash == self._digest else fingerprint
         if fingerprint and journal.diverged(StepKind.MODEL_CALL):
@@ -180,8 +181,9 @@ class ModelCall:
         relay = Relay(request.wire.recording(request.body), self._reply, endpoint, self._session.on_activity)
         try:
             async with self._client.post(endpoint, request.to(endpoint), self._session.policy.model_timeouts) as answer:
-                breaker.succeeded()
+                breaker.left()
                 await self._take(made, relay, answer, endpoint)
+                breaker.succeeded()
         except ModelFailure as failure:
             _judge(failure, breaker)
             await asyncio.shield(self._opened.keep(made.failed(failure, relay.recording.tokens)))
@@ -199,20 +201,21 @@ class ModelCall:
         if self._request.is_streamed:
             await relay.run(answer)
             recording = relay.recording
+            made.answered_by(recording.model)
             await self._commit(made, {"events": recording.events}, recording.tokens, relay.first_token_at)
-            self._session.model = recording.model or endpoint.model
             await self._reply.end(relay.kept)
         else:
             raw, body = await answer.whole()
             self._check(body, endpoint)
+            made.answered_by(body.get("model"))
             await self._commit(made, {"body": body}, self._request.wire.tokens(body), None)
-            self._session.model = str(body.get("model") or endpoint.model)
             self._reply.whole(raw)
 
     async def _commit(self, made: Try, record: Any, tokens: Tokens, first_token_at: float | None) -> None:
         """Write the step, even if the framework goes away meanwhile."""
         await asyncio.shield(self._opened.keep(made.done(record, tokens, first_token_at, self._events)))
         self._events = []
+        self._session.model = made.model
         cache, policy = self._session.cache, self._session.policy.response_cache
         if cache is not None and policy is not None:
             self._opened.keep(cache.put(self._digest, record, policy.ttl_seconds))

@@ -18,7 +18,7 @@ class ModelTimeouts(BaseModel):
 
     def first_byte(self, *, stream: bool) -> float:
         """The patience for an answer's first byte, in seconds."""
-        return self.first_byte_seconds or (120.0 if stream else 600.0)
+        return self.first_byte_seconds or (120.0 if stream else 540.0)
 
 
 class ModelRetries(BaseModel):

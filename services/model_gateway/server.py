@@ -102,7 +102,7 @@ class ModelGateway:
         """The handler of a path: who asks is known, and refusals are told in the wire's words."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            opened = self._sessions.find(_token(request))
+            opened = next((found for token in _tokens(request) if (found := self._sessions.find(token))), None)
             if opened is None:
                 return refusal(wire, ModelAuthentication("The token is not, or no longer, one of a running attempt."))
             task = asyncio.current_task()
@@ -173,9 +173,10 @@ async def _read(request: web.Request, wire: ModelWire, opened: OpenSession) -> C
     return call
 
 
-def _token(request: web.Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+def _tokens(request: web.Request) -> Sequence[str]:
+    """What a request has for a token, where either wire's SDK puts it."""
+    _, _, bearer = request.headers.get("authorization", "").partition(" ")
+    return bearer.strip(), request.headers.get("x-api-key", "")
 
 
 def _model(endpoint: ModelEndpoint) -> dict[str, Any]:

@@ -31,6 +31,11 @@ class Try:
         self.step: Step = step
         self._claim = LazyClaim(journal, step)
         self.used = Usage(model_calls=1)
+        self.model = endpoint.model
+
+    def answered_by(self, model: Any) -> None:
+        """The answer names its model, more exactly than the request did."""
+        self.model = model if isinstance(model, str) and model else self.model
 
     async def done(
         self, response: Any, tokens: Tokens, first_token_at: float | None, events: Sequence[NewEvent]
@@ -60,7 +65,9 @@ class Try:
         self._is_settled = True
         await self._claim.settle()
         kept = {"request": None} if self._claim.is_written else {}
-        await self._journal.write(self.step.model_copy(update={**outcome, **kept, "usage": self.used}), events)
+        await self._journal.write(
+            self.step.model_copy(update={**outcome, **kept, "usage": self.used, "name": self.model}), events
+        )
 
     def _timings(self) -> dict[str, float]:
         now = perf_counter()

@@ -30,4 +30,5 @@ class EmbeddingsWire(ModelWire):
 
 def _first(said: Any) -> Any:
     """A text, or the first one of a list."""
-    return cast("list[Any]", said)[0] if isinstance(said, list) and said else said
+    texts = cast("list[Any]", said) if isinstance(said, list) else [said]
+    return texts[0] if texts else ""

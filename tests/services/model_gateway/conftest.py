@@ -42,6 +42,12 @@ def turns(gateway: ModelGateway, model: ModelServer, wire: Wire) -> Turns:
     return Turns(gateway, model, wire)
 
 
+@pytest.fixture
+def openai_turns(gateway: ModelGateway, model: ModelServer) -> Turns:
+    """Turns on the OpenAI wire."""
+    return Turns(gateway, model, Wire.OPENAI)
+
+
 @pytest.fixture(params=[True, False], ids=["streamed", "whole"])
 def stream(request: pytest.FixtureRequest) -> bool:
     return request.param

@@ -131,22 +131,16 @@ async def test_tries_are_as_many_as_the_agent_says(turns: Turns) -> None:
     assert len(await turns.calls(turn)) == 1
 
 
-async def test_a_provider_that_is_not_there_was_not_called(turns: Turns) -> None:
-    if turns.wire == "anthropic":
-        pytest.skip("one wire is enough for a connection that is refused")
-
-    async with turns.open(model_id="down/any", policy=ONCE) as turn:
+async def test_a_provider_that_is_not_there_was_not_called(openai_turns: Turns) -> None:
+    async with openai_turns.open(model_id="down/any", policy=ONCE) as turn:
         await failing(turn, "hello", stream=False)
 
     assert isinstance(turn.session.failure, ModelUnreachable)
     assert model_steps(turn.steps) == [(StepStatus.FAILED, 0)]
 
 
-async def test_quota_is_no_rate_limit(turns: Turns) -> None:
-    if turns.wire == "anthropic":
-        pytest.skip("only the OpenAI wire has a code for it")
-
-    async with turns.open() as turn:
+async def test_quota_is_no_rate_limit(openai_turns: Turns) -> None:
+    async with openai_turns.open() as turn:
         await failing(turn, "[[error 429 code insufficient_quota]]", stream=False)
         first = turn.session.failure
         await failing(turn, "[[error 400 code content_policy_violation]]", stream=False)
