@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtimes.errors import ConfigurationInvalid
+from runtimes.errors import SandboxUnavailable
 
 #: The workspace's path as the CLI sees it: the same on every worker, so that requests are the same too.
 WORKSPACE = "/workspace"
@@ -19,12 +19,6 @@ _CLI = "/run/holdfast/claude"
 #: What programs need of the machine. Nothing else of it is visible: no home, no configuration, no other workspace.
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ssl")
 _NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ca-certificates", "/etc/pki")
-_HINT = "Install bubblewrap (Debian: apt-get install bubblewrap) and allow user namespaces to the worker."
-
-
-class SandboxUnavailable(ConfigurationInvalid):
-    code = "sandbox_unavailable"
-    default_hint = _HINT
 
 
 @dataclass(frozen=True, slots=True)

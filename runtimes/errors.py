@@ -7,6 +7,7 @@ RuntimeFailure
 │   ├── ModelUnknown
 │   ├── CredentialMissing
 │   ├── ToolsetInvalid
+│   ├── SandboxUnavailable
 │   └── AgentUnknown
 ├── ModelFailure              a provider refused or failed
 │   ├── ModelRateLimited      retried, after `retry_after`
@@ -78,6 +79,11 @@ class CredentialMissing(ConfigurationInvalid):
 
 class ToolsetInvalid(ConfigurationInvalid):
     code = "toolset_invalid"
+
+
+class SandboxUnavailable(ConfigurationInvalid):
+    code = "sandbox_unavailable"
+    default_hint = "Install bubblewrap (apt-get install bubblewrap) and allow user namespaces to the worker."
 
 
 class AgentUnknown(ConfigurationInvalid):
