@@ -22,8 +22,9 @@ CUT_SHORT = {"lost", "preempted", "failed"}
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that is known of one execution after its end."""
+    """Everything that is known of one execution after its end, which should have been `expected`."""
 
+    expected: str
     execution: Row
     events: list[Event]
     attempts: list[Row]
@@ -69,11 +70,12 @@ class Evidence:
         return Counter(self.effects)
 
 
-async def gathered(field: Field, run: Run) -> Evidence:
+async def gathered(field: Field, run: Run, expected: str) -> Evidence:
     """Ask all witnesses."""
     async with await psycopg.AsyncConnection.connect(_libpq(field.database_url)) as connection:
         rows = _Rows(connection, run.execution)
         return Evidence(
+            expected=expected,
             execution=(await rows.of("executions", key="id"))[0],
             events=await rows.of("events", order="seq"),
             attempts=await rows.of("attempts", order="attempt"),

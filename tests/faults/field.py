@@ -32,6 +32,13 @@ SETTINGS = {
 }
 #: The model that the scripted provider serves on the wire that a runtime speaks.
 MODELS = {"claude_code": "anthropic_scripted/scripted"}
+#: The agents by name, with their toolsets.
+AGENTS = {
+    "agent": [TOOLSET],
+    "asking": [TOOLSET | {"approval": "always"}],
+    "idempotent": [TOOLSET | {"effect": "idempotent"}],
+    "shell": [{"type": "shell"}],
+}
 
 
 class Link:
@@ -141,10 +148,8 @@ class Field(Stack):
         return self.add(name, "worker", "--pool", pool, environment=self._worker_environment() | ways)
 
     async def _make_agent(self, name: str) -> None:
-        """`agent` uses the ledger; `asking` asks a human before each use."""
-        rule = {"approval": "always"} if name == "asking" else {}
         model = MODELS.get(self.pool, "scripted/scripted")
-        await self.agent(name, runtime=self.pool, model_id=model, toolsets=[TOOLSET | rule])
+        await self.agent(name, runtime=self.pool, model_id=model, toolsets=AGENTS[name])
         self.agents.add(name)
 
     async def until_suspended(self, run: Run) -> None:

@@ -10,29 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TOOLSET = {
-    "type": "python",
-    "functions": [f"tests.faults.ledger:{name}" for name in ("ledger_append", "ledger_append_slowly")],
-}
+TOOLSET = {"type": "python", "functions": ["tests.faults.ledger:ledger_append"]}
 
 
-async def ledger_append(ledger: str, line: str, seconds: float = 0) -> str:
+async def ledger_append(ledger: str, line: str, seconds: float = 0, idempotency_key: str = "") -> str:
     """Append a line to the ledger, after so many seconds."""
-    _write(Path(f"{ledger}.begun"), line)
+    _write(Path(f"{ledger}.begun"), line, idempotency_key)
     await asyncio.sleep(seconds)
-    _write(Path(ledger), line)
+    _write(Path(ledger), line, idempotency_key)
     return f"wrote {line}"
 
 
-async def ledger_append_slowly(ledger: str, line: str, seconds: float = 0) -> str:
-    """Append a line to the ledger, and go on for so many seconds."""
-    _write(Path(ledger), line)
-    await asyncio.sleep(seconds)
-    return f"wrote {line}"
-
-
-def _write(path: Path, line: str) -> None:
-    entry = json.dumps({"line": line, "pid": os.getpid()}) + "\n"
+def _write(path: Path, line: str, key: str) -> None:
+    entry = json.dumps({"line": line, "key": key, "pid": os.getpid()}) + "\n"
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
         os.write(file, entry.encode())
@@ -54,6 +44,10 @@ class Ledger:
     def begun(self, contains: str = "") -> list[str]:
         """The effects that were begun, in order."""
         return [entry["line"] for entry in _entries(Path(f"{self.path}.begun")) if contains in entry["line"]]
+
+    def keys(self, contains: str) -> list[str]:
+        """The idempotency keys of the effects that were done, in order."""
+        return [entry["key"] for entry in _entries(self.path) if contains in entry["line"]]
 
     def call(self, line: str, seconds: float = 0) -> str:
         """A direction to the scripted model to have a line written."""

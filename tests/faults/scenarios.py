@@ -4,6 +4,7 @@ A scenario raises AssertionError where a promise is broken.
 """
 
 import asyncio
+import json
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -208,6 +209,44 @@ async def all_restarted_while_suspended(field: Field) -> None:
     assert len(evidence.requests) == 3
 
 
+async def idempotent_effect_uncommitted(field: Field) -> None:
+    """A tool that says that it may be repeated is repeated, with the same key."""
+    await field.recover()
+    killed = field.trap(
+        Moment.ASKED, lambda call: any(call.steps("tool_call", "done")), lambda call: field.kill(call.worker)
+    )
+    run = await field.fire(two_effects(field), agent="idempotent")
+    run.strikes.append(await killed)
+    await field.result(run.execution, timeout=150)
+
+    evidence = await check(field, run, but="I5")
+
+    assert evidence.effects_per_call() == {f"{run.token}-a": 2, f"{run.token}-b": 1}
+    keys = field.ledger.keys(f"{run.token}-a")
+    assert keys[0] == keys[1] != ""
+
+
+async def workspace_moves(field: Field) -> None:
+    """What commands did to files is there for the heir, once."""
+    await field.recover()
+    killed = field.trap(
+        Moment.ASKED,
+        lambda call: any(call.steps("tool_call", "claimed")) and _has_committed(field, call.execution),
+        lambda call: field.kill(call.worker),
+    )
+    shell = "Bash" if field.pool == "claude_code" else "shell"
+    write, read = ({"command": command} for command in ("echo TOKEN-note >> note", "cat note"))
+    run = await field.fire(
+        f"tool {shell} {json.dumps(write)};; tool {shell} {json.dumps(read)};; result", agent="shell"
+    )
+    run.strikes.append(await killed)
+
+    result = await field.result(run.execution, timeout=150)
+
+    await check(field, run)
+    assert str(result["response"]).count(f"{run.token}-note") == 1, result["response"]
+
+
 async def _restart_everything(field: Field) -> None:
     assert field.postgres is not None
     for process in field.processes.values():
@@ -236,6 +275,11 @@ async def _drained(field: Field, run: Run, *letters: str) -> Evidence:
     assert statuses == ["preempted", "completed"], statuses
     assert {attempt["try_number"] for attempt in evidence.attempts} == {1}
     return evidence
+
+
+def _has_committed(field: Field, execution: str) -> bool:
+    """Whether a tool call of the execution is in the journal."""
+    return any(call.execution == execution and any(call.steps("tool_call", "done")) for call in field.calls)
 
 
 async def _nothing(_: Call) -> None:
@@ -273,6 +317,8 @@ SCENARIOS: dict[str, Scenario] = {
         temporal_unreachable,
         uncommitted_model_call,
         uncommitted_tool_call,
+        idempotent_effect_uncommitted,
+        workspace_moves,
         all_restarted_while_suspended,
     )
 }
