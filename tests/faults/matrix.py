@@ -1,8 +1,7 @@
 """One cell of the kill matrix: an execution, a kill, another worker that goes on."""
 
 import asyncio
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from tests.faults.checker import first_violation, settled
 from tests.faults.evidence import Evidence
@@ -30,10 +29,6 @@ class Cell:
     unknown: int = 0
     resumed_after: float | None = None
     problem: str = ""
-
-    def view(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self)
 
 
 def script(field: Field, point: KillPoint) -> str:

@@ -12,6 +12,8 @@ from rich.table import Table
 
 from tests.faults.matrix import Cell
 
+Entry = dict[str, Any]
+
 RESULTS = Path(__file__).parents[2] / ".bench" / "faults.json"
 
 
@@ -33,13 +35,13 @@ class Report:
     scenarios: list[Scenario] = field(default_factory=list[Scenario])
 
     def write(self) -> None:
-        """Replace the results of the last run."""
-        RESULTS.parent.mkdir(exist_ok=True)
-        content: dict[str, Any] = {
-            "measured_at": datetime.now(UTC).isoformat(),
-            "kill_matrix": [asdict(cell) for cell in self.cells],
-            "scenarios": [asdict(scenario) for scenario in self.scenarios],
+        """Put this run's results in the place of older ones of the same faults."""
+        found: dict[str, list[Entry]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        content = {
+            "kill_matrix": _replaced(found.get("kill_matrix", []), self.cells, "point"),
+            "scenarios": _replaced(found.get("scenarios", []), self.scenarios, "name"),
         }
+        RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(content, indent=2) + "\n")
 
     def render(self, width: int = 140) -> str:
@@ -58,6 +60,12 @@ class Report:
         for each in self.scenarios:
             scenarios.add_row(each.runtime, each.name, f"{each.seconds:.1f}", each.problem or "held")
         return [table for table in (cells, scenarios) if table.row_count]
+
+
+def _replaced(older: list[Entry], newer: Sequence[Cell | Scenario], name: str) -> list[Entry]:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    entries: list[Entry] = [*older, *({**asdict(each), "measured_at": now} for each in newer)]
+    return list({(entry["runtime"], entry[name]): entry for entry in entries}.values())
 
 
 def _row(cell: Cell) -> tuple[str, ...]:
