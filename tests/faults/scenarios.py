@@ -249,8 +249,10 @@ async def workspace_moves(field: Field) -> None:
 
 async def _restart_everything(field: Field) -> None:
     assert field.postgres is not None
-    for process in field.processes.values():
-        process.kill()
+    for name, process in field.processes.items():
+        # The witness of model calls keeps its log in memory.
+        if name != "model":
+            process.kill()
     await asyncio.to_thread(field.postgres.stop_immediately)
     await asyncio.to_thread(field.postgres.start)
     await field.recover()
