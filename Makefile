@@ -1,5 +1,5 @@
 # Needs Python 3.11 or newer and PyPI; everything else goes into .tools and .venv.
-.PHONY: demo test faults bench setup lint fmt clean
+.PHONY: demo test conformance faults bench setup lint fmt clean
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -26,6 +26,11 @@ demo: setup
 test: lint
 	@printf '==> %s\n' 'Tests, against a real PostgreSQL and a real Temporal'
 	@$(BIN)/pytest --ignore=tests/benchmarks -m 'not whole'
+
+# Every runtime in every scenario on every wire; writes .bench/conformance.json.
+conformance: setup
+	@printf '==> %s\n' 'Conformance'
+	@$(BIN)/python -m tests.conformance
 
 # Kill, freeze, cut off and restart everything under every runtime; writes .bench/faults.json.
 faults: setup

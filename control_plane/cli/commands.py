@@ -43,7 +43,7 @@ COMMANDS: Mapping[str, Entry] = {
     "approvals": Entry("approvals", "app", "Decide what agents may do."),
     "agents": Entry("agents", "app", "Define agents."),
     "sessions": Entry("sessions", "app", "Look at conversations."),
-    "runtimes": Entry("workers", "runtimes", "Look at runtimes."),
+    "runtimes": Entry("workers", "runtimes", "Look at runtimes, and check them."),
     "pools": Entry("workers", "pools", "Look at worker pools."),
     "keys": Entry("keys", "app", "Manage API keys."),
     "api": Entry("processes", "api", "Serve the API, against any PostgreSQL and any Temporal."),

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from control_plane.cli.check import check
 from control_plane.cli.commands import command_group
 from control_plane.cli.options import Invocation, segment, with_api
 from control_plane.cli.output import Output, ago
@@ -23,7 +24,7 @@ POOL_COLUMNS = {
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", parser=segment, help="Name of the runtime.")]
 
 
-runtimes = command_group("Look at runtimes.")
+runtimes = command_group("Look at runtimes, and check them.")
 pools = command_group("Look at worker pools.")
 
 
@@ -39,6 +40,9 @@ def list_runtimes(invocation: Invocation) -> None:
 def show_runtime(invocation: Invocation, name: NameArgument) -> None:
     """Show one runtime."""
     invocation.printer.record(invocation.api.get(f"/runtimes/{name}"))
+
+
+runtimes.command("check")(check)
 
 
 @pools.command("list")

@@ -16,6 +16,11 @@ async def serve(host: str, port: int) -> None:
 
     Runs in the caller's event loop: start it with `uvloop.run(serve(...))`.
     """
+    await make_server(host, port).serve()
+
+
+def make_server(host: str = "127.0.0.1", port: int = 0) -> Server:
+    """A server that is ready to serve; given sockets it takes these."""
     config = Config(
         create_app(),
         host=host,
@@ -30,7 +35,7 @@ async def serve(host: str, port: int) -> None:
         timeout_keep_alive=60,
         timeout_graceful_shutdown=1,
     )
-    await _Server(config).serve()
+    return _Server(config)
 
 
 class _ClosableProtocol(HttpToolsProtocol):

@@ -1,0 +1,16 @@
+"""A real MCP server on standard input and output, for agents that are checked."""
+
+from mcp.server import MCPServer
+
+server = MCPServer("conformance")
+
+
+@server.tool()
+def multiply(a: int, b: int) -> str:
+    """Multiply two numbers."""
+    return str(a * b)
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    server.run()

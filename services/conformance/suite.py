@@ -1,0 +1,129 @@
+"""Runs scenarios against runtimes and says what came of each."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import httpx
+
+from runtimes.errors import RuntimeNotInstalled
+from runtimes.factory import RuntimeFactory
+from runtimes.manifests.known import manifest_of
+from runtimes.types import Wire
+from services.conformance.bench import Bench, bench
+from services.conformance.scenario import Mismatch, NotHere, Scenario
+from services.conformance.scenarios import answers, crowds, failures, outputs, replays, stops, tool_calls
+from services.scripted_model.process import scripted_model
+
+Outcome = Literal["passed", "failed", "skipped"]
+
+ALL: Sequence[Scenario] = (
+    *answers.SCENARIOS,
+    *tool_calls.SCENARIOS,
+    *failures.SCENARIOS,
+    *stops.SCENARIOS,
+    *outputs.SCENARIOS,
+    *replays.SCENARIOS,
+    *crowds.SCENARIOS,
+)
+#: Longest time for one scenario, in seconds.
+PATIENCE = 90.0
+NO_MODEL = "it calls no model: there is nothing that it could do as the others do"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one scenario; `detail` is what is wrong, why it was skipped, or worth knowing."""
+
+    runtime: str
+    wire: str
+    scenario: str
+    outcome: Outcome
+    detail: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where runtimes are put on the bench: one scripted model for all of them."""
+
+    runtimes: RuntimeFactory
+    provider: httpx.AsyncClient
+    directory: Path
+
+    @asynccontextmanager
+    async def bench(self, runtime: str, wire: Wire) -> AsyncGenerator[Bench]:
+        """A bench for one runtime on one wire.
+
+        Raises:
+            RuntimeNotInstalled: its framework is not installed here.
+        """
+        self.runtimes.load(runtime)
+        directory = self.directory / f"{runtime}-{wire}"
+        directory.mkdir(exist_ok=True)
+        async with bench(runtime, wire, self.provider, self.runtimes, directory) as place:
+            yield place
+
+
+@asynccontextmanager
+async def stand() -> AsyncGenerator[Stand]:
+    """Start the scripted model; everything is gone afterwards."""
+    runtimes = RuntimeFactory()
+    with tempfile.TemporaryDirectory(prefix="holdfast-conformance-", ignore_cleanup_errors=True) as directory:
+        try:
+            async with scripted_model() as provider:
+                yield Stand(runtimes, provider, Path(directory))
+        finally:
+            await runtimes.close()
+
+
+async def check(place: Stand, runtime: str, scenarios: Sequence[Scenario] = ALL) -> AsyncGenerator[Result]:
+    """Run scenarios against a runtime, on each wire that it speaks.
+
+    Raises:
+        RuntimeUnknown: there is no such runtime.
+    """
+    manifest = manifest_of(runtime)
+    if not manifest.wires:
+        yield Result(runtime, "-", "all", "skipped", NO_MODEL)
+    for wire in sorted(manifest.wires):
+        try:
+            async with place.bench(runtime, wire) as put_up:
+                for scenario in scenarios:
+                    yield await run(put_up, scenario)
+        except RuntimeNotInstalled as missing:
+            yield Result(runtime, wire, "all", "skipped", f"{missing.message} {missing.hint}")
+
+
+async def run(place: Bench, scenario: Scenario) -> Result:
+    """Run one scenario."""
+    began = perf_counter()
+    reason = why_not(place.runtime, scenario)
+    outcome, detail = ("skipped", reason) if reason else await _outcome(place, scenario)
+    await place.stop()
+    return Result(place.runtime, place.wire, scenario.name, outcome, detail, round(perf_counter() - began, 3))
+
+
+def why_not(runtime: str, scenario: Scenario) -> str:
+    """Why a scenario says nothing about a runtime; empty if it does."""
+    lacking = sorted(scenario.needs - manifest_of(runtime).capabilities)
+    return f"the runtime does not claim to have: {', '.join(lacking)}" if lacking else scenario.exempt.get(runtime, "")
+
+
+async def _outcome(place: Bench, scenario: Scenario) -> tuple[Outcome, str]:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return "passed", await scenario.check(place) or ""
+    except NotHere as missing:
+        return "skipped", str(missing)
+    except Mismatch as mismatch:
+        return "failed", str(mismatch)
+    except TimeoutError:
+        return "failed", f"it did not end within {PATIENCE:.0f} s"
+    except Exception as error:  # noqa: BLE001  a runtime is somebody else's code
+        return "failed", f"{type(error).__name__}: {error}"

@@ -1,0 +1,41 @@
+"""Checks every runtime in every scenario; writes `.bench/conformance.json` and shows the matrix."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from runtimes.manifests.known import KNOWN
+from services.conformance.suite import Result, check, stand
+
+RESULTS = Path(".bench/conformance.json")
+_MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
+
+
+async def main(runtimes: Sequence[str]) -> int:
+    """The exit code is 1 if anything failed."""
+    results: list[Result] = []
+    async with stand() as place:
+        for runtime in runtimes or sorted(KNOWN):
+            async for result in check(place, runtime):
+                results.append(result)
+                print(_line(result), flush=True)
+    _write(results)
+    failed = sum(result.outcome == "failed" for result in results)
+    print(f"\n{len(results)} results, {failed} failed; see {RESULTS}")
+    return 1 if failed else 0
+
+
+def _line(result: Result) -> str:
+    where = f"{result.runtime}, {result.wire}"
+    return f"{_MARKS[result.outcome]:<7} {where:<24} {result.scenario:<36} {result.seconds:>7.2f} s  {result.detail}"
+
+
+def _write(results: Sequence[Result]) -> None:
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps([asdict(result) for result in results], indent=1, ensure_ascii=False) + "\n")
+
+
+sys.exit(asyncio.run(main(sys.argv[1:])))
