@@ -126,7 +126,7 @@ class AgentExecutorService:
         self, scope: AttemptScope, manifest: RuntimeManifest, snapshots: Snapshots, stack: AsyncExitStack
     ) -> Sequence[Tool]:
         opened = scope.plan.opened
-        if not opened.agent.toolsets:
+        if not opened.agent.toolsets and not manifest.own_toolsets:
             return ()
         if opened.attempt > 1:
             await snapshots.restore(opened.workspace)

@@ -334,9 +334,12 @@ class AttemptRun:
 
         close = await self._publisher.close(request)
         await self._client.close(self._plan.turn.execution_id, self._plan.opened.attempt, close)
-        if self._plan.opened.agent.toolsets and self._is_last(close):
+        if self._leaves_files(close):
             await remove(self._plan.workspace)
         return close
+
+    def _leaves_files(self, close: CloseAttempt) -> bool:
+        return self._is_last(close) and self._plan.workspace.exists()
 
     def _is_last(self, close: CloseAttempt) -> bool:
         """Whether the execution ends here, as far as this attempt can know."""
