@@ -67,8 +67,6 @@ class Relay:
 
     def _sort(self, event: Event, passing: list[bytes]) -> None:
         part = self._part(event.data)
-        if part is not Part.OPENING and self.first_token_at is None:
-            self.first_token_at = perf_counter()
         if part is Part.DROPPED:
             return
         if self._ending or part is Part.ENDING:
@@ -87,4 +85,7 @@ class Relay:
             raise failure(ModelAnswerInvalid, f"an event without an object: {str(data)[:200]}", self._endpoint)
         if (told := self.recording.error(data)) is not None:  # pyright: ignore[reportUnknownArgumentType]
             raise of_body(told, self._endpoint)
-        return self.recording.add(data)  # pyright: ignore[reportUnknownArgumentType]
+        part = self.recording.add(data)  # pyright: ignore[reportUnknownArgumentType]
+        if part is not Part.OPENING and self.first_token_at is None:
+            self.first_token_at = perf_counter()
+        return part

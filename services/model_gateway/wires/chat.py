@@ -69,28 +69,30 @@ class ChatRecording(Recording):
     def add(self, event: dict[str, Any]) -> Part:
         event.pop(_PADDING, None)
         if self.events and _join(self.events[-1], event):
-            return Part.ENDING if self._is_ending else Part.CONTENT
+            return self._passed()
         self.model = event.get("model") or self.model
-        if usage := mapping(event.get("usage")):
-            self.tokens = chat_tokens(usage)
-        choices = items(event.get("choices"))
+        usage, choices = mapping(event.get("usage")), items(event.get("choices"))
+        self.tokens = chat_tokens(usage) if usage else self.tokens
         if usage and not choices and not self._wants_usage:
             return Part.DROPPED
         self.events.append(event)
         return self._part(choices)
 
     def _part(self, choices: Sequence[Mapping[str, Any]]) -> Part:
-        """A tool call is whole when the next one begins, and could be acted upon: then the end begins."""
-        if any(choice.get("finish_reason") for choice in choices):
-            self.is_complete = True
         deltas = [mapping(choice.get("delta")) for choice in choices]
+        self.is_complete |= any(choice.get("finish_reason") for choice in choices)
+        self._look(deltas)
+        has_content = any(value for delta in deltas for name, value in delta.items() if name != "role")
+        return self._passed() if has_content or self._is_ending else Part.OPENING
+
+    def _look(self, deltas: Sequence[Mapping[str, Any]]) -> None:
+        """A tool call is whole when the next one begins, and could be acted upon: then the end begins."""
         calls = (call for delta in deltas for call in items(delta.get("tool_calls")) if call.get("id"))
         self._calls.update((call.get("index"), call["id"]) for call in calls)
-        self._is_ending |= self.is_complete or len(self._calls) > 1
-        if self._is_ending:
-            return Part.ENDING
-        has_content = any(value for delta in deltas for name, value in delta.items() if name != "role")
-        return Part.CONTENT if has_content else Part.OPENING
+        self._is_ending = self.is_complete or len(self._calls) > 1
+
+    def _passed(self) -> Part:
+        return Part.ENDING if self._is_ending else Part.CONTENT
 
 
 def chat_tokens(usage: Mapping[str, Any]) -> Tokens:

@@ -86,16 +86,18 @@ class ResponseRecording(Recording):
         event.pop("obfuscation", None)
         kind = event.get("type")
         if kind in _COMPLETE:
-            response = mapping(event.get("response"))
-            self.model = response.get("model") or ""
-            self.tokens = response_tokens(mapping(response.get("usage")))
-            self.is_complete = self.is_over = True
+            self._complete(mapping(event.get("response")))
         if not (self.events and _join(self.events[-1], event)):
             self.events.append(event)
         self._is_ending |= self.is_complete or kind in _CALLED or _is_called(event)
         if self._is_ending:
             return Part.ENDING
         return Part.OPENING if kind in _OPENING else Part.CONTENT
+
+    def _complete(self, response: Mapping[str, Any]) -> None:
+        self.model = response.get("model") or ""
+        self.tokens = response_tokens(mapping(response.get("usage")))
+        self.is_complete = self.is_over = True
 
 
 def response_tokens(usage: Mapping[str, Any]) -> Tokens:
