@@ -23,7 +23,7 @@ T = TypeVar("T")
 #: What `kill -9` costs at least, in seconds.
 HEARTBEAT_TIMEOUT = 5.0
 #: Seconds that anything may take on a busy machine.
-PATIENCE = 120.0
+PATIENCE = 240.0
 SETTINGS = {
     "HOLDFAST_HEARTBEAT_TIMEOUT_SECONDS": str(HEARTBEAT_TIMEOUT),
     "HOLDFAST_WORKER_GRACE_SECONDS": "1",

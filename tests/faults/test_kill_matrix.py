@@ -7,7 +7,7 @@ from tests.faults.kill_points import KILL_POINTS, KillPoint
 from tests.faults.matrix import shoot
 from tests.faults.report import Report
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 #: What lies between a missed heartbeat and the first work of the heir, in seconds, on a busy machine.
 MARGIN = 10.0

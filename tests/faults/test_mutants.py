@@ -17,7 +17,7 @@ from tests.faults.scenarios import (
     undisturbed,
 )
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.whole]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.whole]
 
 
 async def _killed_during_the_last_message(field: Field) -> None:

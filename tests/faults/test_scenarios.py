@@ -9,7 +9,7 @@ from tests.faults.checker import check_stack
 from tests.faults.field import Field
 from tests.faults.scenarios import SCENARIOS
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
