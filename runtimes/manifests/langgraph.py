@@ -1,6 +1,6 @@
 """The LangGraph runtime: LangChain's prebuilt agent, or a graph of the user's own."""
 
-from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.manifests.manifest import THROUGH_GATEWAYS, RuntimeManifest
 from runtimes.types import Capability, RuntimeType, Wire
 
 LANGGRAPH = RuntimeManifest(
@@ -10,16 +10,7 @@ LANGGRAPH = RuntimeManifest(
     extra="langgraph",
     package="langgraph",
     versions=">=1.2.22,<1.3",
-    capabilities=frozenset(
-        {
-            Capability.STREAMING,
-            Capability.TOOLS,
-            Capability.MULTI_AGENT,
-            Capability.HITL,
-            Capability.RESUME,
-            Capability.STRUCTURED_OUTPUT,
-        }
-    ),
+    capabilities=THROUGH_GATEWAYS | {Capability.STREAMING, Capability.MULTI_AGENT},
     wires=frozenset({Wire.OPENAI, Wire.ANTHROPIC}),
     settings={"max_turns": int, "tool_call_limit": int, "graph": str},
     environment={

@@ -31,8 +31,7 @@ class OwnTool:
 
 #: A question of the framework to a human: its answer is all there is to run.
 INTERRUPT = "interrupt"
-
-
+_QUESTION = OwnTool(Effect.IDEMPOTENT, ApprovalRule.ALWAYS, writes=False)
 _READS = OwnTool(Effect.READ_ONLY, writes=False)
 #: The tools of Claude Code by the toolset that switches them on.
 _BY_TOOLSET: Mapping[str, Mapping[str, OwnTool]] = {
@@ -78,7 +77,7 @@ class JournalledTools:
             name=name,
             written=orjson.dumps(arguments).decode(),
             effect=tool.effect,
-            needs_approval=name == INTERRUPT or tool.needs_approval,
+            needs_approval=tool.needs_approval,
         )
         step = await self.desk.begin(wanted)
         if isinstance(step, ToolResult):
@@ -101,4 +100,4 @@ class JournalledTools:
         await self.desk.commit(wanted, step, result, workspace=workspace)
 
     def _tool(self, name: str) -> OwnTool:
-        return self.known.get(name, OwnTool())
+        return _QUESTION if name == INTERRUPT else self.known.get(name, OwnTool())

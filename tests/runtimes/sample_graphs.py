@@ -177,3 +177,8 @@ def own_tool(word: str) -> str:
     if not word:
         raise ValueError(END)
     return word[::-1]
+
+
+def look_up(q: int) -> str:
+    """Look something up."""
+    return f"{q} of 42"
