@@ -44,6 +44,7 @@ async def make_agent(stack: Stack) -> None:
 
 async def pending(stack: Stack, execution: str) -> list[dict[str, str]]:
     asked = await stack.http.get("/api/v1/approvals", params={"status": "pending", "execution_id": execution})
+    assert asked.is_success, asked.text
     return asked.json()["items"]
 
 
