@@ -183,6 +183,7 @@ def _openai(endpoint: ModelEndpoint, configuration: Mapping[str, Any], clients: 
         stream_usage=True,
         stream_chunk_timeout=None,
         use_responses_api=False,
+        http_socket_options=(),
         disable_streaming=True,
         cache=False,
         **parameters,

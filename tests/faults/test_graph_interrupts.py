@@ -1,8 +1,7 @@
-"""An interrupt of a user's graph is decided after every process was restarted."""
+"""Interrupts of users' graphs are decided after every process was restarted."""
 
+from functools import partial
 from pathlib import Path
-
-import pytest
 
 from tests.conftest import NewStack
 from tests.stack import Stack
@@ -10,27 +9,23 @@ from tests.stack import Stack
 SAMPLES = "tests.runtimes.sample_graphs"
 
 
-@pytest.mark.parametrize(("verb", "heard"), [("approve", "approve"), ("deny", "reject")])
-async def test_a_graph_goes_on_with_the_decision(new_stack: NewStack, verb: str, heard: str) -> None:
+async def test_graphs_go_on_with_their_decisions(new_stack: NewStack) -> None:
     settings = {"HOLDFAST_PYTHON_TOOL_MODULES": SAMPLES, "PYTHONPATH": str(Path(__file__).parents[2])}
     async with new_stack(pools=("langgraph",), settings=settings) as stack:
         await make_agent(stack)
-        execution = await stack.start(f"{verb} [[say Paint it.]]", "painter")
-        await stack.until(lambda: asks(stack, execution))
+        executions = [await stack.start("[[say Paint it.]]", "painter") for _ in range(2)]
+        for execution in executions:
+            await stack.until(partial(asks, stack, execution))
 
         await restart(stack)
-        (approval,) = await pending(stack, execution)
-        decided = await stack.http.post(f"/api/v1/approvals/{approval['id']}/{verb}", json={"note": "I say so."})
-        result = await stack.result(execution)
-        steps = (await stack.http.get(f"/api/v1/executions/{execution}/steps")).json()["items"]
+        for execution, verb in zip(executions, ("approve", "deny"), strict=True):
+            await decide(stack, execution, verb)
+        approved, denied = [(await stack.result(execution))["response"] for execution in executions]
 
-        assert decided.is_success, decided.text
-        assert result["response"].startswith(f"Paint it. 1 of 42: {heard}")
-        assert len(await stack.model_calls(f"{verb} [[say")) == 1
-        assert [step["name"] or step["kind"] for step in steps if step["kind"] == "tool_call"] == [
-            "look_up",
-            "interrupt",
-        ]
+        assert approved == "Paint it. 1 of 42: approve"
+        assert denied.startswith("Paint it. 1 of 42: reject")
+        assert await stack.model_calls("Paint") == [], "the model that was started anew is asked nothing again"
+        assert await tool_calls(stack, executions[0]) == ["look_up", "interrupt"]
 
 
 async def make_agent(stack: Stack) -> None:
@@ -50,6 +45,17 @@ async def pending(stack: Stack, execution: str) -> list[dict[str, str]]:
 
 async def asks(stack: Stack, execution: str) -> bool:
     return bool(await pending(stack, execution))
+
+
+async def decide(stack: Stack, execution: str, verb: str) -> None:
+    (approval,) = await pending(stack, execution)
+    decided = await stack.http.post(f"/api/v1/approvals/{approval['id']}/{verb}", json={"note": "I say so."})
+    assert decided.is_success, decided.text
+
+
+async def tool_calls(stack: Stack, execution: str) -> list[str]:
+    steps = (await stack.http.get(f"/api/v1/executions/{execution}/steps")).json()["items"]
+    return [step["name"] for step in steps if step["kind"] == "tool_call"]
 
 
 async def restart(stack: Stack) -> None:
