@@ -3,9 +3,12 @@
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import NewStack
 from tests.stack import Stack
 
+pytestmark = [pytest.mark.timeout(300), pytest.mark.whole]
 SAMPLES = "tests.runtimes.sample_graphs"
 
 

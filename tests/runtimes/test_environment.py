@@ -1,6 +1,9 @@
 """No framework reads the environment."""
 
 import asyncio
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -9,6 +12,33 @@ from runtimes.factory import RuntimeFactory
 from runtimes.types import ModelEndpoint, Wire
 from tests.runtimes.model_server import ModelServer
 from tests.runtimes.turns import Turns
+
+#: Runs a turn in a process of its own, and prints every address that it looks up or connects to.
+WATCHED = """
+import asyncio, sys
+from runtimes.factory import RuntimeFactory
+from runtimes.types import ModelEndpoint, Wire
+from tests.runtimes.turns import Turns
+
+seen = set()
+
+def watch(event, arguments):
+    if event in {"socket.connect", "socket.sendto"}:
+        seen.add(str(arguments[1]))
+    elif event == "socket.getaddrinfo":
+        seen.add(str(arguments[:2]))
+
+async def main(runtime, url, wire):
+    endpoint = ModelEndpoint(url, "sk-test", Wire(wire), "scripted-1", "local")
+    factory = RuntimeFactory()
+    ran = await Turns(factory, runtime, None, endpoint).run("[[tool unknown {};; say done]]")
+    assert ran.finished.response == "done"
+    await factory.close()
+
+sys.addaudithook(watch)
+asyncio.run(main(*sys.argv[1:]))
+print(*sorted(seen), sep="\\n")
+"""
 
 
 @pytest.fixture
@@ -55,3 +85,18 @@ async def test_the_environment_reaches_no_request(framework: str, wire: Wire) ->
     assert len(heads) == 1
     assert b"sk-the-right-one" in heads[0]
     assert b"poison" not in heads[0]
+
+
+async def test_a_turn_connects_to_its_model_and_to_nothing_else(framework: str, model: ModelServer, wire: Wire) -> None:
+    url = model.endpoint(wire).base_url
+    switches = {"TRACING": "true", "TRACING_V2": "true", "API_KEY": "lsv2_poison"}
+    traced = {f"{prefix}_{name}": value for prefix in ("LANGSMITH", "LANGCHAIN") for name, value in switches.items()}
+    command = [sys.executable, "-c", WATCHED, framework, url, wire.value]
+
+    watched = await asyncio.to_thread(
+        subprocess.run, command, env=os.environ | traced, capture_output=True, text=True, check=False
+    )
+
+    assert watched.returncode == 0, watched.stderr
+    port = url.split(":")[2].split("/")[0]
+    assert set(watched.stdout.splitlines()) <= {f"('127.0.0.1', {port})"}
