@@ -182,6 +182,7 @@ class Settings(BaseSettings):
     sandbox_network: bool = False
     sandbox_paths: Words = Field(default_factory=list[str])
     web_allow: Words = Field(default_factory=list[str])
+    mcp_commands: Words = Field(default_factory=list[str])
     providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
 
     log_level: LogLevel = LogLevel.INFO

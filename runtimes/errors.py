@@ -21,6 +21,7 @@ RuntimeFailure
 │   ├── ModelTimeout          retried
 │   ├── ModelConnectionBroken retried
 │   └── ModelAnswerInvalid    retried
+├── McpServerFailed           a server of an agent's tools cannot be used, or no longer; retried
 ├── BudgetExceeded            a limit of the execution is reached; not retried
 ├── OutputInvalid             the answer does not fit the output schema; not retried
 ├── RuntimeStalled            nothing came from the runtime for too long; retried
@@ -150,6 +151,12 @@ class ModelConnectionBroken(ModelFailure):
 class ModelAnswerInvalid(ModelFailure):
     code = "model_answer_invalid"
     default_hint = "Check the provider's base_url: what answers there is perhaps no model."
+
+
+class McpServerFailed(RuntimeFailure):
+    code = "mcp_server_failed"
+    retryable = True
+    default_hint = "Check the server in the agent's toolset, and that it can be reached from the worker."
 
 
 class BudgetExceeded(RuntimeFailure):

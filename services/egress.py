@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpx2
@@ -61,8 +62,9 @@ class Egress:
             raise UrlForbidden(f"'{url[:200]}' is no URL: {error}.") from None
         self._check_form(parsed)
         host = parsed.raw_host.decode()
-        if not self._is_allowed(parsed) and (host.rstrip(".") in _LOCAL or _is_literal(host)):
-            _check_addresses(host, [host] if _is_literal(host) else [])
+        literal = _literal(host)
+        if not self._is_allowed(parsed) and (host.rstrip(".") in _LOCAL or literal):
+            _check_addresses(host, [literal] if literal else [])
         return parsed
 
     async def addresses(self, url: httpx2.URL) -> Sequence[str]:
@@ -82,9 +84,12 @@ class Egress:
             _check_addresses(host, found)
         return found
 
-    def transport(self) -> "GuardedTransport":
-        """A transport that asks for nothing else, for one client; redirects are the client's business."""
-        return GuardedTransport(self)
+    def transport(self, *, kept: int = 0) -> "GuardedTransport":
+        """A transport that asks for nothing else, for one client; redirects are the client's business.
+
+        Connections are `kept` for the next request only where one host is asked: an address may have many names.
+        """
+        return GuardedTransport(self, kept)
 
     def _check_form(self, url: httpx2.URL) -> None:
         if url.scheme not in PORTS:
@@ -105,12 +110,12 @@ class Egress:
 class GuardedTransport(httpx2.AsyncBaseTransport):
     """Connects to the addresses that were checked, under the name that was asked for.
 
-    No proxy, no variable of the environment. A connection is used once: the same address may have other names.
+    No proxy, no variable of the environment.
     """
 
-    def __init__(self, egress: Egress) -> None:
+    def __init__(self, egress: Egress, kept: int) -> None:
         self._egress = egress
-        limits = httpx2.Limits(max_keepalive_connections=0)
+        limits = httpx2.Limits(max_keepalive_connections=kept)
         self._inner = httpx2.AsyncHTTPTransport(trust_env=False, limits=limits)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -148,12 +153,13 @@ def _at(address: str, request: httpx2.Request) -> httpx2.Request:
     )
 
 
-def _is_literal(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _literal(host: str) -> str:
+    """The address that a host is, also in its old forms such as 127.1 and 0x7f.1; empty if it is a name."""
+    with suppress(OSError):
+        return socket.inet_ntoa(socket.inet_aton(host))
+    with suppress(ValueError):
+        return str(ip_address(host))
+    return ""
 
 
 def _check_addresses(host: str, addresses: Sequence[str]) -> None:

@@ -106,7 +106,13 @@ def _executor(
 def _toolsets(settings: Settings) -> Toolsets:
     sandbox = Sandbox([Path(path) for path in settings.sandbox_paths], network=settings.sandbox_network)
     egress = Egress(settings.web_allow)
-    return Toolsets(settings.python_tool_modules, slots=settings.worker_slots, sandbox=sandbox, egress=egress)
+    return Toolsets(
+        settings.python_tool_modules,
+        slots=settings.worker_slots,
+        sandbox=sandbox,
+        egress=egress,
+        mcp_commands=settings.mcp_commands,
+    )
 
 
 def _providers(settings: Settings) -> ProviderRegistry:

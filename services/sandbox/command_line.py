@@ -17,6 +17,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "LANG": "C.UTF-8",
     "TERM": "dumb",
 }
+NEED = "Shell tools and started MCP servers need bubblewrap"
 REMEDY = (
     "Install bubblewrap 0.8 or newer (apt-get install bubblewrap), where user namespaces are allowed; "
     "in Kubernetes, in a pod that allows them."
@@ -66,7 +67,9 @@ def command_line(command: Sequence[str], room: Room) -> list[str]:
     """
     program = shutil.which("bwrap")
     if program is None:
-        raise ToolsetInvalid("Shell tools need bubblewrap, which is not installed on this worker.", hint=REMEDY)
+        raise ToolsetInvalid(
+            "Shell tools (and MCP servers) need bubblewrap, which is not installed on this worker.", hint=REMEDY
+        )
     return [*_guard(), program, *_namespaces(room), *_files(room), "--", *_FIRST, *_limited(room.limits), *command]
 
 

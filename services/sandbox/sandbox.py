@@ -49,7 +49,9 @@ class Sandbox:
         if self._probe is None:
             self._probe = asyncio.ensure_future(self._try())
         if problem := await asyncio.shield(self._probe):
-            raise ToolsetInvalid(f"Shell tools need bubblewrap, which cannot start here: {problem}", hint=REMEDY)
+            raise ToolsetInvalid(
+                f"Shell tools (and MCP servers) need bubblewrap, which cannot start here: {problem}", hint=REMEDY
+            )
 
     async def run(
         self,

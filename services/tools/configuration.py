@@ -1,5 +1,6 @@
 """What an agent's definition may say of its toolsets; the API and the workers read it alike."""
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
@@ -9,9 +10,13 @@ from pydantic_core import PydanticCustomError
 
 from runtimes.import_paths import IMPORT_PATH
 
+#: A program's name or path, without what a shell would make something of.
+PROGRAM = re.compile(r"[A-Za-z0-9_./+-]{1,1000}", re.ASCII)
+
 Approval = Literal["never", "always", "policy"]
 EffectName = Literal["read_only", "idempotent", "at_most_once"]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+ServerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,32}$")]
 #: A name of files' kind: `*` stands for anything, `?` for one character, `[ab]` for one of these.
 Pattern = Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -163,9 +168,49 @@ class WebToolset(ToolsetConfiguration):
     type: Literal["web"]
 
 
+def _is_program(command: list[str]) -> list[str]:
+    if not PROGRAM.fullmatch(command[0]):
+        message = "'{program}' is no name or path of a program; write its arguments one by one behind it."
+        raise PydanticCustomError("command_forbidden", message, {"program": command[0][:200]})
+    return command
+
+
+class McpServer(Known):
+    """A server that is started with the turn (`command`), or one that is there (`url`)."""
+
+    command: Annotated[
+        list[Annotated[str, Field(max_length=4000)]] | None,
+        Field(min_length=1, max_length=100),
+        AfterValidator(lambda command: command and _is_program(command)),
+    ] = None
+    env: Annotated[dict[str, str], Field(max_length=100)] = Field(default_factory=dict[str, str])
+    network: bool = False
+    url: Annotated[str, Field(min_length=1, max_length=4000)] | None = None
+    headers: Annotated[dict[str, str], Field(max_length=100)] = Field(default_factory=dict[str, str])
+    only: Annotated[list[str], Field(min_length=1, max_length=200)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if (self.command is None) == (self.url is None):
+            raise PydanticCustomError("server_invalid", "A server has either a command or a url.")
+        of_other = (self.headers and "headers") or "" if self.command else (self.env and "env") or ""
+        if of_other:
+            message = "A server with a command has no headers, and one with a url no env."
+            raise PydanticCustomError("server_invalid", message, {"name": of_other})
+        return self
+
+
+class McpToolset(ToolsetConfiguration):
+    """Tools of MCP servers; each is called `server__tool`."""
+
+    type: Literal["mcp"]
+    servers: Annotated[dict[ServerName, McpServer], Field(min_length=1, max_length=20)]
+
+
 #: All types of toolsets, and what is said of each.
 TOOLSETS: dict[str, type[ToolsetConfiguration]] = {
     "file_system": FileSystemToolset,
+    "mcp": McpToolset,
     "python": PythonToolset,
     "python_code": PythonCodeToolset,
     "shell": ShellToolset,

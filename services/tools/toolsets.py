@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -17,6 +17,7 @@ from services.sandbox.sandbox import Sandbox
 from services.tools.configuration import (
     TOOLSETS,
     FileSystemToolset,
+    McpToolset,
     PythonCodeToolset,
     PythonToolset,
     SandboxedToolset,
@@ -33,6 +34,9 @@ from services.tools.sandboxed import python_code_tools, shell_tools
 from services.tools.spec import ApprovalRule, ToolSpec
 from services.tools.web import web_tools
 
+if TYPE_CHECKING:
+    from services.tools.mcp_servers import McpServers
+
 
 class Toolsets:
     """Makes tools; `allowed_modules` are the modules that `python` toolsets may use, with all below them.
@@ -47,11 +51,13 @@ class Toolsets:
         slots: int = 1,
         sandbox: Sandbox | None = None,
         egress: Egress | None = None,
+        mcp_commands: Sequence[str] = (),
     ) -> None:
         self.allowed_modules = [name.removesuffix(".*").rstrip(".") for name in allowed_modules]
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="tool")
         self._sandbox = sandbox or Sandbox()
         self._egress = egress or Egress()
+        self._mcp_commands = mcp_commands
 
     @asynccontextmanager
     async def open(self, toolsets: Sequence[Mapping[str, Any]], place: TurnPlace) -> AsyncGenerator[list[ToolSpec]]:
@@ -60,11 +66,29 @@ class Toolsets:
         Raises:
             ToolsetInvalid: a toolset is unknown, malformed or not allowed, cannot work on this worker, or two tools
                 have one name.
+            McpServerFailed: a server cannot be reached.
         """
-        wanted = [configuration_of(toolset) for toolset in toolsets]
-        if any(isinstance(each, SandboxedToolset) for each in wanted):
+        async with AsyncExitStack() as stack:
+            opened = [await self._open(configuration_of(toolset), place, stack) for toolset in toolsets]
+            yield _once_each([spec for specs in opened for spec in specs])
+
+    async def _open(self, wanted: ToolsetConfiguration, place: TurnPlace, stack: AsyncExitStack) -> list[ToolSpec]:
+        if isinstance(wanted, McpToolset):
+            specs = await stack.enter_async_context(self._mcp_servers().open(wanted, place))
+            _check_overrides(wanted, [spec.name for spec in specs])
+            return [adjusted(spec, wanted) for spec in specs]
+        if isinstance(wanted, SandboxedToolset):
             await self._sandbox.check()
-        yield _once_each([spec for each in wanted for spec in self._tools_of(each, place.workspace)])
+        return self._tools_of(wanted, place.workspace)
+
+    def _mcp_servers(self) -> "McpServers":
+        try:
+            from services.tools.mcp_servers import McpServers  # noqa: PLC0415
+        except ImportError as error:
+            raise ToolsetInvalid(
+                f"MCP tools need a package that is not there: {error}.", hint="Install the extra: holdfast[mcp]"
+            ) from error
+        return McpServers(self._sandbox, self._egress, self._mcp_commands)
 
     def build(self, toolsets: Sequence[Mapping[str, Any]], workspace: Path) -> list[ToolSpec]:
         """All tools of the toolsets, in their order.
@@ -124,6 +148,12 @@ def adjusted(spec: ToolSpec, wanted: ToolsetConfiguration) -> ToolSpec:
 
 def _asks(effect: Effect, _: Mapping[str, Any]) -> bool:
     return effect is not Effect.READ_ONLY
+
+
+def _check_overrides(wanted: ToolsetConfiguration, names: Sequence[str]) -> None:
+    unknown = next((name for name in wanted.tools if name not in names), None)
+    if unknown is not None:
+        raise ToolsetInvalid(f"The toolset has no tool '{unknown[:100]}'.", hint=guess(unknown, names))
 
 
 def _once_each(specs: list[ToolSpec]) -> list[ToolSpec]:

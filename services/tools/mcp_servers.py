@@ -1,0 +1,241 @@
+"""The toolset `mcp`: tools of MCP servers, connected when a turn begins and closed with it."""
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Any, cast
+
+import httpx2
+from mcp import ClientSession, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import CONNECTION_CLOSED, CallToolResult, PaginatedRequestParams, TextContent, Tool
+
+from runtimes.errors import McpServerFailed, ToolsetInvalid
+from runtimes.types import Effect
+from services.egress import Egress, UrlForbidden
+from services.sandbox.command_line import ENVIRONMENT, Limits, Room, command_line
+from services.sandbox.sandbox import Sandbox
+from services.tools.configuration import McpServer, McpToolset, guess
+from services.tools.mcp_process import as_process
+from services.tools.place import TurnPlace
+from services.tools.sandboxed import check_network
+from services.tools.spec import Call, ToolFailed, ToolSpec
+
+#: Seconds in which a server has to be connected and to have told its tools; and those that it gets to close.
+CONNECT_SECONDS = 30.0
+CLOSE_SECONDS = 10.0
+#: Tools that one server may have.
+TOOLS_LIMIT = 500
+#: What every framework and model takes as a tool's name.
+_NAME_LIMIT = 64
+#: Where a call's idempotency key stands in its `_meta`.
+KEY = "holdfast/idempotency-key"
+
+_TIMEOUT = httpx2.Timeout(30.0, read=300.0)
+_ALLOW = "The setting that lets places in is HOLDFAST_WEB_ALLOW, on the worker."
+#: A server lives as long as its turn; its files and processes are bounded.
+_LIMITS = Limits(cpu_seconds=3600, processes=256)
+_IDENTITY = {**ENVIRONMENT, "USER": "agent", "LOGNAME": "agent", "SHELL": "/bin/sh"}
+
+_Transport = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+class McpServers:
+    """Connects servers; `commands` are the programs that may be started, by name or path as agents write them."""
+
+    def __init__(self, sandbox: Sandbox, egress: Egress, commands: Sequence[str] = ()) -> None:
+        self._sandbox = sandbox
+        self._egress = egress
+        self._commands = frozenset(commands)
+
+    @asynccontextmanager
+    async def open(self, wanted: McpToolset, place: TurnPlace) -> AsyncGenerator[list[ToolSpec]]:
+        """The servers' tools; the servers are there until this ends.
+
+        Raises:
+            ToolsetInvalid: a server's command or URL is not allowed, or it lacks a tool that is wanted of it.
+            McpServerFailed: a server cannot be reached, or is none.
+        """
+        connections = [_Connection(name, server) for name, server in wanted.servers.items()]
+        try:
+            transports = [await self._transport(each.name, each.server, place) for each in connections]
+            await asyncio.gather(*(each.open(to) for each, to in zip(connections, transports, strict=True)))
+            yield [spec for connection in connections for spec in _specs(connection, wanted)]
+        finally:
+            await asyncio.gather(*(connection.close() for connection in connections))
+
+    async def _transport(self, name: str, server: McpServer, place: TurnPlace) -> _Transport:
+        if server.url is not None:
+            return partial(_over_http, await self._url(name, server.url), dict(server.headers), self._egress)
+        command = server.command or []
+        if command[0] not in self._commands:
+            allowed = ", ".join(sorted(self._commands)) or "none at all"
+            raise ToolsetInvalid(
+                f"MCP server '{name}': the worker allows no command '{command[0]}'.",
+                hint=f"Allowed are: {allowed}. The setting is HOLDFAST_MCP_COMMANDS, on the worker.",
+            )
+        check_network(server.network, self._sandbox)
+        await self._sandbox.check()
+        room = Room(place.workspace, _LIMITS, server.network, self._sandbox.readable)
+        return partial(as_process, command_line(command, room), {**_IDENTITY, **server.env})
+
+    async def _url(self, name: str, url: str) -> str:
+        try:
+            await self._egress.addresses(self._egress.check(url))
+        except UrlForbidden as error:
+            raise ToolsetInvalid(f"MCP server '{name}': {error}", hint=_ALLOW) from error
+        except httpx2.ConnectError as error:
+            raise McpServerFailed(f"MCP server '{name}' cannot be reached: {error}") from error
+        return url
+
+
+class _Connection:
+    """A server's session, held by a task of its own: the SDK's scopes have to be left where they were entered."""
+
+    def __init__(self, name: str, server: McpServer) -> None:
+        self.name = name
+        self.server = server
+        self.tools: list[Tool] = []
+        self._session: ClientSession | None = None
+        self._leave = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def open(self, transport: _Transport) -> None:
+        """Connect, and learn the server's tools."""
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._keeper = asyncio.create_task(self._keep(transport, ready))
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await asyncio.wait({self._keeper, ready}, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            raise McpServerFailed(f"MCP server '{self.name}' did not answer in {CONNECT_SECONDS:g} s.") from None
+        if not ready.done():
+            ready.cancel()
+            raise McpServerFailed(f"MCP server '{self.name}' cannot be used: {_reason(self._keeper.exception())}")
+
+    async def call(self, tool: str, arguments: Mapping[str, Any], call: Call) -> str:
+        """Call a tool.
+
+        Raises:
+            ToolFailed: the tool says that it failed.
+            McpServerFailed: the server is gone.
+        """
+        if self._session is None or self._keeper is None or self._keeper.done():
+            raise McpServerFailed(f"MCP server '{self.name}' has ended in the middle of the turn.")
+        try:
+            result = await self._session.call_tool(tool, dict(arguments), meta={KEY: call.idempotency_key})
+        except MCPError as error:
+            if error.code == CONNECTION_CLOSED:
+                told = f"MCP server '{self.name}' has ended in the middle of a call: {error.message}"
+                raise McpServerFailed(told) from error
+            raise ToolFailed(f"The MCP server refuses the call: {error.message}") from error
+        if result.is_error:
+            raise ToolFailed(_text(result) or "The tool failed and does not say why.")
+        return _text(result)
+
+    async def close(self) -> None:
+        """End the session, and the server if it was started; however often the caller is cancelled."""
+        self._leave.set()
+        if self._keeper is not None:
+            if self._session is None:
+                self._keeper.cancel()
+            _, left = await asyncio.shield(asyncio.wait({self._keeper}, timeout=CLOSE_SECONDS))
+            for task in left:
+                task.cancel()
+
+    async def _keep(self, transport: _Transport, ready: "asyncio.Future[None]") -> None:
+        async with transport() as (read, write), ClientSession(read, write) as session:
+            await session.initialize()
+            self.tools = await _tools(session)
+            self._session = session
+            ready.set_result(None)
+            await self._leave.wait()
+
+
+async def _tools(session: ClientSession) -> list[Tool]:
+    page = await session.list_tools()
+    found = list(page.tools)
+    while page.next_cursor and len(found) < TOOLS_LIMIT:
+        page = await session.list_tools(params=PaginatedRequestParams(cursor=page.next_cursor))
+        found += page.tools
+    return found[:TOOLS_LIMIT]
+
+
+@asynccontextmanager
+async def _over_http(url: str, headers: Mapping[str, str], egress: Egress) -> AsyncGenerator[Any]:
+    transport = egress.transport(kept=10)
+    async with (
+        httpx2.AsyncClient(transport=transport, headers=dict(headers), timeout=_TIMEOUT) as client,
+        streamable_http_client(url, http_client=client) as streams,
+    ):
+        yield streams
+
+
+def _specs(connection: _Connection, wanted: McpToolset) -> list[ToolSpec]:
+    names = [tool.name for tool in connection.tools]
+    only = connection.server.only or names
+    missing = next((name for name in only if name not in names), None)
+    if missing is not None:
+        told = f"MCP server '{connection.name}' has no tool '{missing[:100]}'."
+        raise ToolsetInvalid(told, hint=guess(missing, names))
+    return [_spec(connection, tool, wanted) for tool in connection.tools if tool.name in only]
+
+
+def _spec(connection: _Connection, tool: Tool, wanted: McpToolset) -> ToolSpec:
+    name = tool_name(connection.name, tool.name)
+    effect = _effect(tool)
+    return ToolSpec(
+        name=name,
+        description=tool.description or "",
+        parameters=tool.input_schema,
+        handler=partial(connection.call, tool.name),
+        effect=effect,
+        writes=connection.server.command is not None and effect is not Effect.READ_ONLY,
+        timeout_seconds=wanted.seconds_of(name),
+    )
+
+
+def tool_name(server: str, tool: str) -> str:
+    """What models call a server's tool: always the same, never too long, and no other tool's name."""
+    whole = f"{server}__{tool}"
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", whole)
+    if plain == whole and len(whole) <= _NAME_LIMIT:
+        return whole
+    mark = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    return f"{plain[: _NAME_LIMIT - 9]}_{mark}"
+
+
+def _effect(tool: Tool) -> Effect:
+    hints = tool.annotations
+    if hints is not None and hints.read_only_hint:
+        return Effect.READ_ONLY
+    return Effect.IDEMPOTENT if hints is not None and hints.idempotent_hint else Effect.AT_MOST_ONCE
+
+
+def _text(result: CallToolResult) -> str:
+    parts = [part.text if isinstance(part, TextContent) else _described(part) for part in result.content]
+    if not parts and result.structured_content is not None:
+        return json.dumps(result.structured_content, ensure_ascii=False)
+    return "\n".join(parts)
+
+
+def _described(part: Any) -> str:
+    """What is no text: a resource's own text if it has one, else what it is."""
+    resource = getattr(part, "resource", None)
+    if (text := getattr(resource, "text", None)) is not None:
+        return str(text)
+    where = getattr(resource or part, "uri", None) or getattr(part, "mime_type", None) or ""
+    return f"[{part.type} {where}]"
+
+
+def _reason(error: BaseException | None) -> str:
+    """The first of the causes that a task group has put together, and what the server said."""
+    said = " ".join(getattr(error, "__notes__", []))
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseException", error.exceptions[0])
+    told = error.message if isinstance(error, MCPError) else f"{type(error).__name__}: {error}"
+    return f"{told}. It said: {said}" if said else told

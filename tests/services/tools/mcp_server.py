@@ -1,0 +1,48 @@
+"""An MCP server for tests, over stdio or streamable HTTP: `python mcp_server.py [PORT]`."""
+
+import os
+import sys
+from pathlib import Path
+
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import ToolAnnotations
+
+server = MCPServer("samples")
+
+
+@server.tool(annotations=ToolAnnotations(read_only_hint=True))
+def add(first: int, second: int) -> int:
+    """Add two numbers."""
+    return first + second
+
+
+@server.tool(annotations=ToolAnnotations(idempotent_hint=True))
+async def key(context: Context) -> str:
+    """Tell the call's idempotency key."""
+    return str(dict(context.request_context.meta or {}).get("holdfast/idempotency-key"))
+
+
+@server.tool()
+def fail(reason: str) -> str:
+    """Fail with a reason."""
+    raise ToolError(reason)
+
+
+@server.tool()
+def die() -> str:
+    """End the server at once."""
+    os._exit(3)
+
+
+@server.tool(name="see.things")
+def see_things() -> dict[str, object]:
+    """Tell what the server sees."""
+    return {"environment": sorted(os.environ), "here": os.getcwd(), "secret": Path("/etc/shadow").exists()}
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
+    else:
+        server.run("stdio")
