@@ -32,6 +32,7 @@ HoldfastError
 │   ├── TypeMismatch type_error · ValueInvalid value_invalid · NumberOutOfRange number_out_of_range
 │   ├── TextNul text_nul · TextNotUtf8 text_not_utf8 · MetadataLimits metadata_limits
 │   ├── RuntimeUnknown runtime_unknown · OptionUnsupported option_unsupported
+│   ├── UrlForbidden url_forbidden · CommandForbidden command_forbidden
 │   └── SchemaInvalid schema_invalid · IdempotencyMismatch idempotency_mismatch
 ├── HeadersTooLarge 431 headers_too_large
 ├── InternalError 500 internal_error
@@ -345,6 +346,18 @@ class TypeMismatch(ValidationFailed):
 class ValueInvalid(ValidationFailed):
     code = "value_invalid"
     title = "Invalid value"
+
+
+class UrlForbidden(ValidationFailed):
+    code = "url_forbidden"
+    title = "Forbidden URL"
+    default_hint = "Only http and https to hosts of the internet; the setting `web_allow` lets other places in."
+
+
+class CommandForbidden(ValidationFailed):
+    code = "command_forbidden"
+    title = "Forbidden command"
+    default_hint = "No shell reads it: the program first, then its arguments one by one."
 
 
 class NumberOutOfRange(ValidationFailed):

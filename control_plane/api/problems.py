@@ -18,6 +18,7 @@ from starlette.types import Scope
 from control_plane.errors import (
     BadRequest,
     BodyRequired,
+    CommandForbidden,
     DatabaseUnavailable,
     FieldMissing,
     FieldReadonly,
@@ -54,6 +55,7 @@ BY_TYPE: Mapping[str, type[HoldfastError]] = {
     "json_invalid": JsonInvalid,
     "text_nul": TextNul,
     "metadata_limits": MetadataLimits,
+    "command_forbidden": CommandForbidden,
     "schema_invalid": SchemaInvalid,
 }
 

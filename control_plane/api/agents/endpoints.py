@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
 
+from control_plane.api.agents.places import check_urls
 from control_plane.api.agents.schemas import Agent, AgentPage, CreateAgent, ListAgents, UpdateAgent
 from control_plane.api.agents.service import Agents
 from control_plane.api.auth import Reader, Writer
@@ -17,19 +18,29 @@ from control_plane.api.runtimes.service import live_workers
 from control_plane.api.state import State
 from control_plane.errors import (
     AgentInUse,
+    CommandForbidden,
     NameConflict,
     NotFound,
     OptionUnsupported,
     PromptTooLarge,
     RuntimeUnknown,
     SchemaInvalid,
+    UrlForbidden,
     VersionConflict,
 )
 
 router = APIRouter(prefix="/api/v1/agents", tags=["agents"])
 
 IfMatch = Annotated[str | None, Header(alias="If-Match", description="The ETag of the version that was seen.")]
-DEFINITION = (NameConflict, RuntimeUnknown, OptionUnsupported, PromptTooLarge, SchemaInvalid)
+DEFINITION = (
+    NameConflict,
+    RuntimeUnknown,
+    OptionUnsupported,
+    PromptTooLarge,
+    SchemaInvalid,
+    UrlForbidden,
+    CommandForbidden,
+)
 
 _ETAG = re.compile(r'"(\d{1,9})"')
 
@@ -37,6 +48,7 @@ _ETAG = re.compile(r'"(\d{1,9})"')
 @router.post("", operation_id="create_agent", status_code=201, responses=problems(WITH_BODY, *DEFINITION))
 async def create_agent(body: CreateAgent, principal: Writer, state: State, response: Response) -> Agent:
     """Define an agent."""
+    check_urls(body.toolsets, state.settings.web_allow)
     async with state.database.transaction(principal.organization_id) as connection:
         workers = await live_workers(connection, principal)
         agent = await Agents(connection, principal.organization_id, state.manifests, workers).create(body)
@@ -75,6 +87,7 @@ async def update_agent(
     agent: str, body: UpdateAgent, principal: Writer, state: State, response: Response, if_match: IfMatch = None
 ) -> Agent:
     """Replace fields of an agent; running executions keep the version that they started with."""
+    check_urls(body.toolsets, state.settings.web_allow)
     async with state.database.transaction(principal.organization_id) as connection:
         workers = await live_workers(connection, principal)
         agents = Agents(connection, principal.organization_id, state.manifests, workers)

@@ -16,6 +16,7 @@ from services.model_gateway.policy import CachePolicy, ModelRetries, ModelTimeou
 from services.tools.configuration import (
     TOOLSETS,
     FileSystemToolset,
+    McpToolset,
     PythonCodeToolset,
     PythonToolset,
     ShellToolset,
@@ -82,7 +83,7 @@ def _has_known_type(toolset: Any) -> Any:
 
 
 Toolset = Annotated[
-    FileSystemToolset | PythonToolset | PythonCodeToolset | ShellToolset | WebToolset,
+    FileSystemToolset | McpToolset | PythonToolset | PythonCodeToolset | ShellToolset | WebToolset,
     Field(discriminator="type"),
     BeforeValidator(_has_known_type),
 ]

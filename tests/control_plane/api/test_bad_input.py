@@ -8,6 +8,18 @@ import pytest
 from tests.control_plane.api.organizations import UNKNOWN, code
 from tests.stack import Stack
 
+MCP_URL = "/toolsets/0/servers/a/url"
+FORBIDDEN_URLS = (
+    "file:///etc/passwd",
+    "gopher://example.com/",
+    "http://localhost/mcp",
+    "http://0/mcp",
+    "http://2130706433/mcp",
+    "http://0x7f.1/mcp",
+    "http://[::ffff:127.0.0.1]/mcp",
+    "https://user:password@example.com/mcp",
+    "https://example.com:22/mcp",
+)
 AGENT: dict[str, Any] = {"name": "bad", "model_id": "scripted/scripted"}
 PROMPT: dict[str, Any] = {"agent_id": "plain", "prompt": "[[say x]]"}
 KEY: dict[str, Any] = {"name": "bad", "scopes": ["read"]}
@@ -57,6 +69,17 @@ FIELDS: list[tuple[str, dict[str, Any], str, str]] = [
         "value_invalid",
         "/toolsets/0/tools/shell/approval",
     ),
+    *(
+        ("agents", AGENT | {"toolsets": [{"type": "mcp", "servers": {"a": {"url": url}}}]}, "url_forbidden", MCP_URL)
+        for url in FORBIDDEN_URLS
+    ),
+    (
+        "agents",
+        AGENT | {"toolsets": [{"type": "mcp", "servers": {"a": {"command": ["sh -c 'rm x'"]}}}]},
+        "command_forbidden",
+        "/toolsets/0/servers/a/command",
+    ),
+    ("agents", AGENT | {"toolsets": [{"type": "mcp", "servers": {"a": {}}}]}, "value_invalid", "/toolsets/0/servers/a"),
     ("agents", AGENT | {"toolsets": [{}]}, "field_missing", "/toolsets/0/type"),
     ("agents", AGENT | {"toolsets": ["file_system"]}, "type_error", "/toolsets/0"),
     ("agents", AGENT | {"toolsets": [{"type": "file_system"}] * 10_000}, "value_invalid", "/toolsets"),

@@ -36,7 +36,7 @@ def test_tools_come_in_the_order_of_the_toolsets() -> None:
     ("toolset", "told"),
     [
         ({"type": "file_sytem"}, "Did you mean 'file_system'"),
-        ({"type": "carrier_pigeon"}, "Known: file_system, python"),
+        ({"type": "carrier_pigeon"}, "Known: file_system, mcp, python"),
         ({"type": "file_system", "rot": "/"}, "Its fields are"),
         ({"type": "file_system", "approval": "sometimes"}, "malformed at 'approval'"),
         ({"type": "file_system", "tools": {"writefile": {}}}, "no tool 'writefile'. Did you mean 'write_file'"),
