@@ -22,6 +22,8 @@ _REPLACED = (b"x-api-key:", b"authorization:", b"connection:", b"content-length:
 _STOP_REASON = re.compile(rb'"stop_reason":\s*"(\w+)"')
 _CUT_OFF = (b"max_tokens", b"refusal", b"model_context_window_exceeded")
 _FIRST_ERROR = 400
+#: The CLI can do without a count of tokens.
+_COUNT = b"/count_tokens"
 _BROKEN = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 #: Sees a request's body before it goes out; gives the body to send, or an answer that needs no model.
@@ -106,25 +108,25 @@ class ModelRelay:
             if isinstance(reviewed, bytes):
                 writer.write(reviewed)
                 return await writer.drain()
-            body = json.dumps(reviewed, ensure_ascii=False).encode()
+            body = json.dumps(reviewed).encode()
         answers, gateway = await asyncio.open_connection(self._host, self._port)
         try:
             gateway.write(self._with_token(head, len(body)) + body)
-            await self._answer(answers, writer)
+            await self._answer(answers, writer, counts=_COUNT in head.partition(b"\r\n")[0])
         finally:
             gateway.close()
         return None
 
-    async def _answer(self, source: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, source: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool) -> None:
         answer = _Answer()
         self._answers.append(answer)
         try:
             while piece := await source.read(_PIECE):
                 answer.received += piece
-                if answer.status < _FIRST_ERROR:
+                if counts or answer.status < _FIRST_ERROR:
                     writer.write(piece)
                     await writer.drain()
-            if answer.status >= _FIRST_ERROR:
+            if answer.status >= _FIRST_ERROR and not counts:
                 await self._error(answer, writer)
         finally:
             answer.ended.set()

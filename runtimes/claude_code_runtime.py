@@ -21,7 +21,7 @@ from runtimes.claude_code_process import CliProcess
 from runtimes.claude_code_relay import ModelRelay
 from runtimes.claude_code_store import TranscriptStore
 from runtimes.claude_code_tools import Calls, Ending
-from runtimes.claude_code_transcript import Start, fresh, resumed
+from runtimes.claude_code_transcript import Start, resumed
 from runtimes.claude_code_turn import ClaudeTurn, until_ending
 from runtimes.errors import RuntimeCrashed
 from runtimes.manifests.claude_code import CLAUDE_CODE
@@ -90,14 +90,14 @@ class Session:
         self._context = context
         self._settings = settings
         self._ready = asyncio.Event()
-        self._start = fresh(context)
+        self._start = Start("", [])
         self.ending = Ending()
         self._store = TranscriptStore(context.store, self.ending)
         self._relay = ModelRelay(context.model, self._review, self._failed)
         self.calls = Calls(
             context.tools,
             context.own_tools,
-            context.store,
+            self._store.note,
             self._relay.settled,
             self.ending,
             settings.tool_call_limit,
@@ -106,8 +106,7 @@ class Session:
     async def begin(self) -> Start:
         """Find out where to begin."""
         stored, begun = await self._store.stored() if self._context.attempt > 1 else ([], {})
-        start = await resumed(self._context, stored, begun, self._context.own_tools) if stored else None
-        self._start = start or self._start
+        self._start = await resumed(self._context, stored, begun, self._context.own_tools)
         self.calls.claimed(self._start.claimed)
         await self._store.begin(self._start, stored)
         return self._start
@@ -129,10 +128,14 @@ class Session:
                     yield client
                 finally:
                     process.kill()
-                    await _undisturbed(client.disconnect())
+                    await _undisturbed(self._end(client))
         finally:
             self.ending.close()
             shutil.rmtree(directory, ignore_errors=True)
+
+    async def _end(self, client: ClaudeSDKClient) -> None:
+        await self.calls.close()
+        await client.disconnect()
 
     def _command(self, start: Start, socket: Path) -> tuple[list[str], list[int]]:
         variables = environment(self._context)

@@ -6,12 +6,13 @@ from typing import Any
 
 from claude_agent_sdk import SessionKey, SessionStoreEntry
 
-from runtimes.claude_code_tools import CALLS, Ending
+from runtimes.claude_code_tools import Ending
 from runtimes.claude_code_transcript import Entry, Start
 from runtimes.errors import RuntimeFailure
 from runtimes.types import TurnStore
 
-TRANSCRIPT = "transcript"
+#: The lists in the turn's store.
+TRANSCRIPT, CALLS = "transcript", "calls"
 
 
 class TranscriptStore:
@@ -40,7 +41,11 @@ class TranscriptStore:
         """Note where this attempt begins."""
         pairs = zip(start.entries, stored, strict=False)
         kept = next((at for at, (one, other) in enumerate(pairs) if one != other), min(len(start.entries), len(stored)))
-        await self._append([{"start": {"kept": kept, "entries": start.entries[kept:]}}])
+        await self._append(TRANSCRIPT, [{"start": {"kept": kept, "entries": start.entries[kept:]}}])
+
+    async def note(self, call: Mapping[str, Any]) -> None:
+        """Keep one of the CLI's own calls: only what is here was perhaps claimed."""
+        await self._append(CALLS, [call])
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """Nothing: the CLI finds its transcript in its sandbox."""
@@ -50,11 +55,11 @@ class TranscriptStore:
         """Keep what the CLI has written; the transcripts of subagents are not needed, they run again."""
         kept = [entry for entry in entries if "uuid" in entry] if "subpath" not in key else []
         try:
-            await self._append([{"entry": entry} for entry in kept])
+            await self._append(TRANSCRIPT, [{"entry": entry} for entry in kept])
         except RuntimeFailure as failure:
             self._ending.fail(failure)
 
-    async def _append(self, items: Sequence[Mapping[str, Any]]) -> None:
+    async def _append(self, name: str, items: Sequence[Mapping[str, Any]]) -> None:
         if self._store is not None and items:
             async with self._turn:
-                await self._store.append(TRANSCRIPT, items)
+                await self._store.append(name, items)

@@ -21,15 +21,13 @@ from mcp.server import Server
 
 from runtimes.claude_code_options import SERVER
 from runtimes.errors import RuntimeFailure
-from runtimes.types import FinishReason, OwnTools, Tool, ToolResult, TurnStore
+from runtimes.types import FinishReason, OwnTools, Tool, ToolResult
 
 #: Tools of the CLI that do nothing outside of it.
 INTERNAL = frozenset({"StructuredOutput"})
 #: A human may take long to decide; the executor ends the turn meanwhile.
 _PATIENCE = 10**6
 _TOOL_USE_ID = "claudecode/toolUseId"
-#: The list of the turn's store that has the CLI's own calls, from just before they are claimed.
-CALLS = "calls"
 
 
 class Ending:
@@ -66,13 +64,13 @@ class Ending:
 class Calls:
     """The tool calls of one turn.
 
-    `settled` waits until a call's own answer is in the journal; `recorded` are results that take the place of what
-    the CLI would tell the model.
+    `note` keeps one of the CLI's own calls, just before it is claimed. `settled` waits until a call's answer is in
+    the journal. `recorded` are results that take the place of what the CLI would tell the model.
     """
 
     tools: Sequence[Tool]
     own: OwnTools | None
-    store: TurnStore | None
+    note: Callable[[Mapping[str, Any]], Awaitable[None]]
     settled: Callable[[str], Awaitable[None]]
     ending: Ending
     limit: int
@@ -110,6 +108,12 @@ class Calls:
         if call not in self._ended:
             self._ended[call] = asyncio.ensure_future(self.own.end(call, result))
         await asyncio.shield(self._ended[call])
+
+    async def close(self) -> None:
+        """Nothing is claimed any more; what came to its end is still committed."""
+        for claim in self._begun.values():
+            claim.cancel()
+        await asyncio.gather(*self._begun.values(), *self._ended.values(), return_exceptions=True)
 
     def server(self) -> dict[str, McpSdkServerConfig]:
         """Our tools, as the CLI takes them."""
@@ -152,8 +156,7 @@ class Calls:
         await self._admit()
         if self.own is None:
             return None
-        if self.store is not None:
-            await self.store.append(CALLS, [{"id": call, "name": name, "arguments": arguments}])
+        await self.note({"id": call, "name": name, "arguments": arguments})
         return await self.own.begin(call, name, arguments)
 
     async def _list(self, _: Any, __: Any) -> mcp.ListToolsResult:

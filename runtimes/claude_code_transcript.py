@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from uuid import UUID, uuid5
 
@@ -23,7 +23,7 @@ class Start:
     """Where the CLI begins.
 
     `entries` are its transcript; `texts` what the assistant has said in it since the prompt, an item a message;
-    `pending` are calls of its last answer that still have to run, `claimed` those among them that are claimed already.
+    `pending` are calls of its last answer that still have to run; `claimed` are calls that this attempt has claimed.
     """
 
     session: str
@@ -50,8 +50,8 @@ def fresh(context: RuntimeExecutionContext) -> Start:
 
 async def resumed(
     context: RuntimeExecutionContext, entries: Sequence[Entry], begun: Mapping[str, Block], own: OwnTools | None
-) -> Start | None:
-    """Where the turn goes on; None if it has to begin again.
+) -> Start:
+    """Where the turn goes on, be it at its beginning.
 
     The last answer whose calls all have results is the last that is kept. Calls that the journal has a result of,
     and the transcript not yet, get it; where nothing is known of any call of the last answer, the model gateway
@@ -59,7 +59,7 @@ async def resumed(
     """
     at = _last_answer(entries)
     if at is None:
-        return None
+        return fresh(context)
     last = _Answer(entries[at:])
     recorded, claimed = await _settle({call: begun[call] for call in last.dangling if call in begun}, own)
     if not last.results and not recorded:
@@ -86,18 +86,17 @@ class _Answer:
         return _chained([*kept, *self.results, *ours], self._said[0]["parentUuid"])
 
 
-def _start(
-    context: RuntimeExecutionContext, kept: list[Entry], pending: list[Block], claimed: frozenset[str]
-) -> Start | None:
+def _start(context: RuntimeExecutionContext, kept: list[Entry], pending: list[Block], claimed: frozenset[str]) -> Start:
+    first = fresh(context)
     if not any(map(_has_result, kept)):
-        return None
+        return replace(first, claimed=claimed)
     said: dict[str, str] = {}
-    for entry in kept[len(fresh(context).entries) :]:
+    for entry in kept[len(first.entries) :]:
         if entry["type"] == "assistant":
             message = entry["message"]["id"]
             said[message] = said.get(message, "") + "".join(block["text"] for block in _blocks(entry, "text"))
     texts = [text for text in said.values() if text]
-    return Start(session_of(context), kept, True, texts, len(said), pending, claimed)
+    return Start(first.session, kept, True, texts, len(said), pending, claimed)
 
 
 async def _settle(calls: Mapping[str, Block], own: OwnTools | None) -> tuple[dict[str, ToolResult], frozenset[str]]:
