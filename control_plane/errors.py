@@ -19,7 +19,7 @@ HoldfastError
 │   ├── ExecutionClosed execution_closed · ExecutionNotInteractive execution_not_interactive
 │   ├── TurnNotRunning turn_not_running · QueueFull queue_full
 │   ├── ApprovalClosed approval_closed · ArgumentsChanged args_changed
-│   └── AttemptFenced attempt_fenced
+│   └── DepthExceeded depth_exceeded · AttemptFenced attempt_fenced
 ├── ApprovalExpired 410 approval_expired
 ├── VersionConflict 412 version_conflict
 ├── TooLarge 413
@@ -260,6 +260,12 @@ class ArgumentsChanged(Conflict):
     code = "args_changed"
     title = "Not what was seen"
     default_hint = "Look at it again: holdfast approvals show ID"
+
+
+class DepthExceeded(Conflict):
+    code = "depth_exceeded"
+    title = "Too many executions have started each other"
+    default_hint = "Let the agent do it itself."
 
 
 class AttemptFenced(Conflict):

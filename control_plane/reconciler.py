@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane import errors
 from control_plane.api.executions.service import Executions, admission_of
+from control_plane.api.internal.children import cancel_children, workflow_of_parent
 from control_plane.api.internal.service import TurnLedger
 from control_plane.events.hub import EventHub
 from control_plane.gateway import TemporalGateway
@@ -91,9 +92,10 @@ class Reconciler:
             execution = await Executions(connection, row.organization_id).get(row.id)
             query = select(func.count()).select_from(Message).where(Message.id == row.id)
             has_message = bool((await connection.execute(query)).scalar_one())
+            parent = await workflow_of_parent(connection, row.organization_id, execution)
         await self.gateway.start(
             execution.workflow_id,
-            admission_of(execution, self.settings, has_message=has_message),
+            admission_of(execution, self.settings, has_message=has_message, parent_workflow_id=parent),
             interactive=execution.interactive,
             metadata=execution.metadata,
         )
@@ -105,6 +107,7 @@ class Reconciler:
         async with self.database.transaction(row.organization_id) as connection:
             finished = await TurnLedger(connection, row.organization_id, row.id).finish(request)
         self.hub.announce(str(row.id), ended=True)
+        await cancel_children(self.database, self.gateway, row.organization_id, row.id)
         log.info("settled an execution", execution_id=str(row.id), end=end.value)
         return int(finished)
 

@@ -104,7 +104,10 @@ class AdmitExecution(BaseModel):
 
 
 class Admission(BaseModel):
-    """An admitted execution: where it belongs and who serves it."""
+    """An admitted execution: where it belongs and who serves it.
+
+    `parent_workflow_id` is the workflow that waits for its end.
+    """
 
     execution_id: str
     organization_id: str
@@ -116,6 +119,7 @@ class Admission(BaseModel):
     message_id: str | None = None
     heartbeat_timeout_seconds: float = 15.0
     turn_timeout_seconds: float = 3600.0
+    parent_workflow_id: str | None = None
 
 
 class ExecutionEnd(StrEnum):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from runtimes.base import AgentRuntime
 from runtimes.errors import RuntimeFailure
@@ -15,7 +16,7 @@ from services.agent_settings import read_settings
 from services.attempt import AttemptRun, AttemptScope, ExecutorLimits, Prepared, TurnPlan
 from services.cancellation import CancellationManager, RunningTurn
 from services.control_plane_client.client import ControlPlaneClient
-from services.control_plane_client.models import AttemptOpened, OpenAttempt
+from services.control_plane_client.models import AttemptOpened, ChildState, OpenAttempt, StartChild
 from services.model_gateway.policy import ModelPolicy
 from services.model_gateway.server import ModelGateway
 from services.model_gateway.sessions import ModelSession
@@ -132,8 +133,24 @@ class AgentExecutorService:
             await snapshots.restore(opened.workspace)
         make(scope.plan.workspace)
         ours = [toolset for toolset in opened.agent.toolsets if toolset.get("type") not in manifest.own_toolsets]
-        specs = await stack.enter_async_context(self._toolsets.open(ours, _place(scope)))
+        specs = await stack.enter_async_context(self._toolsets.open(ours, self._place(scope)))
         return ToolGateway(specs, scope.desk, snapshots.keep).tools()
+
+    def _place(self, scope: AttemptScope) -> TurnPlace:
+        turn = scope.plan.turn
+        return TurnPlace(
+            workspace=scope.plan.workspace,
+            execution_id=turn.execution_id,
+            organization_id=turn.organization_id,
+            turn=turn.turn,
+            attempt=scope.plan.opened.attempt,
+            start_child=partial(self._start_child, turn),
+            control=scope.desk.control,
+        )
+
+    async def _start_child(self, turn: TurnRequest, key: str, agent: str, prompt: str) -> ChildState:
+        request = StartChild(organization_id=turn.organization_id, key=key, agent=agent, prompt=prompt)
+        return await self._client.start_child(turn.execution_id, request)
 
     def _context(
         self, scope: AttemptScope, endpoint: ModelEndpoint, tools: Sequence[Tool], snapshots: Snapshots
@@ -160,14 +177,3 @@ class AgentExecutorService:
             own_tools=JournalledTools(scope.desk, snapshots.keep, own_tools(opened.agent.toolsets)),
             store=scope.store,
         )
-
-
-def _place(scope: AttemptScope) -> TurnPlace:
-    turn = scope.plan.turn
-    return TurnPlace(
-        workspace=scope.plan.workspace,
-        execution_id=turn.execution_id,
-        organization_id=turn.organization_id,
-        turn=turn.turn,
-        attempt=scope.plan.opened.attempt,
-    )

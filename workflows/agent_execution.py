@@ -289,6 +289,7 @@ class AgentExecutionWorkflow:
         await workflow.wait_condition(workflow.all_handlers_finished)
         if not self._has_recorded_its_end():
             await self._record(ExecutionEnd.COMPLETED)
+        await self._tell_parent()
         self._describe("completed")
 
     async def _fail(self, failure: BaseException) -> None:
@@ -296,6 +297,7 @@ class AgentExecutionWorkflow:
         error = None if end is ExecutionEnd.CANCELLED else error_of(failure)
         self._describe(end)
         await self._record(end, error)
+        await self._tell_parent()
         if error is None:
             raise failure
         raise application_error(error, retried=False) from None
@@ -312,6 +314,13 @@ class AgentExecutionWorkflow:
             start_to_close_timeout=policies.BOOKKEEPING_TIMEOUT,
             retry_policy=policies.BOOKKEEPING_RETRY,
         )
+
+    async def _tell_parent(self) -> None:
+        """Whoever started this execution waits for its end; where nobody does any more, that is as well."""
+        parent = self._state.admission and self._state.admission.parent_workflow_id
+        if parent:
+            with suppress(FailureError):
+                await workflow.get_external_workflow_handle(parent).signal("answered", [self._execution_id])
 
     def _describe(self, what: str) -> None:
         """Current details in the Temporal Web UI: they cost no history."""

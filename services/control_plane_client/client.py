@@ -35,9 +35,11 @@ from services.control_plane_client.models import (
     AppendEvents,
     AttemptEnd,
     AttemptOpened,
+    ChildState,
     CloseAttempt,
     DecideApproval,
     OpenAttempt,
+    StartChild,
 )
 
 #: What a problem's `code` means to a turn.
@@ -93,6 +95,12 @@ class ControlPlaneClient:
         """Decide an approval; gives its status."""
         body = DecideApproval(organization_id=organization_id, decision=decision)
         return await self._post(f"/internal/v1/executions/{execution_id}/approvals", body, orjson.loads)
+
+    async def start_child(self, execution_id: str, request: StartChild) -> ChildState:
+        """Start another agent's execution, or give its state."""
+        return await self._post(
+            f"/internal/v1/executions/{execution_id}/children", request, ChildState.model_validate_json
+        )
 
     async def open_attempt(self, execution_id: str, request: OpenAttempt) -> AttemptOpened:
         """Take over a turn."""

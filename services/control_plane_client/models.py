@@ -174,6 +174,25 @@ class DecideApproval(BaseModel):
     decision: ApprovalDecision
 
 
+class StartChild(BaseModel):
+    """Another agent's execution, asked for by a turn; the same `key` is the same execution."""
+
+    organization_id: str
+    key: str
+    agent: str
+    prompt: str
+
+
+class ChildState(BaseModel):
+    """An execution as the one that started it sees it."""
+
+    id: str
+    status: str
+    response: str = ""
+    output: Any = None
+    error: ExecutionError | None = None
+
+
 class AppendEntries(BaseModel):
     """Entries of a runtime's list, after the `position` that it has already."""
 

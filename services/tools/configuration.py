@@ -207,6 +207,17 @@ class McpToolset(ToolsetConfiguration):
     servers: Annotated[dict[ServerName, McpServer], Field(min_length=1, max_length=20)]
 
 
+class TaskToolset(ToolsetConfiguration):
+    """Other agents of the organization, by their names or ids, each run as an execution of its own."""
+
+    fixed_names = ("run_agent",)
+
+    type: Literal["task"]
+    agents: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=50)] = Field(
+        default_factory=list[str], description="Needed where the runtime brings no agents of its own."
+    )
+
+
 #: All types of toolsets, and what is said of each.
 TOOLSETS: dict[str, type[ToolsetConfiguration]] = {
     "file_system": FileSystemToolset,
@@ -214,5 +225,6 @@ TOOLSETS: dict[str, type[ToolsetConfiguration]] = {
     "python": PythonToolset,
     "python_code": PythonCodeToolset,
     "shell": ShellToolset,
+    "task": TaskToolset,
     "web": WebToolset,
 }

@@ -22,6 +22,7 @@ from services.tools.configuration import (
     PythonToolset,
     SandboxedToolset,
     ShellToolset,
+    TaskToolset,
     ToolOverride,
     ToolsetConfiguration,
     WebToolset,
@@ -32,6 +33,7 @@ from services.tools.place import TurnPlace
 from services.tools.python_functions import python_tools
 from services.tools.sandboxed import python_code_tools, shell_tools
 from services.tools.spec import ApprovalRule, ToolSpec
+from services.tools.task import task_tools
 from services.tools.web import web_tools
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ class Toolsets:
             return [adjusted(spec, wanted) for spec in specs]
         if isinstance(wanted, SandboxedToolset):
             await self._sandbox.check()
-        return self._tools_of(wanted, place.workspace)
+        return self._placed(wanted, place)
 
     def _mcp_servers(self) -> "McpServers":
         try:
@@ -98,6 +100,11 @@ class Toolsets:
         """
         wanted = [configuration_of(toolset) for toolset in toolsets]
         return _once_each([spec for each in wanted for spec in self._tools_of(each, workspace)])
+
+    def _placed(self, wanted: ToolsetConfiguration, place: TurnPlace) -> list[ToolSpec]:
+        if isinstance(wanted, TaskToolset):
+            return [adjusted(spec, wanted) for spec in task_tools(wanted, place)]
+        return self._tools_of(wanted, place.workspace)
 
     def _tools_of(self, wanted: ToolsetConfiguration, workspace: Path) -> list[ToolSpec]:
         return [adjusted(spec, wanted) for spec in self._local(wanted, workspace)]

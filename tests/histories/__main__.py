@@ -101,6 +101,38 @@ async def _refused(stack: Stack) -> str:
     return execution
 
 
+async def _suspended(stack: Stack) -> str:
+    execution = await stack.start("""[[tool write_file {"path": "x", "content": "y"};; say done]]""", "careful")
+    await stack.until_event(execution, "execution.waiting")
+    (asked,) = (await stack.http.get(f"/api/v1/executions/{execution}/approvals")).json()["items"]
+    await stack.http.post(f"/api/v1/approvals/{asked['id']}/approve", json={})
+    await stack.result(execution)
+    return execution
+
+
+async def _decided_by_temporal(stack: Stack) -> str:
+    execution = await stack.start("""[[tool write_file {"path": "x", "content": "y"};; say done]]""", "careful")
+    await stack.until_event(execution, "execution.waiting")
+    (asked,) = (await stack.http.get(f"/api/v1/executions/{execution}/approvals")).json()["items"]
+    handle = stack.temporal.get_workflow_handle((await stack.get(execution))["workflow_id"])
+    decision = {"approval_id": asked["id"], "approve": False}
+    await handle.execute_update("decide_approval", decision)  # pyright: ignore[reportUnknownMemberType]
+    await stack.result(execution)
+    return execution
+
+
+async def _parent(stack: Stack) -> str:
+    execution = await stack.start("""[[tool run_agent {"agent": "demo", "prompt": "hi"};; say done]]""", "delegating")
+    await stack.result(execution)
+    return execution
+
+
+async def _child(stack: Stack) -> str:
+    parent = await _parent(stack)
+    listed = (await stack.http.get("/api/v1/executions", params={"limit": 200})).json()["items"]
+    return next(each["id"] for each in listed if each["parent_id"] == parent)
+
+
 async def _is_kept(stack: Stack, execution: str) -> bool:
     return (await stack.http.get(f"/api/v1/executions/{execution}")).is_success
 
@@ -116,6 +148,10 @@ KINDS: dict[str, Callable[[Stack], Awaitable[str]]] = {
     "preempted": _preempted,
     "interrupted-without-a-worker": _interrupted_without_a_worker,
     "refused": _refused,
+    "suspended": _suspended,
+    "decided-by-temporal": _decided_by_temporal,
+    "parent": _parent,
+    "child": _child,
 }
 
 
@@ -127,6 +163,8 @@ async def _record(version: str, kinds: Sequence[str]) -> None:
         stack = Stack(Path(directory), server.url, settings, pools=("default",), dynamic_config=dynamic_config)
         async with stack:
             await stack.agent("demo")
+            await stack.agent("careful", toolsets=[{"type": "file_system", "approval": "always"}])
+            await stack.agent("delegating", toolsets=[{"type": "task", "agents": ["demo"]}])
             for kind in kinds:
                 await _save(stack, await KINDS[kind](stack), f"{version}-{kind}")
 

@@ -47,4 +47,8 @@ def test_every_kind_of_end_is_recorded() -> None:
         "interrupted",
         "interrupted-without-a-worker",
         "refused",
+        "suspended",
+        "decided-by-temporal",
+        "parent",
+        "child",
     }

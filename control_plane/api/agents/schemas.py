@@ -20,6 +20,7 @@ from services.tools.configuration import (
     PythonCodeToolset,
     PythonToolset,
     ShellToolset,
+    TaskToolset,
     WebToolset,
     guess,
 )
@@ -83,7 +84,7 @@ def _has_known_type(toolset: Any) -> Any:
 
 
 Toolset = Annotated[
-    FileSystemToolset | McpToolset | PythonToolset | PythonCodeToolset | ShellToolset | WebToolset,
+    FileSystemToolset | McpToolset | PythonToolset | PythonCodeToolset | ShellToolset | TaskToolset | WebToolset,
     Field(discriminator="type"),
     BeforeValidator(_has_known_type),
 ]

@@ -172,7 +172,9 @@ def require_open(row: Row[Any]) -> None:
         raise errors.ExecutionClosed(f"The execution has ended: {row.status}.", execution_status=row.status)
 
 
-def admission_of(row: Row[Any], settings: Settings, *, has_message: bool) -> Admission:
+def admission_of(
+    row: Row[Any], settings: Settings, *, has_message: bool, parent_workflow_id: str | None = None
+) -> Admission:
     """What the execution's workflow is started with; its first message has the execution's id."""
     return Admission(
         execution_id=str(row.id),
@@ -185,6 +187,7 @@ def admission_of(row: Row[Any], settings: Settings, *, has_message: bool) -> Adm
         message_id=str(row.id) if has_message else None,
         heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
         turn_timeout_seconds=settings.turn_timeout_seconds,
+        parent_workflow_id=parent_workflow_id,
     )
 
 

@@ -9,6 +9,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from control_plane.api.auth import WorkerKey
 from control_plane.api.internal import admission, workers
 from control_plane.api.internal.access import organization_of
+from control_plane.api.internal.children import Children, cancel_children
 from control_plane.api.internal.service import TurnLedger
 from control_plane.api.state import ApiState, State
 from control_plane.errors import OperatorOnly
@@ -17,8 +18,10 @@ from services.control_plane_client.models import (
     AnnounceWorker,
     AppendEvents,
     AttemptOpened,
+    ChildState,
     CloseAttempt,
     OpenAttempt,
+    StartChild,
 )
 
 router = APIRouter(prefix="/internal/v1", tags=["internal"], include_in_schema=False)
@@ -40,8 +43,16 @@ async def admit_execution(request: AdmitExecution, principal: WorkerKey, state: 
 async def finish_execution(execution_id: UUID, request: FinishExecution, principal: WorkerKey, state: State) -> None:
     organization_id = organization_of(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
-        await TurnLedger(connection, organization_id, execution_id).finish(request)
+        finished = await TurnLedger(connection, organization_id, execution_id).finish(request)
     state.hub.announce(str(execution_id), ended=True)
+    if finished:
+        await cancel_children(state.database, state.gateway, organization_id, execution_id)
+
+
+@router.post("/executions/{execution_id}/children")
+async def start_child(execution_id: UUID, request: StartChild, principal: WorkerKey, state: State) -> ChildState:
+    organization_id = organization_of(principal, request.organization_id)
+    return await Children(principal, organization_id, state).start(execution_id, request)
 
 
 @router.post("/executions/{execution_id}/attempts")

@@ -31,6 +31,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "close_attempt": {"batch": 1, "end": "completed"},
     "decide_approval": {"decision": {"approval_id": UNKNOWN, "approve": True}},
     "append_entries": {"name": "n", "position": 0, "entries": [{}]},
+    "start_child": {"key": "k", "agent": CANARY, "prompt": "x"},
     "put_cached": {"response": {}, "ttl_seconds": 1},
     "approve": {},
     "deny": {},
@@ -42,6 +43,7 @@ WORKER_ROUTES = {
     "append_events",
     "close_attempt",
     "decide_approval",
+    "start_child",
     "append_entries",
     "put_cached",
 }
