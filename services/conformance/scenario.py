@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtimes.errors import ToolsetInvalid
 from runtimes.types import Capability, FinishReason
 from services.conformance.bench import Bench, Taken
 
@@ -65,6 +66,16 @@ def expect_answer(taken: Taken, response: str, reason: FinishReason = FinishReas
         raise Mismatch(f"the turn failed: {taken.failure.code}: {_short(taken.failure.message)}")
     expect("response", taken.response, response)
     expect("finish reason", taken.outcome and taken.outcome.finish_reason, reason)
+
+
+def expect_a_place(taken: Taken) -> None:
+    """Hold this machine to have what the turn's toolsets need.
+
+    Raises:
+        NotHere: it has not.
+    """
+    if taken.failure is not None and taken.failure.code == ToolsetInvalid.code:
+        raise NotHere(f"{taken.failure.message} {taken.failure.hint}")
 
 
 def expect_success(taken: Taken) -> None:

@@ -1,6 +1,10 @@
 """Every runtime in every scenario; `make test` leaves out the slow ones."""
 
+from collections.abc import Iterator
+from itertools import product
+
 import pytest
+from _pytest.mark import ParameterSet
 
 from runtimes.errors import RuntimeNotInstalled
 from runtimes.manifests.known import KNOWN
@@ -10,14 +14,35 @@ from services.conformance.suite import ALL, run
 from tests.conformance.conftest import Benches
 
 PAIRS = [(name, wire) for name, manifest in sorted(KNOWN.items()) for wire in sorted(manifest.wires)]
-SCENARIOS = [
-    pytest.param(scenario, id=scenario.name, marks=() if scenario.fast else pytest.mark.whole) for scenario in ALL
-]
+#: What `make test` asks of a runtime that starts a process for each turn: that takes a second of both cores.
+ESSENTIAL = {
+    "plain answer",
+    "history and system prompt",
+    "usage",
+    "parallel tool calls",
+    "unknown tool",
+    "tool of an MCP server",
+    "401 after a tool call",
+    "stall in mid-stream",
+    "cancel while streaming",
+    "cancel in a command",
+    "structured output, repaired",
+    "replay out of the journal",
+}
+HEAVY_MB = 100
 
 
-@pytest.mark.parametrize(("runtime", "wire"), PAIRS)
-@pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_every_runtime_does_as_all_do(runtime: str, wire: Wire, scenario: Scenario, benches: Benches) -> None:
+def cases() -> Iterator[ParameterSet]:
+    """Every scenario for every runtime and wire; slow ones are marked."""
+    for scenario, (runtime, wire) in product(ALL, PAIRS):
+        is_fast = scenario.fast and (KNOWN[runtime].memory_mb < HEAVY_MB or scenario.name in ESSENTIAL)
+        marks = () if is_fast else pytest.mark.whole
+        yield pytest.param(scenario, runtime, wire, id=f"{scenario.name}-{runtime}-{wire}", marks=marks)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("scenario", "runtime", "wire"), cases())
+async def test_every_runtime_does_as_all_do(scenario: Scenario, runtime: str, wire: Wire, benches: Benches) -> None:
     try:
         bench = await benches(runtime, wire)
     except RuntimeNotInstalled as missing:

@@ -5,11 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from runtimes.errors import ToolsetInvalid
 from runtimes.turns import TurnStatus
 from runtimes.types import Capability
 from services.conformance.bench import Bench, Case, Taken, until
-from services.conformance.scenario import Mismatch, NotHere, Scenario, expect, expect_that
+from services.conformance.scenario import Mismatch, Scenario, expect, expect_a_place, expect_that
 
 #: Longest time from a cancel to the end of the turn, in seconds; a busy machine needs some of it.
 _PROMPT = 5.0
@@ -63,7 +62,9 @@ async def in_a_command(bench: Bench) -> str:
     running = bench.start(Case(f"[[tool {tool} {command};; say never]]", toolsets=[{"type": "shell"}]))
     await running.until(lambda: len(_processes(seconds)) > 0)
     if not _processes(seconds):
-        raise _not_run(await running.taken())
+        ended = await running.taken()
+        expect_a_place(ended)
+        raise Mismatch(f"the command did not run: {ended.failure or ended.response}")
 
     running.cancel()
 
@@ -78,12 +79,6 @@ def _expect_stopped(taken: Taken) -> None:
     expect("failure", taken.failure and taken.failure.code, None)
     expect("status", taken.outcome and taken.outcome.status, TurnStatus.INTERRUPTED)
     expect_that(taken.seconds < _PROMPT, f"it took {taken.seconds:.1f} s to stop")
-
-
-def _not_run(taken: Taken) -> Exception:
-    if taken.failure is not None and taken.failure.code == ToolsetInvalid.code:
-        return NotHere(f"{taken.failure.message} {taken.failure.hint}")
-    return Mismatch(f"the command did not run: {taken.failure or taken.response}")
 
 
 async def _until_gone(word: str, seconds: float = 3.0) -> None:
