@@ -1,6 +1,7 @@
 """The bench on which a runtime is checked: all that a worker has, and a scripted model behind it."""
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from services.control_plane_client.models import AgentSpec, Step, StepKind, Step
 from services.model_gateway.breaker import BreakerLimits, Breakers
 from services.model_gateway.server import ModelGateway
 from services.providers import Provider, ProviderRegistry
+from services.sandbox.sandbox import Sandbox
 from services.tools.toolsets import Toolsets
 from services.workspaces import Workspaces
 
@@ -32,6 +34,9 @@ MODELS: Mapping[Wire, str] = {Wire.OPENAI: "openai/scripted", Wire.ANTHROPIC: "a
 #: Many failures in a row are what this is about: no breaker may open.
 NO_BREAKER = BreakerLimits(failures=1_000_000)
 LIMITS = ExecutorLimits(cancel_deadline=15.0, stale_after=60.0, flush_interval=0.01)
+#: The MCP server that agents get, and what the sandbox has to show so that it runs.
+MCP_SERVER = Path(__file__).with_name("mcp_server.py")
+_SHOWN = (MCP_SERVER.parent, Path(sys.prefix), Path(sys.base_prefix))
 #: Seconds between two looks at something that is waited for.
 _TICK = 0.01
 
@@ -250,7 +255,7 @@ async def bench(
             client=client,
             runtimes=runtimes,
             models=models,
-            toolsets=Toolsets([tools.__name__], slots=50),
+            toolsets=Toolsets([tools.__name__], slots=50, sandbox=Sandbox(_SHOWN), mcp_commands=[sys.executable]),
             turns=turns,
             worker_id="conformance",
             workspaces=Workspaces(directory / "workspaces"),

@@ -11,6 +11,5 @@ def multiply(a: int, b: int) -> str:
     return str(a * b)
 
 
-def main() -> None:
-    """Serve until the standard input ends."""
+if __name__ == "__main__":
     server.run()

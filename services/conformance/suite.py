@@ -17,7 +17,7 @@ from runtimes.manifests.known import manifest_of
 from runtimes.types import Wire
 from services.conformance.bench import Bench, bench
 from services.conformance.scenario import Mismatch, NotHere, Scenario
-from services.conformance.scenarios import answers, crowds, failures, outputs, replays, stops, tool_calls
+from services.conformance.scenarios import answers, crowds, failures, mcp_tools, outputs, replays, stops, tool_calls
 from services.scripted_model.process import scripted_model
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -25,6 +25,7 @@ Outcome = Literal["passed", "failed", "skipped"]
 ALL: Sequence[Scenario] = (
     *answers.SCENARIOS,
     *tool_calls.SCENARIOS,
+    *mcp_tools.SCENARIOS,
     *failures.SCENARIOS,
     *stops.SCENARIOS,
     *outputs.SCENARIOS,
