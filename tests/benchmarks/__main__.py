@@ -13,7 +13,7 @@ from time import monotonic
 import uvloop
 from rich.console import Console
 
-from tests.benchmarks import concurrency, first_token, latency, throughput
+from tests.benchmarks import concurrency, first_token, gateway, latency, throughput
 from tests.benchmarks.report import Result, show, show_cpu, write
 from tests.benchmarks.system import running_system
 from tests.benchmarks.throughput import Throughput
@@ -38,10 +38,11 @@ async def run(console: Console, *, profile: bool) -> list[Result]:
         rates = await throughput.measure(system)
         idle = await latency.measure(system)
         tokens = await first_token.measure(system)
+        models = await gateway.measure(system.stack.model_url)
         history = await latency.history_events(system)
         await concurrency.measure(system, memory)
     _tell(console, rates, tokens.story(), profile=profile)
-    return [*rates.results(), *idle.results(), *tokens.results(), history, *memory.results()]
+    return [*rates.results(), *idle.results(), *tokens.results(), *models.results(), history, *memory.results()]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
