@@ -41,7 +41,7 @@ def cases() -> Iterator[ParameterSet]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("scenario", "runtime", "wire"), cases())
+@pytest.mark.parametrize(("scenario", "runtime", "wire"), list(cases()))
 async def test_every_runtime_does_as_all_do(scenario: Scenario, runtime: str, wire: Wire, benches: Benches) -> None:
     try:
         bench = await benches(runtime, wire)
