@@ -120,7 +120,7 @@ class ClaudeTurn:
             case SystemMessage():
                 self._noted(message)
             case StreamEvent(parent_tool_use_id=None):
-                return [] if self._compacting else list(self._streamed(message.event))
+                return self._heard(message.event)
             case AssistantMessage(parent_tool_use_id=None):
                 self._said(message)
             case UserMessage():
@@ -136,6 +136,10 @@ class ClaudeTurn:
             _check_servers(message.data)
         elif message.subtype == "status":
             self._compacting = message.data.get("status") == "compacting"
+
+    def _heard(self, event: Mapping[str, Any]) -> list[RuntimeEvent]:
+        """What is summed up to make room in the context is no answer."""
+        return [] if self._compacting else list(self._streamed(event))
 
     def _streamed(self, event: Mapping[str, Any]) -> Iterator[RuntimeEvent]:
         match event:

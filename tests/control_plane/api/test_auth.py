@@ -55,6 +55,7 @@ SCOPES = {
         "announce_worker",
         "control_stream",
         "decide_approval",
+        "start_child",
         "get_blob",
         "put_blob",
         "get_entries",

@@ -45,8 +45,8 @@ async def test_functions_that_no_worker_allows_are_a_warning(stack: Stack) -> No
     ("toolset", "problem", "hint"),
     [
         ({"type": "pyton", "functions": ["a:b"]}, "value_invalid", "Did you mean 'python'?"),
-        ({"type": "carrier_pigeon"}, "value_invalid", "Known: file_system, mcp, python, python_code, shell, web."),
-        ({"functions": ["a:b"]}, "field_missing", "Known: file_system, python, python_code, shell, web."),
+        ({"type": "carrier_pigeon"}, "value_invalid", "Known: file_system, mcp, python, python_code, shell, task, web."),
+        ({"functions": ["a:b"]}, "field_missing", "Known: file_system, mcp, python, python_code, shell, task, web."),
     ],
 )
 async def test_a_toolset_of_no_known_type_is_refused_at_its_type(
