@@ -8,6 +8,9 @@ from tests.conftest import NewStack
 from tests.control_plane.api.organizations import code
 from tests.stack import Stack
 
+#: What a toolset may be.
+KNOWN = "Known: file_system, mcp, python, python_code, shell, task, web."
+
 AGENTS = "/api/v1/agents"
 
 
@@ -45,8 +48,12 @@ async def test_functions_that_no_worker_allows_are_a_warning(stack: Stack) -> No
     ("toolset", "problem", "hint"),
     [
         ({"type": "pyton", "functions": ["a:b"]}, "value_invalid", "Did you mean 'python'?"),
-        ({"type": "carrier_pigeon"}, "value_invalid", "Known: file_system, mcp, python, python_code, shell, task, web."),
-        ({"functions": ["a:b"]}, "field_missing", "Known: file_system, mcp, python, python_code, shell, task, web."),
+        (
+            {"type": "carrier_pigeon"},
+            "value_invalid",
+            KNOWN,
+        ),
+        ({"functions": ["a:b"]}, "field_missing", KNOWN),
     ],
 )
 async def test_a_toolset_of_no_known_type_is_refused_at_its_type(
