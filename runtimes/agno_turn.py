@@ -8,6 +8,7 @@ from typing import Any
 from agno.models.message import Message
 
 from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, RuntimeFailure
+from runtimes.finish_reasons import finish_of
 from runtimes.tool_calls import RequestedCall, ToolCalls
 from runtimes.types import (
     FinishReason,
@@ -15,14 +16,6 @@ from runtimes.types import (
     ToolCallCompleted,
     ToolCallStarted,
 )
-
-_FINISH = {
-    "length": FinishReason.LENGTH,
-    "max_tokens": FinishReason.LENGTH,
-    "model_context_window_exceeded": FinishReason.LENGTH,
-    "content_filter": FinishReason.CONTENT_FILTER,
-    "refusal": FinishReason.CONTENT_FILTER,
-}
 
 
 @dataclass(slots=True)
@@ -121,7 +114,7 @@ class Turn:
             raise ModelAnswerInvalid(f"What answered for model '{self._model}' spoke no model's language.")
         if answer.finish is None:
             raise ModelConnectionBroken(f"The answer of model '{self._model}' broke off before its end.")
-        self.finish = _FINISH.get(answer.finish, FinishReason.STOP)
+        self.finish = finish_of(answer.finish)
         if self._answers == 1 and not answer.spoke and self.finish is FinishReason.STOP:
             raise ModelAnswerInvalid(f"Model '{self._model}' gave an empty answer.")
 

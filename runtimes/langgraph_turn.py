@@ -11,19 +11,13 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, RuntimeCrashed, RuntimeFailure
+from runtimes.finish_reasons import finish_of
 from runtimes.tool_arguments import decoded
 from runtimes.tool_calls import MAX_TURNS, RequestedCall, ToolCalls
 from runtimes.types import FinishReason, RuntimeExecutionContext
 
 #: Where arguments that are no JSON object stand, on their way through the framework and back to the model.
 INVALID_JSON = "INVALID_JSON"
-_FINISH = {
-    "length": FinishReason.LENGTH,
-    "max_tokens": FinishReason.LENGTH,
-    "model_context_window_exceeded": FinishReason.LENGTH,
-    "content_filter": FinishReason.CONTENT_FILTER,
-    "refusal": FinishReason.CONTENT_FILTER,
-}
 
 Made = TypeVar("Made")
 
@@ -132,7 +126,7 @@ class Turn:
     def _reason(self, finish: str | None, *, silent: bool) -> FinishReason:
         if finish is None:
             raise ModelConnectionBroken(f"The answer of model '{self._model}' broke off before its end.")
-        reason = _FINISH.get(finish, FinishReason.STOP)
+        reason = finish_of(finish)
         if silent and reason is FinishReason.STOP and self._model_calls == 1:
             raise ModelAnswerInvalid(f"Model '{self._model}' gave an empty answer.")
         return reason

@@ -33,6 +33,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, RuntimeCrashed
+from runtimes.finish_reasons import finish_of
 from runtimes.model_clients import ClientPool
 from runtimes.tool_calls import RequestedCall
 from runtimes.types import FinishReason, ModelEndpoint, RuntimeExecutionContext, Tool, ToolResult, Wire
@@ -57,7 +58,6 @@ _PARAMETERS: Mapping[Wire, Mapping[str, str]] = {
         "stop": "stop_sequences",
     },
 }
-_FINISH = {"length": FinishReason.LENGTH, "content_filter": FinishReason.CONTENT_FILTER}
 #: Providers that are known to take an output schema of an object; others may reject the whole request for it.
 _TAKES_SCHEMA = {Wire.OPENAI: "openai", Wire.ANTHROPIC: "anthropic"}
 
@@ -137,7 +137,7 @@ class Conversation:
         details = response.provider_details or {}
         if details.keys().isdisjoint({"finish_reason", "refusal"}):
             raise ModelConnectionBroken(f"The answer of model '{self._endpoint.model}' broke off before its end.")
-        answer.finish = _FINISH.get(response.finish_reason or "", FinishReason.STOP)
+        answer.finish = finish_of(response.finish_reason)
         answer.calls = [self._call(part, index) for index, part in enumerate(response.tool_calls)]
         rest = details.get("refusal") or ("" if self._streaming else _whole_text(response))
         self._refuse_silence(answer, rest)
