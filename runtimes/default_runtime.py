@@ -11,30 +11,20 @@ from agno.run.agent import RunContentEvent, RunErrorEvent, RunOutputEvent
 
 from runtimes.agno_models import tool_definitions, watched_model
 from runtimes.agno_turn import Turn
-from runtimes.base import BaseRuntime, Cancellations, ControlPlane
 from runtimes.errors import RuntimeCrashed
 from runtimes.manifests.default import DEFAULT
 from runtimes.manifests.manifest import RuntimeManifest
-from runtimes.model_clients import ClientPool
+from runtimes.model_clients import ClientPool, PooledRuntime
 from runtimes.types import RuntimeEvent, RuntimeExecutionContext, TextDelta, TurnFinished
 
 
-class DefaultRuntime(BaseRuntime):
+class DefaultRuntime(PooledRuntime):
     """One turn on Agno.
 
     Settings in `runtime_config`: `max_turns` (model calls of a turn), `tool_call_limit`.
     """
 
     manifest: ClassVar[RuntimeManifest] = DEFAULT
-
-    def __init__(
-        self,
-        control_plane_client: ControlPlane | None = None,
-        cancellation_manager: Cancellations | None = None,
-        shared: ClientPool | None = None,
-    ) -> None:
-        super().__init__(control_plane_client, cancellation_manager, shared)
-        self._clients = shared or ClientPool()
 
     @classmethod
     def share(cls) -> ClientPool:

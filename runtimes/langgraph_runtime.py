@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from langgraph.errors import GraphRecursionError
 from pydantic_core import to_jsonable_python
 
-from runtimes.base import BaseRuntime, Cancellations, ControlPlane
 from runtimes.errors import ConfigurationInvalid, RuntimeCrashed, RuntimeFailure
 from runtimes.langgraph_graphs import Parts, Prepared, prepared
 from runtimes.langgraph_interrupts import Decisions, Pending
@@ -18,11 +17,11 @@ from runtimes.langgraph_tools import GatewayTool
 from runtimes.langgraph_turn import LimitReached, Turn
 from runtimes.manifests.langgraph import LANGGRAPH
 from runtimes.manifests.manifest import RuntimeManifest
-from runtimes.model_clients import ClientPool
+from runtimes.model_clients import PooledRuntime
 from runtimes.types import FinishReason, RuntimeEvent, RuntimeExecutionContext, TurnFinished
 
 
-class LangGraphRuntime(BaseRuntime):
+class LangGraphRuntime(PooledRuntime):
     """One turn on LangGraph.
 
     Settings in `runtime_config`: `max_turns` (model calls of a turn), `tool_call_limit`, and `graph`, the import path
@@ -31,20 +30,6 @@ class LangGraphRuntime(BaseRuntime):
     """
 
     manifest: ClassVar[RuntimeManifest] = LANGGRAPH
-
-    def __init__(
-        self,
-        control_plane_client: ControlPlane | None = None,
-        cancellation_manager: Cancellations | None = None,
-        shared: ClientPool | None = None,
-    ) -> None:
-        super().__init__(control_plane_client, cancellation_manager, shared)
-        self._clients = shared or ClientPool()
-
-    @classmethod
-    def share(cls) -> ClientPool:
-        """One pool of connections."""
-        return ClientPool()
 
     async def stream(self, context: RuntimeExecutionContext) -> AsyncGenerator[RuntimeEvent, None]:
         """Run one turn; see `BaseRuntime.stream`."""

@@ -4,6 +4,7 @@ import httpx2
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
+from runtimes.base import BaseRuntime, Cancellations, ControlPlane
 from runtimes.types import ModelEndpoint
 
 #: How long an answer may take is the model gateway's affair: it waits, retries and gives up.
@@ -45,3 +46,21 @@ class ClientPool:
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
+
+
+class PooledRuntime(BaseRuntime):
+    """A runtime whose framework calls models through the vendors' SDKs, on one pool for the process."""
+
+    def __init__(
+        self,
+        control_plane_client: ControlPlane | None = None,
+        cancellation_manager: Cancellations | None = None,
+        shared: ClientPool | None = None,
+    ) -> None:
+        super().__init__(control_plane_client, cancellation_manager, shared)
+        self._clients = shared or ClientPool()
+
+    @classmethod
+    def share(cls) -> ClientPool:
+        """One pool of connections."""
+        return ClientPool()

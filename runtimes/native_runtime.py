@@ -4,31 +4,21 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import ClassVar
 
-from runtimes.base import BaseRuntime, Cancellations, ControlPlane
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.manifests.native import NATIVE
-from runtimes.model_clients import ClientPool
+from runtimes.model_clients import ClientPool, PooledRuntime
 from runtimes.native_model import Answer, Conversation, warm_up
 from runtimes.tool_calls import ToolCalls
 from runtimes.types import RuntimeEvent, RuntimeExecutionContext, TextDelta, TurnFinished
 
 
-class NativeRuntime(BaseRuntime):
+class NativeRuntime(PooledRuntime):
     """One turn as a plain loop; tool calls of one answer run at once.
 
     Settings in `runtime_config`: `max_turns` (model calls of a turn), `tool_call_limit`.
     """
 
     manifest: ClassVar[RuntimeManifest] = NATIVE
-
-    def __init__(
-        self,
-        control_plane_client: ControlPlane | None = None,
-        cancellation_manager: Cancellations | None = None,
-        shared: ClientPool | None = None,
-    ) -> None:
-        super().__init__(control_plane_client, cancellation_manager, shared)
-        self._clients = shared or ClientPool()
 
     @classmethod
     def share(cls) -> ClientPool:
