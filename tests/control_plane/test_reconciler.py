@@ -85,6 +85,7 @@ async def test_the_reconciler_goes_on_whatever_fails(installation: Installation,
     while (await installation.get(bad["id"]))["status"] != "failed":
         await asyncio.sleep(0.01)
     running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_a_waiting_execution_is_looked_at_once_a_minute(installation: Installation, temporal: Temporal) -> None:
