@@ -14,9 +14,12 @@ from uuid import uuid4
 import orjson
 from pydantic import BaseModel, Field
 
+from runtimes.errors import RuntimeFailure
 from services.tools.spec import ToolFailed
 from services.tools.workspace import FILES_LIMIT, TOTAL_LIMIT
 
+#: What the control plane says to more bytes than it takes at once.
+_TOO_LARGE = "body_too_large"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -68,6 +71,7 @@ class Snapshots:
 
         Raises:
             ToolFailed: the workspace has more files, or larger ones, than can be kept.
+            RuntimeFailure: the control plane cannot be reached, or refuses for another reason.
         """
         async with self._busy:
             scan = await asyncio.to_thread(self._scan)
@@ -76,7 +80,7 @@ class Snapshots:
             if name == self._last:
                 return None
             for data in (*scan.fresh.values(), raw):
-                await self._upload(data)
+                await self._sent(data)
             self._kept |= scan.fresh.keys()
             self._last = name
             return name
@@ -90,6 +94,16 @@ class Snapshots:
             if (await asyncio.to_thread(self._scan)).manifest == manifest:
                 return
         await self._rebuild(manifest)
+
+    async def _sent(self, data: bytes) -> None:
+        try:
+            await self._upload(data)
+        except RuntimeFailure as failure:
+            if failure.code != _TOO_LARGE:
+                raise
+            raise ToolFailed(
+                f"The workspace cannot be kept: one file has {len(data)} bytes. {failure.message}"
+            ) from None
 
     async def _rebuild(self, manifest: Manifest) -> None:
         """A new directory takes the old one's place: nothing that is there is written through."""

@@ -7,7 +7,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from runtimes.errors import ConfigurationInvalid
 from services.snapshots import Snapshots
+from services.tools.spec import ToolFailed
 
 
 class Blobs(dict[str, bytes]):
@@ -134,3 +136,25 @@ async def test_what_links_outside_is_kept_as_a_link_only(tmp_path: Path) -> None
     await snapshots.keep()
 
     assert not any(b"SECRET" in data for data in blobs.values())
+
+
+@pytest.mark.parametrize(("code", "expected"), [("body_too_large", ToolFailed), ("forbidden", ConfigurationInvalid)])
+async def test_a_file_that_the_control_plane_does_not_take_is_the_models_business(
+    tmp_path: Path, code: str, expected: type[Exception]
+) -> None:
+    blobs = Blobs()
+    (tmp_path / "large").write_bytes(b"x" * 1000)
+
+    async def refuse(data: bytes) -> None:
+        if len(data) >= 1000:
+            refusal = ConfigurationInvalid("No.")
+            refusal.code = code
+            raise refusal
+        await blobs.upload(data)
+
+    snapshots = Snapshots(tmp_path, refuse, blobs.download)
+    with pytest.raises(expected, match="No"):
+        await snapshots.keep()
+    (tmp_path / "large").unlink()
+
+    assert await snapshots.keep() is not None
