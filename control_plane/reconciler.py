@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane import errors
 from control_plane.api.executions.service import Executions, admission_of
-from control_plane.api.internal.children import cancel_children, workflow_of_parent
+from control_plane.api.internal.children import cancel_children, is_orphan, workflow_of_parent
 from control_plane.api.internal.service import TurnLedger
 from control_plane.events.hub import EventHub
 from control_plane.gateway import TemporalGateway
@@ -71,7 +71,18 @@ class Reconciler:
             return await self._restore(row)
         if end is not None:
             return await self._finish(row, end, error)
+        if await self._cancel_orphan(row):
+            return 1
         return await self._look_at_waiting(row) if row.status == ExecutionStatus.WAITING else 0
+
+    async def _cancel_orphan(self, row: Row[Any]) -> bool:
+        """A child that its parent could not cancel at its own end is cancelled here."""
+        async with self.database.transaction(row.organization_id) as connection:
+            orphan = await is_orphan(connection, row.id)
+        if orphan:
+            await self.gateway.cancel(row.workflow_id, row.first_run_id)
+            log.info("cancelled a child that nobody waits for", execution_id=str(row.id))
+        return orphan
 
     async def _look_at_waiting(self, row: Row[Any]) -> int:
         """Tell a suspended turn that it need not wait any more, in case nobody else could."""

@@ -59,9 +59,9 @@ class ExecutionControl:
         return row
 
     async def interrupt(self, execution_id: UUID) -> Row[Any]:
-        """End the running turn and keep the execution."""
+        """End the running turn and keep the execution; whether a waiting one has such a turn, its workflow knows."""
         row = await self._open(execution_id)
-        if row.status != ExecutionStatus.RUNNING:
+        if row.status not in (ExecutionStatus.RUNNING, ExecutionStatus.WAITING):
             raise errors.TurnNotRunning(f"No turn is running: the execution is {row.status}.")
         self._command(row, StopReason.INTERRUPT)
         await self.state.gateway.interrupt(row.workflow_id, row.first_run_id)

@@ -29,7 +29,16 @@ MAX_DEPTH = 5
 
 _ENDED = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 _CHILD = Sql("SELECT * FROM executions WHERE id = :id AND parent_id = :parent_id")
-_OPEN = Sql(f"SELECT id, workflow_id FROM executions WHERE parent_id = :id AND status NOT IN ({_ENDED})")  # noqa: S608
+#: Open children that nobody waits for: their parent has ended, or the turn that started them has.
+_ORPHANS = f"""
+    SELECT child.id, child.workflow_id FROM executions AS child
+    LEFT JOIN executions AS parent ON parent.id = child.parent_id
+    LEFT JOIN turns ON turns.execution_id = parent.id AND turns.turn = parent.attempt_turn
+    WHERE child.status NOT IN ({_ENDED}) AND (parent.id IS NULL OR parent.status IN ({_ENDED})
+        OR turns.ended_at IS NOT NULL OR child.created_at < turns.started_at)
+"""  # noqa: S608
+_ORPHANS_OF = Sql(_ORPHANS, "AND child.parent_id = :id")
+_ORPHAN = Sql(_ORPHANS, "AND child.parent_id IS NOT NULL AND child.id = :id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +121,16 @@ async def workflow_of_parent(connection: AsyncConnection, organization_id: UUID,
 async def cancel_children(
     database: Database, gateway: TemporalGateway, organization_id: UUID, execution_id: UUID
 ) -> None:
-    """Cancel what an ended execution has started and nobody waits for any more."""
+    """Cancel what an execution has started and nobody waits for any more; what fails, the reconciler tries again."""
     async with database.transaction(organization_id) as connection:
-        children: Sequence[Row[Any]] = (await _OPEN.execute(connection, {"id": execution_id})).all()
+        children: Sequence[Row[Any]] = (await _ORPHANS_OF.execute(connection, {"id": execution_id})).all()
     for child in children:
         try:
             await gateway.cancel(child.workflow_id, None)
         except errors.HoldfastError as error:
-            log.warning("child not cancelled", execution_id=str(child.id), error=error.detail)
+            log.warning("child not cancelled yet", execution_id=str(child.id), error=error.detail)
+
+
+async def is_orphan(connection: AsyncConnection, execution_id: UUID) -> bool:
+    """Whether an execution goes on for a turn that nobody takes any further."""
+    return (await _ORPHAN.execute(connection, {"id": execution_id})).first() is not None

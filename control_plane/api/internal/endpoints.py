@@ -17,6 +17,7 @@ from runtimes.turns import Admission, AdmitExecution, FinishExecution
 from services.control_plane_client.models import (
     AnnounceWorker,
     AppendEvents,
+    AttemptEnd,
     AttemptOpened,
     ChildState,
     CloseAttempt,
@@ -43,10 +44,9 @@ async def admit_execution(request: AdmitExecution, principal: WorkerKey, state: 
 async def finish_execution(execution_id: UUID, request: FinishExecution, principal: WorkerKey, state: State) -> None:
     organization_id = organization_of(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
-        finished = await TurnLedger(connection, organization_id, execution_id).finish(request)
+        await TurnLedger(connection, organization_id, execution_id).finish(request)
     state.hub.announce(str(execution_id), ended=True)
-    if finished:
-        await cancel_children(state.database, state.gateway, organization_id, execution_id)
+    await cancel_children(state.database, state.gateway, organization_id, execution_id)
 
 
 @router.post("/executions/{execution_id}/children")
@@ -82,6 +82,8 @@ async def close_attempt(
     async with state.database.transaction(organization_id) as connection:
         ended = await TurnLedger(connection, organization_id, execution_id).close(attempt, request)
     state.hub.announce(str(execution_id), ended=ended)
+    if request.end is AttemptEnd.INTERRUPTED:
+        await cancel_children(state.database, state.gateway, organization_id, execution_id)
 
 
 @router.post("/workers", status_code=204)

@@ -1,5 +1,6 @@
 """Executions that a turn starts: once for each call, seen by their parent, ended with it."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -95,6 +96,48 @@ async def test_what_ends_takes_its_open_children_with_it(installation: Installat
 
     assert temporal.cancelled == [running.execution["workflow_id"]]
     assert code(after) == (409, "execution_closed")
+
+
+async def test_an_interrupted_turn_takes_its_open_children_with_it(
+    installation: Installation, temporal: Temporal
+) -> None:
+    parent = await installation.turn(interactive=True)
+    child = await turn_of(installation, (await start(parent)).json())
+
+    await parent.suspend(child.execution["id"])
+    before = list(temporal.cancelled)
+    await parent.open()
+    await parent.close(AttemptEnd.INTERRUPTED)
+
+    assert before == []
+    assert temporal.cancelled == [child.execution["workflow_id"]]
+    assert (await installation.get(parent.execution["id"]))["status"] == "waiting"
+
+
+async def test_a_child_that_could_not_be_cancelled_is_cancelled_later(
+    installation: Installation, temporal: Temporal
+) -> None:
+    parent = await installation.turn()
+    child = await turn_of(installation, (await start(parent)).json())
+    temporal.failure = TemporalUnavailable("It is away.")
+    await finish(parent, ExecutionEnd.CANCELLED)
+    temporal.failure = None
+
+    await asyncio.sleep(0.05)
+    await installation.reconciler.reconcile()
+
+    assert temporal.cancelled == [child.execution["workflow_id"]]
+
+
+async def test_a_child_that_is_waited_for_is_left_alone(installation: Installation, temporal: Temporal) -> None:
+    parent = await installation.turn()
+    child = await turn_of(installation, (await start(parent)).json())
+    await parent.suspend(child.execution["id"])
+
+    await asyncio.sleep(0.05)
+    await installation.reconciler.reconcile()
+
+    assert temporal.cancelled == []
 
 
 async def test_a_child_that_could_not_be_started_is_started_later(
