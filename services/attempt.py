@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runtimes.base import AgentRuntime
-from runtimes.errors import AttemptFenced, BudgetExceeded, RuntimeCrashed, RuntimeFailure, RuntimeStalled
+from runtimes.errors import AttemptFenced, RuntimeCrashed, RuntimeFailure, RuntimeStalled
 from runtimes.turns import SHORT_RESPONSE, StopReason, TurnOutcome, TurnRequest, TurnStatus
 from runtimes.types import (
     Effect,
@@ -198,12 +198,9 @@ class AttemptRun:
             timer.cancel()
 
     def _out_of_time(self, scope: AttemptScope) -> None:
-        exceeded = BudgetExceeded(
-            f"The execution has run for {scope.desk.budget.limits.seconds:g} s, as long as it may."
-        )
-        exceeded.limit = "seconds"
+        exceeded = scope.desk.budget.end_time()
         if scope.settings.on_budget == "pause":
-            question = budget_question(exceeded, scope.desk.budget)
+            question = budget_question(exceeded, scope.desk.budget, of_call=False)
             self._asking = asyncio.create_task(scope.desk.control.ask(question))
         else:
             self._abort(exceeded)

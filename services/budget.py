@@ -52,11 +52,13 @@ class Budget:
         self.limits = limits
         self._used = used
         self._held = 0
+        self._out_of_time: BudgetExceeded | None = None
 
     @contextmanager
     def model_call(self, tokens: int) -> Generator[Hold]:
         """Reserve a model call that will use about so many tokens; settle it with what it used."""
         limits, used = self.limits, self._used
+        self._check_time()
         self._check("model_calls", used.model_calls + 1, limits.model_calls)
         self._check("tokens", used.input_tokens + used.output_tokens + self._held + tokens, limits.tokens)
         if limits.cost_usd is not None and used.cost_usd is not None and used.cost_usd >= limits.cost_usd:
@@ -70,10 +72,22 @@ class Budget:
             self._held -= tokens
             self._used += hold.used.model_copy(update={"model_calls": 0})
 
+    def end_time(self) -> BudgetExceeded:
+        """Time is up: no call begins from now on; gives why."""
+        exceeded = BudgetExceeded(f"The execution has run for {self.limits.seconds:g} s, as long as it may.")
+        exceeded.limit = "seconds"
+        self._out_of_time = exceeded
+        return exceeded
+
     def tool_call(self) -> None:
         """Count a tool call."""
+        self._check_time()
         self._check("tool_calls", self._used.tool_calls + 1, self.limits.tool_calls)
         self._used += Usage(tool_calls=1)
+
+    def _check_time(self) -> None:
+        if self._out_of_time is not None:
+            raise self._out_of_time
 
     def _check(self, name: str, would_be: int, limit: int | None) -> None:
         if limit is not None and would_be > limit:

@@ -56,7 +56,7 @@ class Suspension:
             self.waits[question.key] = None
         else:
             await self._put(question, uuid5(_IDS, f"{self._turn_id}/{question.kind}/{question.key}/{question.digest}"))
-        if question.kind is not QuestionKind.BUDGET:
+        if question.of_call:
             self._calls.park()
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop())

@@ -23,13 +23,17 @@ class QuestionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Something that a turn has to wait for; the same question of a later attempt has the same `key` and `digest`."""
+    """Something that a turn has to wait for; the same question of a later attempt has the same `key` and `digest`.
+
+    `of_call`: a tool call that is under way waits for the answer.
+    """
 
     kind: QuestionKind
     key: str
     digest: str
     name: str
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    of_call: bool = True
 
 
 class TurnControl(Protocol):
@@ -44,8 +48,8 @@ class TurnControl(Protocol):
         ...
 
 
-def budget_question(exceeded: BudgetExceeded, budget: Budget) -> Question:
+def budget_question(exceeded: BudgetExceeded, budget: Budget, *, of_call: bool) -> Question:
     """Whether a limit may be raised; asked anew for each value that it is raised to."""
     limit = getattr(budget.limits, exceeded.limit)
     detail = {"limit": exceeded.limit, "value": limit}
-    return Question(QuestionKind.BUDGET, exceeded.limit, str(limit), exceeded.limit, detail)
+    return Question(QuestionKind.BUDGET, exceeded.limit, str(limit), exceeded.limit, detail, of_call)

@@ -308,6 +308,7 @@ class Stack:
             "HOLDFAST_PROVIDERS__SCRIPTED__BASE_URL": f"{self.model_url}/v1",
             "HOLDFAST_PROVIDERS__ANTHROPIC_SCRIPTED__BASE_URL": self.model_url,
             "HOLDFAST_PROVIDERS__ANTHROPIC_SCRIPTED__WIRE": "anthropic",
+            "HOLDFAST_PROVIDERS__DEEPSEEK__BASE_URL": f"{self.model_url}/v1",
             "HOLDFAST_PROVIDERS__LISTED__BASE_URL": f"{self.model_url}/v1",
             "HOLDFAST_PROVIDERS__LISTED__MODELS": "tiny,small",
         }

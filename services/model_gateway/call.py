@@ -239,7 +239,7 @@ class ModelCall:
     async def _beyond(self, failure: BudgetExceeded) -> None:
         """At a limit: the turn ends, or waits for a human."""
         if self._session.pause_on_budget:
-            await self._session.control.ask(budget_question(failure, self._session.budget))
+            await self._session.control.ask(budget_question(failure, self._session.budget, of_call=False))
         raise failure
 
     def _identity(self) -> dict[str, str]:

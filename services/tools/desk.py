@@ -169,7 +169,7 @@ class TurnDesk:
             self.budget.tool_call()
         except BudgetExceeded as exceeded:
             if self.pause_on_budget:
-                await self.control.ask(budget_question(exceeded, self.budget))
+                await self.control.ask(budget_question(exceeded, self.budget, of_call=True))
             self.control.abort(exceeded)
             raise
 

@@ -35,7 +35,9 @@ _EXPIRE = Sql("""
 _DECISIONS = Sql("""
     SELECT id, kind, key, digest, status, note, "limit", used_at IS NOT NULL AS used,
         extract(epoch FROM expires_at - now())::double precision AS expires_in
-    FROM approvals WHERE execution_id = :id AND turn = :turn ORDER BY created_at, id
+    FROM approvals WHERE execution_id = :id
+        AND (turn = :turn OR turn < :turn AND kind = 'budget' AND status = 'approved')
+    ORDER BY created_at, id
 """)
 _BLOB = Sql("SELECT data FROM blobs WHERE execution_id = :id AND hash = :hash")
 _KEEP_BLOB = Sql("""
@@ -91,7 +93,7 @@ class TurnJournal:
         return [row.text for row in await self._read(_TOLD)]
 
     async def decisions(self) -> list[Decision]:
-        """All approvals as they are now."""
+        """All approvals as they are now, and those that raised a limit in an earlier turn."""
         return [Decision.model_validate(row, from_attributes=True) for row in await self._read(_DECISIONS)]
 
     async def expire(self) -> list[NewEvent]:

@@ -185,6 +185,8 @@ class TurnLedger:
             output_schema=row.output_schema,
             workspace=row.workspace,
         )
+        if turn > 1 or turn == row.attempt_turn:
+            opened.decisions = await self._journal(turn).decisions()
         return opened if turn > row.attempt_turn else await self._with_journal(opened, turn)
 
     async def _with_journal(self, opened: AttemptOpened, turn: int) -> AttemptOpened:
@@ -193,7 +195,6 @@ class TurnLedger:
         opened.spent = await self._spent(turn)
         opened.used, opened.seconds = Usage.model_validate(row.usage), row.seconds
         opened.steps = await journal.steps()
-        opened.decisions = await journal.decisions()
         opened.told = await journal.told()
         return opened
 

@@ -224,7 +224,19 @@ async def test_a_reached_limit_can_be_a_question() -> None:
     await suspended(asyncio.ensure_future(till.call(desk, "c2")), memory)
 
     assert (memory.asked[0].kind, memory.asked[0].detail) == ("budget", {"limit": "tool_calls", "value": 1})
+    assert memory.asked[0].of_call
     assert memory.aborted == []
+
+
+async def test_no_call_begins_when_time_is_up() -> None:
+    till, memory = Till(), Remembering()
+    desk = desk_of(memory, limits=Limits(seconds=1), pause_on_budget=True)
+    desk.budget.end_time()
+
+    await suspended(asyncio.ensure_future(till.call(desk)), memory)
+
+    assert memory.asked[0].key == "seconds"
+    assert till.keys == []
 
 
 async def test_calls_that_fail_and_lost_ones_are_counted_once_each() -> None:
