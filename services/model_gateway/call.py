@@ -202,13 +202,17 @@ class ModelCall:
             await relay.run(answer)
             recording = relay.recording
             made.answered_by(recording.model)
-            await self._commit(made, {"events": recording.events}, recording.tokens, relay.first_token_at)
+            record = {"events": recording.events}
+            self._refuse_silence(record, endpoint)
+            await self._commit(made, record, recording.tokens, relay.first_token_at)
             await self._reply.end(relay.kept)
         else:
             raw, body = await answer.whole()
             self._check(body, endpoint)
             made.answered_by(body.get("model"))
-            await self._commit(made, {"body": body}, self._request.wire.tokens(body), None)
+            record, relay.recording.tokens = {"body": body}, self._request.wire.tokens(body)
+            self._refuse_silence(record, endpoint)
+            await self._commit(made, record, relay.recording.tokens, None)
             self._reply.whole(raw)
 
     async def _commit(self, made: Try, record: Any, tokens: Tokens, first_token_at: float | None) -> None:
@@ -226,6 +230,12 @@ class ModelCall:
         if body.get("error"):
             raise of_body(body, endpoint)
         raise failure_of(ModelAnswerInvalid, str(body)[:200], endpoint)
+
+    def _refuse_silence(self, record: Mapping[str, Any], endpoint: ModelEndpoint) -> None:
+        """An empty answer is none, unless it follows the results of tools: the next try may get one."""
+        wire = self._request.wire
+        if wire.is_silent(record) and not wire.has_results(self._request.body):
+            raise failure_of(ModelAnswerInvalid, "it is empty", endpoint)
 
     def _check_prices(self, endpoints: list[ModelEndpoint]) -> None:
         limit = self._session.budget.limits.cost_usd

@@ -8,10 +8,12 @@ from runtimes.types import Wire
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import DONE, written
 from services.model_gateway.wires.openai_errors import openai_error
-from services.model_gateway.wires.wire import ModelWire, Part, Recording, count, items, likeness, mapping
+from services.model_gateway.wires.wire import ModelWire, Part, Recording, count, items, likeness, mapping, recent
 
 #: Texts that come in pieces; what else a delta may carry is kept as it came.
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
+#: What an answer says or asks for.
+_SAID = ("content", "refusal", "tool_calls", "function_call", "audio")
 #: Padding against listeners on the network.
 _PADDING = "obfuscation"
 
@@ -37,6 +39,16 @@ class ChatWire(ModelWire):
 
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
         return bool(items(answer.get("choices")))
+
+    def is_silent(self, record: Mapping[str, Any]) -> bool:
+        answers = items(record.get("events")) or [mapping(record.get("body"))]
+        choices = [choice for answer in answers for choice in items(answer.get("choices"))]
+        said = [mapping(choice.get("delta") or choice.get("message")) for choice in choices]
+        ends = {choice.get("finish_reason") for choice in choices} - {None}
+        return ends == {"stop"} and not any(part.get(name) for part in said for name in _SAID)
+
+    def has_results(self, body: Mapping[str, Any]) -> bool:
+        return any(message.get("role") in {"tool", "function"} for message in recent(body.get("messages")))
 
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
         return chat_tokens(mapping(answer.get("usage")))

@@ -16,7 +16,17 @@ from runtimes.errors import (
 from runtimes.types import Wire
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import written
-from services.model_gateway.wires.wire import ModelWire, Part, Recording, count, items, likeness, mapping, status
+from services.model_gateway.wires.wire import (
+    ModelWire,
+    Part,
+    Recording,
+    count,
+    items,
+    likeness,
+    mapping,
+    recent,
+    status,
+)
 
 #: Types of failures that have their own.
 _TYPES: Mapping[type[RuntimeFailure], str] = {
@@ -30,6 +40,9 @@ _TYPES: Mapping[type[RuntimeFailure], str] = {
 }
 #: The deltas that lengthen a text, and where it is.
 _TEXTS = {"text_delta": "text", "input_json_delta": "partial_json", "thinking_delta": "thinking"}
+#: Why a model stops that was not made to.
+_BY_ITSELF = {"end_turn", "stop_sequence"}
+_THOUGHTS = {"thinking", "redacted_thinking", "thinking_delta", "signature_delta"}
 #: The wire's own status.
 _OVERLOADED = 529
 _OPENING = {"message_start", "content_block_start", "ping"}
@@ -53,6 +66,16 @@ class MessagesWire(ModelWire):
 
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
         return isinstance(answer.get("content"), list)
+
+    def is_silent(self, record: Mapping[str, Any]) -> bool:
+        body = mapping(record.get("body"))
+        pieces = [*items(body.get("content")), *map(_piece, items(record.get("events")))]
+        ends = {_end(told) for told in (body, *items(record.get("events")))} - {None}
+        return bool(ends) and ends <= _BY_ITSELF and not any(map(_says, pieces))
+
+    def has_results(self, body: Mapping[str, Any]) -> bool:
+        blocks = (block for message in recent(body.get("messages")) for block in items(message.get("content")))
+        return any(block.get("type") == "tool_result" for block in blocks)
 
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
         return message_tokens(mapping(answer.get("usage")))
@@ -138,6 +161,22 @@ def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
         return False
     mine[name] += its[name]
     return True
+
+
+def _piece(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The block that an event begins, or the delta that lengthens it."""
+    is_delta = event.get("type") == "content_block_delta"
+    return mapping(event.get("delta") if is_delta else event.get("content_block"))
+
+
+def _end(told: Mapping[str, Any]) -> Any:
+    return told.get("stop_reason") or mapping(told.get("delta")).get("stop_reason")
+
+
+def _says(piece: Mapping[str, Any]) -> bool:
+    """Whether it has a text that is not empty, or is a call or something else that is no thought."""
+    kind = piece.get("type")
+    return bool(piece.get("text")) if kind in {"text", "text_delta"} else kind is not None and kind not in _THOUGHTS
 
 
 def _block(block: Mapping[str, Any]) -> tuple[Any, ...]:

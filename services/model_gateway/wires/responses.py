@@ -8,7 +8,7 @@ from runtimes.types import Wire
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import written
 from services.model_gateway.wires.openai_errors import openai_error
-from services.model_gateway.wires.wire import ModelWire, Part, Recording, count, items, likeness, mapping
+from services.model_gateway.wires.wire import ModelWire, Part, Recording, count, items, likeness, mapping, recent
 
 #: Events whose `delta` lengthens a text.
 _TEXTS = {
@@ -51,6 +51,14 @@ class ResponsesWire(ModelWire):
 
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
         return isinstance(answer.get("output"), list) and answer.get("status") != "failed"
+
+    def is_silent(self, record: Mapping[str, Any]) -> bool:
+        ended = (mapping(event.get("response")) for event in items(record.get("events")) if event["type"] in _COMPLETE)
+        response = mapping(record.get("body")) or next(ended, {})
+        return response.get("status") == "completed" and not any(map(_says, items(response.get("output"))))
+
+    def has_results(self, body: Mapping[str, Any]) -> bool:
+        return any(str(item.get("type")).endswith("_call_output") for item in recent(body.get("input")))
 
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
         return response_tokens(mapping(answer.get("usage")))
@@ -109,6 +117,13 @@ def response_tokens(usage: Mapping[str, Any]) -> Tokens:
         cached=count(read.get("cached_tokens")),
         reasoning=count(made.get("reasoning_tokens")),
     )
+
+
+def _says(item: Mapping[str, Any]) -> bool:
+    """Whether a part of the output is a message with a word in it, or something else that is no thought."""
+    if item.get("type") != "message":
+        return item.get("type") != "reasoning"
+    return any(part.get("text") or part.get("refusal") for part in items(item.get("content")))
 
 
 def _is_called(event: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any, ClassVar, cast
 
 from runtimes.errors import (
@@ -39,6 +40,8 @@ STATUSES: Mapping[type[RuntimeFailure], int] = {
     ModelConnectionBroken: 502,
     BudgetExceeded: 403,
 }
+#: What a model says beside messages, on the responses wire.
+_SPOKEN = {"function_call", "custom_tool_call", "reasoning"}
 #: Of a text, what is looked at for likeness, in characters.
 _TEXT_LIMIT = 500
 _NUMBERED = re.compile(r"[a-z_\-]*+\d[\w\-:./]*")
@@ -105,6 +108,14 @@ class ModelWire(ABC):
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
         """Whether an answer that came whole is one."""
 
+    def is_silent(self, record: Mapping[str, Any]) -> bool:
+        """Whether an answer, as the journal has it, ended by itself without a word and without a call."""
+        return False
+
+    def has_results(self, body: Mapping[str, Any]) -> bool:
+        """Whether a request brings results of tools: to those, silence is an answer."""
+        return False
+
     @abstractmethod
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
         """What an answer that came whole says of its usage."""
@@ -150,6 +161,12 @@ def _likeness(text: str) -> str:
 
 def _without_chance(word: re.Match[str]) -> str:
     return "~" if _CHANCE.search(word.group()) else word.group()
+
+
+def recent(conversation: Any) -> Iterator[dict[str, Any]]:
+    """What was added to a conversation since the model spoke, the latest first."""
+    said = reversed(items(conversation))
+    return takewhile(lambda item: item.get("role") != "assistant" and item.get("type") not in _SPOKEN, said)
 
 
 def mapping(value: Any) -> dict[str, Any]:

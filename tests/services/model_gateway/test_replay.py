@@ -17,7 +17,6 @@ TOOLS = {
     [
         "[[say Good morning to you all.;; usage 40 9 cached 8 reasoning 2]]",
         '[[say Look.;; tool lookup {"q": 1} && lookup {"q": 2}]]',
-        "[[empty]]",
     ],
 )
 async def test_a_recorded_call_is_answered_alike_and_not_made_again(turns: Turns, stream: bool, script: str) -> None:
