@@ -1,13 +1,14 @@
 """The limits of an execution, reserved before each call and settled after it."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from runtimes.errors import BudgetExceeded
+from runtimes.errors import BudgetExceeded, ConfigurationInvalid
 from runtimes.types import Usage
 
 Limit = Annotated[int, Field(gt=0, le=10**12)]
@@ -33,11 +34,20 @@ class Limits(BaseModel):
         return Limits.model_validate({name: _lower(mine, theirs[name]) for name, mine in self})
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """About what a model call will use: with no answer, and with the longest one that it asks for."""
+
+    tokens: tuple[int, int]
+    cost_usd: tuple[float, float] = (0.0, 0.0)
+    model_calls: tuple[int, int] = (1, 1)
+
+
 @dataclass(slots=True)
 class Hold:
-    """What a call may use; `used` is what it did use, as far as is known when it ends."""
+    """What is reserved for a call, by its limit; `used` is what it did use, as far as is known when it ends."""
 
-    tokens: int
+    reserved: Mapping[str, float]
     used: Usage
 
 
@@ -46,31 +56,34 @@ class Budget:
 
     Raises:
         BudgetExceeded: the next call would go beyond a limit; its `limit` names the field of `Limits`.
+        ConfigurationInvalid: the cost is limited, but not known.
     """
 
     def __init__(self, limits: Limits, used: Usage) -> None:
         self.limits = limits
         self._used = used
-        self._held = 0
+        self._holds: list[Hold] = []
+        self._released = asyncio.Event()
         self._out_of_time: BudgetExceeded | None = None
 
-    @contextmanager
-    def model_call(self, tokens: int) -> Generator[Hold]:
-        """Reserve a model call that will use about so many tokens; settle it with what it used."""
-        limits, used = self.limits, self._used
-        self._check_time()
-        self._check("model_calls", used.model_calls + 1, limits.model_calls)
-        self._check("tokens", used.input_tokens + used.output_tokens + self._held + tokens, limits.tokens)
-        if limits.cost_usd is not None and used.cost_usd is not None and used.cost_usd >= limits.cost_usd:
-            raise _exceeded("cost_usd", limits.cost_usd)
-        self._used += Usage(model_calls=1)
-        self._held += tokens
-        hold = Hold(tokens, Usage())
+    @asynccontextmanager
+    async def model_call(self, estimate: Estimate) -> AsyncGenerator[Hold]:
+        """Reserve a model call; settle it with what it used.
+
+        A call begins if its request fits; its answer gets what is left. While others are under way it waits for
+        them, unless its longest answer fits beside theirs.
+        """
+        while (reserved := self._room(estimate)) is None:
+            self._released.clear()
+            await self._released.wait()
+        hold = Hold(reserved, Usage())
+        self._holds.append(hold)
         try:
             yield hold
         finally:
-            self._held -= tokens
-            self._used += hold.used.model_copy(update={"model_calls": 0})
+            self._holds.remove(hold)
+            self._used += hold.used
+            self._released.set()
 
     def end_time(self) -> BudgetExceeded:
         """Time is up: no call begins from now on; gives why."""
@@ -82,16 +95,38 @@ class Budget:
     def tool_call(self) -> None:
         """Count a tool call."""
         self._check_time()
-        self._check("tool_calls", self._used.tool_calls + 1, self.limits.tool_calls)
+        limit = self.limits.tool_calls
+        if limit is not None and self._used.tool_calls >= limit:
+            raise _exceeded("tool_calls", limit)
         self._used += Usage(tool_calls=1)
 
     def _check_time(self) -> None:
         if self._out_of_time is not None:
             raise self._out_of_time
 
-    def _check(self, name: str, would_be: int, limit: int | None) -> None:
-        if limit is not None and would_be > limit:
-            raise _exceeded(name, limit)
+    def _room(self, estimate: Estimate) -> Mapping[str, float] | None:
+        """What can be reserved of each limit; None as long as other calls have it."""
+        self._check_time()
+        reserved: dict[str, float] = {}
+        for name, used in self._spent().items():
+            limit: float | None = getattr(self.limits, name)
+            least, most = getattr(estimate, name)
+            if limit is None:
+                continue
+            if used is None:
+                raise ConfigurationInvalid("The execution's cost is limited, but what it has cost is not known.")
+            if used >= limit or used + least > limit:
+                raise _exceeded(name, limit)
+            held = sum(hold.reserved[name] for hold in self._holds)
+            if self._holds and used + held + most > limit:
+                return None
+            reserved[name] = min(most, limit - used)
+        return reserved
+
+    def _spent(self) -> Mapping[str, float | None]:
+        used = self._used
+        tokens = used.input_tokens + used.output_tokens
+        return {"model_calls": used.model_calls, "tokens": tokens, "cost_usd": used.cost_usd}
 
 
 def _exceeded(name: str, limit: float) -> BudgetExceeded:

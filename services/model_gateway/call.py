@@ -20,13 +20,13 @@ from runtimes.errors import (
     ModelTimeout,
 )
 from runtimes.types import ModelEndpoint
-from services.budget import Hold
+from services.budget import Estimate, Hold, Limits
 from services.control_plane_client.models import NewEvent, StepKind, StepStatus
 from services.journal import canonical_hash, without_volatile
 from services.model_gateway.breaker import Breaker, Breakers
 from services.model_gateway.errors import failure as failure_of
 from services.model_gateway.errors import of_body
-from services.model_gateway.pricing import Tokens, is_priced
+from services.model_gateway.pricing import Tokens, is_priced, usage
 from services.model_gateway.provider import ProviderAnswer, ProviderClient, ProviderRequest
 from services.model_gateway.relay import Relay
 from services.model_gateway.reply import Reply
@@ -63,10 +63,15 @@ class CallRequest:
         """Whether the answer is wanted event by event."""
         return self.wire.streams and bool(self.body.get("stream"))
 
-    @property
-    def tokens(self) -> int:
-        """About what the call will use."""
-        return len(self.raw) // BYTES_PER_TOKEN + self.wire.max_output(self.body)
+    def estimate(self, endpoint: ModelEndpoint, limits: Limits) -> Estimate:
+        """About what the call will use at an endpoint, of what is limited."""
+        asked = Tokens(input=len(self.raw) // BYTES_PER_TOKEN)
+        whole = Tokens(input=asked.input, output=self.wire.max_output(self.body))
+        tokens = asked.input, asked.input + whole.output
+        if limits.cost_usd is None:
+            return Estimate(tokens)
+        least, most = (usage(each, endpoint).cost_usd or 0.0 for each in (asked, whole))
+        return Estimate(tokens, (least, most))
 
     def digest(self) -> str:
         """The hash of all that makes an answer its own."""
@@ -131,6 +136,7 @@ class ModelCall:
         cache, policy = self._session.cache, self._session.policy.response_cache
         record = await cache.get(self._digest) if cache is not None and policy is not None else None
         if record is not None:
+            self._session.model = self._request.model
             step = self._session.journal.begin(
                 StepKind.MODEL_CALL, name=self._request.model, key="cache", **self._identity()
             )
@@ -166,13 +172,13 @@ class ModelCall:
         await retrying(self._try, endpoint, breaker)
 
     async def _try(self, endpoint: ModelEndpoint, breaker: Breaker) -> None:
+        budget = self._session.budget
         self._session.on_activity()
-        breaker.enter(endpoint)
         try:
-            with self._session.budget.model_call(self._request.tokens) as hold:
+            async with budget.model_call(self._request.estimate(endpoint, budget.limits)) as hold:
+                breaker.enter(endpoint)
                 await self._make(endpoint, breaker, hold)
         except BudgetExceeded as failure:
-            breaker.left()
             await self._beyond(failure)
 
     async def _make(self, endpoint: ModelEndpoint, breaker: Breaker, hold: Hold) -> None:
@@ -221,7 +227,8 @@ class ModelCall:
         self._events = []
         self._session.model = made.model
         cache, policy = self._session.cache, self._session.policy.response_cache
-        if cache is not None and policy is not None:
+        is_asked_for = made.endpoint is self._opened.models(self._request.model)[0]
+        if cache is not None and policy is not None and is_asked_for:
             self._opened.keep(cache.put(self._digest, record, policy.ttl_seconds))
 
     def _check(self, body: Mapping[str, Any], endpoint: ModelEndpoint) -> None:

@@ -20,15 +20,15 @@ class Tokens:
     reasoning: int = 0
 
 
-def usage(tokens: Tokens, endpoint: ModelEndpoint, *, calls: int = 1) -> Usage:
-    """The tokens with their cost; None where the model's price is not known."""
+def usage(tokens: Tokens, endpoint: ModelEndpoint, *, calls: int = 1, is_answered: bool = False) -> Usage:
+    """The tokens with their cost; None where the price is not known, or an answer does not say what it used."""
     return Usage(
         input_tokens=tokens.input,
         output_tokens=tokens.output,
         cached_input_tokens=tokens.cached,
         reasoning_tokens=tokens.reasoning,
         model_calls=calls,
-        cost_usd=_cost(tokens, endpoint) if tokens.input or tokens.output else 0.0,
+        cost_usd=_cost(tokens, endpoint) if is_answered or tokens.input or tokens.output else 0.0,
     )
 
 
@@ -39,7 +39,7 @@ def is_priced(endpoint: ModelEndpoint) -> bool:
 
 def _cost(tokens: Tokens, endpoint: ModelEndpoint) -> float | None:
     provider = _priced_provider(endpoint.provider, endpoint.base_url, endpoint.model)
-    if provider is None:
+    if provider is None or not (tokens.input or tokens.output):
         return None
     counted = genai_prices.Usage(
         input_tokens=tokens.input,

@@ -23,7 +23,7 @@ class Try:
 
     def __init__(self, journal: Journal, endpoint: ModelEndpoint, began: float, **fields: Any) -> None:
         self._journal = journal
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._began = began
         self._asked = perf_counter()
         self._is_settled = False
@@ -45,20 +45,20 @@ class Try:
         Raises:
             RuntimeFailure: it is not stored, so nobody may see it.
         """
-        self.used = usage(tokens, self._endpoint)
+        self.used = usage(tokens, self.endpoint, is_answered=True)
         first = {"first_token": round(first_token_at - self._began, 6)} if first_token_at is not None else {}
         await self._write(events, status=StepStatus.DONE, response=response, timings=self._timings() | first)
 
     async def failed(self, failure: RuntimeFailure, tokens: Tokens) -> None:
         """Record the failure and what is known of its price."""
-        self.used = usage(tokens, self._endpoint, calls=0 if isinstance(failure, ModelUnreachable) else 1)
+        self.used = usage(tokens, self.endpoint, calls=0 if isinstance(failure, ModelUnreachable) else 1)
         await self._write((), status=StepStatus.FAILED, error=failure.as_error(), timings=self._timings())
 
     def abandoned(self, tokens: Tokens) -> Coroutine[Any, Any, None] | None:
         """Record that nobody waited for the answer; None if it was there already."""
         if self._is_settled:
             return None
-        self.used = usage(tokens, self._endpoint)
+        self.used = usage(tokens, self.endpoint)
         return self._write((), status=StepStatus.FAILED, error=ABANDONED, timings=self._timings())
 
     async def _write(self, events: Sequence[NewEvent], **outcome: Any) -> None:

@@ -53,8 +53,8 @@ class ResponsesWire(ModelWire):
         return isinstance(answer.get("output"), list) and answer.get("status") != "failed"
 
     def is_silent(self, record: Mapping[str, Any]) -> bool:
-        ended = (mapping(event.get("response")) for event in items(record.get("events")) if event["type"] in _COMPLETE)
-        response = mapping(record.get("body")) or next(ended, {})
+        ended = [event.get("response") for event in items(record.get("events")) if event["type"] in _COMPLETE]
+        response = mapping(next(iter(ended), record.get("body")))
         return response.get("status") == "completed" and not any(map(_says, items(response.get("output"))))
 
     def has_results(self, body: Mapping[str, Any]) -> bool:

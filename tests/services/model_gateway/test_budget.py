@@ -9,7 +9,7 @@ import pytest
 
 from runtimes.errors import BudgetExceeded, ConfigurationInvalid
 from runtimes.types import Usage
-from services.budget import Limits
+from services.budget import Budget, Estimate, Limits
 from services.control_plane_client.models import StepStatus
 from services.model_gateway.policy import CachePolicy, ModelPolicy
 from services.turn_control import QuestionKind
@@ -45,23 +45,57 @@ async def test_a_call_beyond_the_limit_is_not_made(turns: Turns, stream: bool) -
     assert len(await turns.calls(turn)) == 1
 
 
-async def test_what_a_call_may_use_is_reserved(turns: Turns) -> None:
+async def test_a_call_may_ask_for_more_than_is_left(turns: Turns) -> None:
+    async with turns.open(limits=Limits(tokens=10_000)) as turn:
+        answer = await turn.ask("[[say hi]]", stream=True, max_tokens=32_000)
+
+    assert answer.text == "hi"
+
+
+async def test_a_request_that_does_not_fit_is_not_sent(turns: Turns) -> None:
     async with turns.open(limits=Limits(tokens=500)) as turn:
-        await turn.ask("[[say hi]]", max_tokens=400)
         with pytest.raises(FORBIDDEN):
-            await turn.ask("[[say hi]]", max_tokens=600)
+            await turn.ask(f"[[say hi]] {'long ' * 1000}")
 
-    assert len(await turns.calls(turn)) == 1
+    assert await turns.calls(turn) == []
 
 
-async def test_what_a_call_did_use_is_what_counts(turns: Turns) -> None:
+@pytest.mark.parametrize("beside", [1, 2])
+async def test_what_a_call_may_use_is_reserved(turns: Turns, beside: int) -> None:
+    asked = 3_500 // beside
+    async with turns.open(limits=Limits(tokens=4_000)) as turn:
+        calls = [turn.ask("[[wait 0.3;; say hi]]", max_tokens=asked) for _ in range(2)]
+        answers = await asyncio.gather(*calls)
+
+    second = max(turn.steps.of(StepStatus.DONE), key=lambda step: step.timings["total"])
+    waited = second.timings["total"] - second.timings["provider"]
+    assert [answer.text for answer in answers] == ["hi", "hi"]
+    assert (waited > 0.25) == (beside == 1)
+
+
+@pytest.mark.parametrize("used", ["1000 0", "600 400", "200 5000"])
+async def test_what_a_call_did_use_is_what_counts(turns: Turns, used: str) -> None:
     async with turns.open(limits=Limits(tokens=1000)) as turn:
-        await turn.ask("[[say hi;; usage 600 200]]", max_tokens=700)
+        await turn.ask(f"[[say hi;; usage {used}]]", max_tokens=700)
         with pytest.raises(FORBIDDEN):
-            await turn.ask("[[say hi]]", max_tokens=300)
+            await turn.ask("[[say hi]]", max_tokens=1)
 
     assert isinstance(turn.control.failure, BudgetExceeded)
     assert turn.control.failure.limit == "tokens"
+
+
+async def test_a_cost_is_reserved_and_counted(turns: Turns) -> None:
+    model_id = {"openai": "openai/gpt-5.4-mini", "anthropic": "anthropic/claude-sonnet-5"}[turns.wire]
+    async with turns.open(limits=Limits(cost_usd=0.01), model_id=model_id) as turn:
+        calls = [turn.ask("[[wait 0.3;; say hi;; usage 10 1]]", max_tokens=10_000) for _ in range(2)]
+        await asyncio.gather(*calls)
+        await turn.ask("[[say hi;; usage 10 10000]]", max_tokens=10_000)
+        with pytest.raises(FORBIDDEN):
+            await turn.ask("[[say hi]]", max_tokens=10_000)
+
+    assert isinstance(turn.control.failure, BudgetExceeded)
+    assert turn.control.failure.limit == "cost_usd"
+    assert max(step.timings["total"] for step in turn.steps.of(StepStatus.DONE)) > 0.55
 
 
 async def test_a_human_is_asked_where_the_agent_says_so(turns: Turns) -> None:
@@ -100,6 +134,14 @@ async def test_a_cost_limit_needs_a_price(turns: Turns) -> None:
     assert await turns.calls(turn) == []
 
 
+async def test_a_cost_limit_needs_a_known_cost() -> None:
+    budget = Budget(Limits(cost_usd=1), Usage(cost_usd=None))
+
+    with pytest.raises(ConfigurationInvalid, match="not known"):
+        async with budget.model_call(Estimate((1, 1))):
+            pass
+
+
 async def test_a_known_model_has_its_price(turns: Turns, stream: bool) -> None:
     model_id = {"openai": "openai/gpt-5.4-mini", "anthropic": "anthropic/claude-sonnet-5"}[turns.wire]
     price = {"openai": 0.0008625, "anthropic": 0.0021}[turns.wire]
@@ -132,6 +174,7 @@ async def test_the_same_request_is_answered_out_of_the_cache(turns: Turns, strea
     assert len(await turns.calls(first)) == 1
     assert cache.ttls == [60]
     assert second.steps.usage == Usage()
+    assert second.session.model == second.endpoint.model
     assert model_steps(second.steps) == [(StepStatus.DONE, 0)]
 
 
@@ -141,6 +184,18 @@ async def test_without_a_policy_nothing_is_cached(turns: Turns) -> None:
     async with turns.open(cache=cache) as turn:
         await turn.ask("[[say hi]]")
 
+    assert cache.kept == {}
+
+
+async def test_a_fallbacks_answer_is_not_cached(turns: Turns) -> None:
+    cache = Cache()
+    policy = CACHED.model_copy(update={"model_fallbacks": [f"{turns.wire}/scripted-2"]})
+
+    async with turns.open(policy=policy, cache=cache) as turn:
+        answer = await turn.ask("[[error 500 times 3;; say at last]]")
+
+    assert answer.text == "at last"
+    assert turn.session.model == "scripted-2"
     assert cache.kept == {}
 
 

@@ -92,6 +92,15 @@ async def test_a_stream_may_end_without_its_mark(turns: Turns, odd: Odd, end: st
     assert "comment" not in text
 
 
+async def test_what_an_answer_cost_is_not_known_if_it_does_not_say(turns: Turns, odd: Odd) -> None:
+    odd.answer = chunks(chunk({"content": "hi"}), chunk({}, "stop"))
+
+    async with turns.open() as turn:
+        await raw(turn)
+
+    assert turn.steps.done.usage == Usage(model_calls=1, cost_usd=None)
+
+
 async def test_lines_may_end_in_the_old_way(turns: Turns, odd: Odd) -> None:
     odd.answer = chunks(chunk({"content": "hi"}), chunk({}, "stop"), "data: [DONE]\n\n").replace(b"\n", b"\r\n")
 

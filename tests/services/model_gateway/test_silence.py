@@ -25,7 +25,7 @@ def after_a_tool(turn: Turn) -> list[dict[str, Any]]:
         call = {"id": "call_1", "type": "function", "function": {"name": "lookup", "arguments": "{}"}}
         told = {"role": "tool", "tool_call_id": "call_1", "content": "found"}
         return [prompt, {"role": "assistant", "content": None, "tool_calls": [call]}, told]
-    use = {"type": "tool_use", "id": "call_1", "name": "lookup", "input": {}}
+    use: dict[str, Any] = {"type": "tool_use", "id": "call_1", "name": "lookup", "input": {}}
     result = {"type": "tool_result", "tool_use_id": "call_1", "content": "found"}
     return [prompt, {"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
 
