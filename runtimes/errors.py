@@ -46,8 +46,8 @@ class RuntimeFailure(Exception):
     default_hint = ""
 
     def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = message.encode(errors="replace").decode()
+        super().__init__(self.message)
         self.hint = hint or self.default_hint
         self.retry_after = retry_after
 

@@ -322,7 +322,7 @@ class AttemptRun:
                 usage=self._journal.used,
                 spent=self._plan.opened.spent,
                 tool_messages=self._calls.messages,
-                model=self._model(),
+                model=storable(self._model()),
                 finish_reason=finish_reason,
                 output=output,
                 waits=list(self._suspension.waits) if self._suspension else [],

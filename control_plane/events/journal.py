@@ -73,4 +73,4 @@ def _row(step: Step, blobs: Blobs) -> bytes:
         large = len(data) > INLINE_LIMIT
         row[f"{name}_blob"] = blobs.add(data) if large else None
         row[name] = None if large or value is None else orjson.Fragment(data)
-    return orjson.dumps(row)
+    return storable(orjson.dumps(row))

@@ -6,7 +6,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from control_plane.events.journal import journal_parameters
+from control_plane.events.journal import journal_parameters, storable
 from db.enums import TERMINAL
 from db.sql import Sql
 from services.control_plane_client.models import AppendEvents, Delta, NewEvent
@@ -124,8 +124,8 @@ def _batch(execution_id: UUID, attempt: int, request: AppendEvents) -> dict[str,
 
 def counted(events: Sequence[NewEvent]) -> dict[str, object]:
     """The parameters of `LOGGED`."""
-    body = orjson.dumps([event.model_dump() for event in events]).decode()
-    return {"count": len(events), "events": body}
+    body = storable(orjson.dumps([event.model_dump() for event in events]))
+    return {"count": len(events), "events": body.decode()}
 
 
 def _columns(delta: Delta | None) -> dict[str, object]:

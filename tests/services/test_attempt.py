@@ -83,7 +83,7 @@ class FailingRuntime(BaseRuntime):
         yield TextDelta("begun")
         if context.prompt == "limited":
             raise ModelRateLimited("Too many requests.", retry_after=7)
-        raise KeyError("surprise")
+        raise KeyError("surprise: \udcff")
 
 
 class Bench:
@@ -323,6 +323,7 @@ async def test_a_failure_is_reported_and_raised(
     error = control_plane.closed[0].error
     assert error is not None
     assert error.code == failed.value.code
+    assert error.code in control_plane.closed[0].model_dump_json()
 
 
 async def test_text_that_the_database_cannot_store_is_made_storable(

@@ -9,6 +9,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.events import log
+from control_plane.events.journal import storable
 from db.enums import AttemptState, ExecutionStatus, TurnState
 from db.sql import Sql
 from runtimes.turns import ExecutionEnd, TurnOutcome
@@ -144,7 +145,7 @@ _FINISH = Sql(
 
 
 def _json(value: object) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
+    return None if value is None else storable(orjson.dumps(value)).decode()
 
 
 async def lock(
@@ -257,7 +258,7 @@ async def end_attempt(
         "attempt": row.attempt,
         "batch": request.batch,
         "state": state,
-        "error": None if request.error is None else request.error.model_dump_json(),
+        "error": _json(None if request.error is None else request.error.model_dump()),
         "turn_usage": (request.spent + request.usage).model_dump_json(),
         "usage": usage.model_dump_json(),
         "model": request.model,
@@ -289,7 +290,7 @@ async def end_turn(
         "state": state,
         "status": status,
         "finished": status is ExecutionStatus.COMPLETED,
-        "outcome": outcome.model_dump_json(),
+        "outcome": _json(outcome.model_dump(mode="json")),
         "turn_usage": outcome.usage.model_dump_json(),
         "usage": usage.model_dump_json(),
         "message_id": answer[0],
