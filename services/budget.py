@@ -110,23 +110,28 @@ class Budget:
         reserved: dict[str, float] = {}
         for name, used in self._spent().items():
             limit: float | None = getattr(self.limits, name)
-            least, most = getattr(estimate, name)
-            if limit is None:
-                continue
-            if used is None:
-                raise ConfigurationInvalid("The execution's cost is limited, but what it has cost is not known.")
-            if used >= limit or used + least > limit:
-                raise _exceeded(name, limit)
-            held = sum(hold.reserved[name] for hold in self._holds)
-            if self._holds and used + held + most > limit:
-                return None
-            reserved[name] = min(most, limit - used)
+            if limit is not None:
+                least, most = getattr(estimate, name)
+                left = _left(name, limit, used, least)
+                held = sum(hold.reserved[name] for hold in self._holds)
+                if self._holds and held + most > left:
+                    return None
+                reserved[name] = min(most, left)
         return reserved
 
     def _spent(self) -> Mapping[str, float | None]:
         used = self._used
         tokens = used.input_tokens + used.output_tokens
         return {"model_calls": used.model_calls, "tokens": tokens, "cost_usd": used.cost_usd}
+
+
+def _left(name: str, limit: float, used: float | None, least: float) -> float:
+    """What is left of a limit, for a call that needs so much at least."""
+    if used is None:
+        raise ConfigurationInvalid("The execution's cost is limited, but what it has cost is not known.")
+    if used >= limit or used + least > limit:
+        raise _exceeded(name, limit)
+    return limit - used
 
 
 def _exceeded(name: str, limit: float) -> BudgetExceeded:

@@ -83,7 +83,7 @@ class FailingRuntime(BaseRuntime):
         yield TextDelta("begun")
         if context.prompt == "limited":
             raise ModelRateLimited("Too many requests.", retry_after=7)
-        raise KeyError("surprise: \udcff")
+        raise ValueError("surprise: \udcff")
 
 
 class Bench:

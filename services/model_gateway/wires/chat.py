@@ -43,9 +43,8 @@ class ChatWire(ModelWire):
     def is_silent(self, record: Mapping[str, Any]) -> bool:
         answers = items(record.get("events")) or [mapping(record.get("body"))]
         choices = [choice for answer in answers for choice in items(answer.get("choices"))]
-        said = [mapping(choice.get("delta") or choice.get("message")) for choice in choices]
         ends = {choice.get("finish_reason") for choice in choices} - {None}
-        return ends == {"stop"} and not any(part.get(name) for part in said for name in _SAID)
+        return ends == {"stop"} and not any(map(_says, choices))
 
     def has_results(self, body: Mapping[str, Any]) -> bool:
         return any(message.get("role") in {"tool", "function"} for message in recent(body.get("messages")))
@@ -156,6 +155,11 @@ def _join_arguments(last: dict[str, Any], delta: dict[str, Any]) -> bool:
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any], but: str) -> bool:
     return {**one, but: None} == {**other, but: None}
+
+
+def _says(choice: Mapping[str, Any]) -> bool:
+    said = mapping(choice.get("delta") or choice.get("message"))
+    return any(said.get(name) for name in _SAID)
 
 
 def _function(holder: Mapping[str, Any]) -> dict[str, Any]:
