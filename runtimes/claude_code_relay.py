@@ -6,13 +6,14 @@ The token stays in the worker: commands that the agent runs beside the CLI could
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from runtimes.claude_code_wire import calls_of
 from runtimes.types import ModelEndpoint
 
 #: The longest head of a request; what is read of an answer at once.
@@ -26,6 +27,8 @@ _FIRST_ERROR = 400
 _COUNT = b"/count_tokens"
 _BROKEN = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
+#: An answer: its id as `message`, its tool calls as `calls`.
+Asked = Mapping[str, Any]
 #: Sees a request's body before it goes out; gives the body to send, or an answer that needs no model.
 Review = Callable[[dict[str, Any]], Awaitable[dict[str, Any] | bytes]]
 
@@ -58,6 +61,7 @@ class ModelRelay:
         self._review = review
         self._failed = failed
         self._answers: list[_Answer] = []
+        self._asked: dict[str, Asked] = {}
         self._calls: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -71,15 +75,19 @@ class ModelRelay:
             for call in self._calls:
                 call.cancel()
 
-    async def settled(self, text: str) -> None:
-        """Wait until the answer that has the text has ended: then it is in the journal.
+    async def settled(self, call: str) -> Asked | None:
+        """Wait until the answer that has the call has ended: then it is in the journal; gives it to the first one.
 
         A call out of an answer that broke off never returns.
         """
-        for answer in [each for each in self._answers if text.encode() in each.received]:
+        for answer in [each for each in self._answers if call.encode() in each.received]:
             await answer.ended.wait()
             if not answer.runs:
                 await asyncio.Event().wait()
+        asked = self._asked.get(call)
+        for block in asked["calls"] if asked else ():
+            self._asked.pop(block["id"], None)
+        return asked
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection carries one request; either side's end is the other's."""
@@ -106,6 +114,7 @@ class ModelRelay:
         if body:
             reviewed = await self._review(json.loads(body))
             if isinstance(reviewed, bytes):
+                self._ask(reviewed)
                 writer.write(reviewed)
                 return await writer.drain()
             body = json.dumps(reviewed).encode()
@@ -129,9 +138,14 @@ class ModelRelay:
             if answer.status >= _FIRST_ERROR and not counts:
                 await self._error(answer, writer)
         finally:
-            answer.ended.set()
             if answer.runs:
+                self._ask(bytes(answer.received))
                 self._answers.remove(answer)
+            answer.ended.set()
+
+    def _ask(self, stream: bytes) -> None:
+        message, calls = calls_of(stream)
+        self._asked |= {block["id"]: {"message": message, "calls": calls} for block in calls}
 
     async def _error(self, answer: _Answer, writer: asyncio.StreamWriter) -> None:
         """Ends the turn; an overflown context does not, the CLI shortens it by itself."""

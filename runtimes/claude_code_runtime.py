@@ -26,7 +26,7 @@ from runtimes.claude_code_turn import ClaudeTurn, until_ending
 from runtimes.errors import RuntimeCrashed
 from runtimes.manifests.claude_code import CLAUDE_CODE
 from runtimes.manifests.manifest import RuntimeManifest
-from runtimes.types import RuntimeEvent, RuntimeExecutionContext
+from runtimes.types import RuntimeEvent, RuntimeExecutionContext, ToolResult
 
 _CLI = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
 _TRANSCRIPT = f"{sandbox.HOME}/.claude/projects/{sandbox.WORKSPACE.replace('/', '-')}/{{session}}.jsonl"
@@ -92,7 +92,8 @@ class Session:
         self._ready = asyncio.Event()
         self._start = Start("", [])
         self.ending = Ending()
-        self._store = TranscriptStore(context.store, self.ending)
+        recorded: dict[str, ToolResult] = {}
+        self._store = TranscriptStore(context.store, self.ending, recorded)
         self._relay = ModelRelay(context.model, self._review, self._failed)
         self.calls = Calls(
             context.tools,
@@ -101,13 +102,14 @@ class Session:
             self._relay.settled,
             self.ending,
             settings.tool_call_limit,
+            recorded,
         )
 
     async def begin(self) -> Start:
         """Find out where to begin."""
         stored, begun = await self._store.stored() if self._context.attempt > 1 else ([], {})
         self._start = await resumed(self._context, stored, begun, self._context.own_tools)
-        self.calls.claimed(self._start.claimed)
+        self.calls.resume(self._start.claimed, self._start.recorded)
         await self._store.begin(self._start, stored)
         return self._start
 
@@ -175,7 +177,7 @@ class Session:
             await self.calls.end(call, result)
         if self._start.pending and wire.goes_on(body):
             return wire.answer(self._context.model.model, self._start.pending)
-        return wire.edited(body, self.calls.recorded)
+        return wire.edited(body, self.calls.recorded, self._start.rest)
 
 
 async def _events(client: ClaudeSDKClient, session: Session, turn: ClaudeTurn) -> AsyncGenerator[RuntimeEvent, None]:

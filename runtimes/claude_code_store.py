@@ -8,8 +8,9 @@ from claude_agent_sdk import SessionKey, SessionStoreEntry
 
 from runtimes.claude_code_tools import Ending
 from runtimes.claude_code_transcript import Entry, Start
+from runtimes.claude_code_wire import as_told
 from runtimes.errors import RuntimeFailure
-from runtimes.types import TurnStore
+from runtimes.types import ToolResult, TurnStore
 
 #: The lists in the turn's store.
 TRANSCRIPT, CALLS = "transcript", "calls"
@@ -19,12 +20,14 @@ class TranscriptStore:
     """The SDK's session store of one attempt.
 
     The list of the turn's store has an item for each entry, and one for each start of the CLI: how many of the
-    entries so far it kept, and which others it began with.
+    entries so far it kept, and which others it began with. `recorded` are results that the model is told in place
+    of what the CLI has.
     """
 
-    def __init__(self, store: TurnStore | None, ending: Ending) -> None:
+    def __init__(self, store: TurnStore | None, ending: Ending, recorded: Mapping[str, ToolResult]) -> None:
         self._store = store
         self._ending = ending
+        self._recorded = recorded
         self._turn = asyncio.Lock()
 
     async def stored(self) -> tuple[list[Entry], dict[str, Mapping[str, Any]]]:
@@ -52,8 +55,8 @@ class TranscriptStore:
         return None
 
     async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
-        """Keep what the CLI has written; the transcripts of subagents are not needed, they run again."""
-        kept = [entry for entry in entries if "uuid" in entry] if "subpath" not in key else []
+        """Keep what the CLI has written, as the model is told it; subagents' are not needed, they run again."""
+        kept = [as_told(entry, self._recorded) for entry in entries if "uuid" in entry] if "subpath" not in key else []
         try:
             await self._append(TRANSCRIPT, [{"entry": entry} for entry in kept])
         except RuntimeFailure as failure:

@@ -21,7 +21,7 @@ from mcp.server import Server
 
 from runtimes.claude_code_options import SERVER
 from runtimes.errors import RuntimeFailure
-from runtimes.types import FinishReason, OwnTools, Tool, ToolResult
+from runtimes.types import FinishReason, OwnCall, OwnTools, Tool, ToolResult
 
 #: Tools of the CLI that do nothing outside of it.
 INTERNAL = frozenset({"StructuredOutput"})
@@ -65,13 +65,14 @@ class Calls:
     """The tool calls of one turn.
 
     `note` keeps one of the CLI's own calls, just before it is claimed. `settled` waits until a call's answer is in
-    the journal. `recorded` are results that take the place of what the CLI would tell the model.
+    the journal, and gives it to the first of its calls. `recorded` are results that take the place of what the CLI
+    would tell the model.
     """
 
     tools: Sequence[Tool]
     own: OwnTools | None
     note: Callable[[Mapping[str, Any]], Awaitable[None]]
-    settled: Callable[[str], Awaitable[None]]
+    settled: Callable[[str], Awaitable[Mapping[str, Any] | None]]
     ending: Ending
     limit: int
     recorded: dict[str, ToolResult] = field(default_factory=dict[str, ToolResult])
@@ -82,11 +83,12 @@ class Calls:
 
     _ours: set[str] = field(default_factory=set[str])
 
-    def claimed(self, calls: Iterable[str]) -> None:
-        """Calls that this attempt has claimed before the CLI was started."""
-        for call in calls:
+    def resume(self, claimed: Iterable[str], recorded: Mapping[str, ToolResult]) -> None:
+        """Calls that were claimed before the CLI was started, or that have their results already."""
+        self.recorded.update(recorded)
+        for call, result in (dict.fromkeys(claimed) | self.recorded).items():
             self._begun[call] = asyncio.get_running_loop().create_future()
-            self._begun[call].set_result(None)
+            self._begun[call].set_result(result)
 
     def knows(self, call: str) -> bool:
         """Whether a call was told to the journal, or came to one of our tools."""
@@ -143,7 +145,7 @@ class Calls:
 
     async def _claim(self, call: str, name: str, arguments: Mapping[str, Any]) -> str | None:
         """Why a call must not run; None if it may."""
-        if name in INTERNAL or any(tool.name == name for tool in self.tools):
+        if self._passes(name):
             return None
         try:
             result = await self.begin(call, name, arguments)
@@ -152,12 +154,23 @@ class Calls:
         return None if result is None else result.text
 
     async def _begin(self, call: str, name: str, arguments: Mapping[str, Any]) -> ToolResult | None:
-        await self.settled(call)
+        answer = await self.settled(call)
         await self._admit()
         if self.own is None:
             return None
-        await self.note({"id": call, "name": name, "arguments": arguments})
-        return await self.own.begin(call, name, arguments)
+        await self.note({"id": call, "name": name, "arguments": arguments, "answer": answer})
+        others = [
+            block
+            for block in (answer or {}).get("calls", ())
+            if block["id"] != call and not self._passes(block["name"])
+        ]
+        return await self.own.begin(
+            call, name, arguments, beside=[OwnCall(block["id"], block["name"], block["input"]) for block in others]
+        )
+
+    def _passes(self, name: str) -> bool:
+        """Whether the journal of a tool is not kept here."""
+        return name in INTERNAL or any(tool.name == name for tool in self.tools)
 
     async def _list(self, _: Any, __: Any) -> mcp.ListToolsResult:
         """All are called read-only: the CLI then runs the calls of one answer at once, and our gateway decides."""

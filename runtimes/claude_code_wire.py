@@ -1,7 +1,7 @@
 """What the relay changes in the CLI's requests, so that they say what the journal says."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from runtimes.claude_code_options import GO_ON
@@ -9,6 +9,8 @@ from runtimes.types import ToolResult
 
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 _FILLER = "No response requested."
+#: How the ids of answers begin that stand for what is left of a model's answer.
+REST = "holdfast_"
 
 Body = Mapping[str, Any]
 
@@ -28,16 +30,17 @@ def goes_on(body: Body) -> bool:
     return any(_is_mark(block) for message in body.get("messages", ())[-1:] for block in _content(message))
 
 
-def edited(body: Body, recorded: Mapping[str, ToolResult]) -> dict[str, Any]:
-    """The request as it would be in a turn that was never interrupted."""
+def edited(body: Body, recorded: Mapping[str, ToolResult], rest: Container[str] = ()) -> dict[str, Any]:
+    """The request as it would be in a turn that was never interrupted; `rest` are calls that were asked for again."""
     messages = [_edited(message, recorded) for message in body.get("messages", ()) if not _is_filler(message)]
-    return {**body, **({"messages": [each for each in messages if each["content"]]} if messages else {})}
+    whole = _rejoined([each for each in messages if each["content"]], rest)
+    return {**body, **({"messages": whole} if messages else {})}
 
 
 def answer(model: str, calls: Sequence[Mapping[str, Any]]) -> bytes:
     """A streamed answer that asks for these calls."""
     usage = {"input_tokens": 0, "output_tokens": 0}
-    message: dict[str, Any] = {"id": f"msg_{calls[0]['id']}", "type": "message", "role": "assistant", "model": model}
+    message: dict[str, Any] = {"id": f"{REST}{calls[0]['id']}", "type": "message", "role": "assistant", "model": model}
     opening: dict[str, Any] = {"content": [], "stop_reason": None, "stop_sequence": None}
     events: list[dict[str, Any]] = [
         {"type": "message_start", "message": {**message, **opening, "usage": usage}},
@@ -46,6 +49,32 @@ def answer(model: str, calls: Sequence[Mapping[str, Any]]) -> bytes:
         {"type": "message_stop"},
     ]
     return _HEAD + b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events)
+
+
+def calls_of(stream: bytes) -> tuple[str, list[dict[str, Any]]]:
+    """A streamed answer's id, and its tool calls."""
+    message, blocks, written = "", dict[int, dict[str, Any]](), dict[int, str]()
+    for line in stream.splitlines():
+        match json.loads(line[5:]) if line.startswith(b"data:") else None:
+            case {"type": "message_start", "message": {"id": str(name)}}:
+                message = name
+            case {"type": "content_block_start", "index": int(at), "content_block": {"type": "tool_use", **block}}:
+                blocks[at], written[at] = {"type": "tool_use", **block}, ""
+            case {"type": "content_block_delta", "index": int(at), "delta": {"partial_json": str(piece)}}:
+                written[at] = written.get(at, "") + piece
+            case _:
+                pass
+    return message, [{**block, "input": _arguments(written[at])} for at, block in blocks.items()]
+
+
+def as_told(entry: Mapping[str, Any], recorded: Mapping[str, ToolResult]) -> Mapping[str, Any]:
+    """An entry of the transcript with the results that the model is told."""
+    message: Any = entry.get("message")
+    if not isinstance(message, Mapping) or not recorded:
+        return entry
+    said = cast("Mapping[str, Any]", message)
+    blocks = [_as_recorded(block, recorded) for block in _content(said)]
+    return {**entry, "message": {**said, "content": blocks}} if blocks else entry
 
 
 def text_of(content: Any) -> str:
@@ -62,6 +91,33 @@ def _call(at: int, call: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"type": "content_block_start", "index": at, "content_block": block}
     yield {"type": "content_block_delta", "index": at, "delta": delta}
     yield {"type": "content_block_stop", "index": at}
+
+
+def _rejoined(messages: Sequence[dict[str, Any]], rest: Container[str]) -> list[dict[str, Any]]:
+    """Each answer in one piece: its first part and its rest, then the results of both."""
+    whole: list[dict[str, Any]] = []
+    results_follow = False
+    for message in messages:
+        is_rest = len(whole) > 1 and _is_rest(message, rest)
+        if is_rest or results_follow:
+            at = -2 if is_rest else -1
+            whole[at] = {**whole[at], "content": [*_content(whole[at]), *_content(message)]}
+        else:
+            whole.append(message)
+        results_follow = is_rest
+    return whole
+
+
+def _is_rest(message: Mapping[str, Any], rest: Container[str]) -> bool:
+    calls = [block["id"] for block in _content(message) if block.get("type") == "tool_use"]
+    return bool(calls) and all(call in rest for call in calls)
+
+
+def _arguments(written: str) -> Any:
+    try:
+        return json.loads(written or "{}")
+    except json.JSONDecodeError:
+        return {}
 
 
 def _edited(message: Mapping[str, Any], recorded: Mapping[str, ToolResult]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -135,13 +135,24 @@ class Tool:
     call: Callable[[str, Mapping[str, Any] | str], Awaitable[ToolResult]]
 
 
+class OwnCall(NamedTuple):
+    """A call of a tool that a framework runs itself."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
 class OwnTools(Protocol):
     """The journal of tools that a framework runs itself, such as Claude Code's Bash."""
 
-    async def begin(self, tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> ToolResult | None:
+    async def begin(
+        self, tool_call_id: str, name: str, arguments: Mapping[str, Any], *, beside: Sequence[OwnCall] = ()
+    ) -> ToolResult | None:
         """Claim a call before it is run. A result means: do not run it, this is what it came to.
 
-        Does not return where a human has to decide first: the turn is stopped meanwhile.
+        Does not return where a human has to decide first: the turn is stopped meanwhile. `beside` are the other calls
+        of the same answer: a human is asked about all of them at once.
         """
         ...
 

@@ -12,6 +12,8 @@ from services.control_plane_client.models import AppendEvents, ApprovalRequest, 
 
 #: What comes within this time of the first piece goes with it: a turn that is over by then needs one call.
 COALESCE_SECONDS = 0.001
+#: Events that end no message.
+_INSIDE = {"journal.diverged"}
 
 
 class EventLog(Protocol):
@@ -125,7 +127,7 @@ class EventPublisher:
 
         Once this is called the step is sent, whoever stops waiting for it.
         """
-        if events:
+        if any(event.type not in _INSIDE for event in events):
             self.complete_message()
         self._next.steps.append(step)
         self._next.events += [NewEvent(type=event.type, data=_storable_data(event.data)) for event in events]

@@ -42,6 +42,7 @@ class Journal:
     ) -> None:
         self._attempt = attempt
         self._unused = [step for step in recorded if step.status is not StepStatus.FAILED]
+        self._calls = {step.key: step.ordinal for step in recorded if step.kind is StepKind.TOOL_CALL}
         self._writer = writer
         self._fetch = fetch
         self._next = max((step.ordinal for step in recorded), default=0) + 1
@@ -63,13 +64,21 @@ class Journal:
             return step.model_copy(update={"response": await self._fetch(step.response_blob)})
         return step
 
-    def diverged(self, kind: StepKind) -> bool:
-        """Whether recorded steps of the kind are left that the turn, run again, did not ask for."""
-        return any(step.kind is kind and step.status is StepStatus.DONE for step in self._unused)
+    def diverged(self, request: bytes) -> bool:
+        """Whether recorded model calls are left that the turn, run again, did not ask for.
+
+        A runtime that goes on from its own transcript asks for none of those that came before a tool call whose id
+        is in the request: it has their answers.
+        """
+        known = max((ordinal for key, ordinal in self._calls.items() if key.encode() in request), default=0)
+        left = (step for step in self._unused if step.kind is StepKind.MODEL_CALL and step.status is StepStatus.DONE)
+        return any(step.ordinal > known for step in left)
 
     def begin(self, kind: StepKind, **fields: Any) -> Step:
         """A new step, `claimed`, with the next ordinal; it is not stored yet."""
         step = Step(ordinal=self._next, kind=kind, status=StepStatus.CLAIMED, attempt=self._attempt, **fields)
+        if kind is StepKind.TOOL_CALL:
+            self._calls[step.key] = step.ordinal
         self._next += 1
         return step
 

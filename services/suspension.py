@@ -39,6 +39,7 @@ class Suspension:
         self._expires = expires_seconds
         self._fail = fail
         self._stopping: asyncio.Task[None] | None = None
+        self._put_before: set[UUID] = set()
         self.waits: dict[str, float | None] = {}
 
     @property
@@ -74,6 +75,9 @@ class Suspension:
             refused = BudgetExceeded(f"The execution has reached its limit of {question.name}, which was not raised.")
             self._fail(refused)
             raise refused
+        if approval_id in self._put_before:
+            return
+        self._put_before.add(approval_id)
         if found is None:
             await self._publisher.ask(self._request(question, approval_id), _requested(question, approval_id))
         self.waits[str(approval_id)] = self._expires if found is None else found.expires_in

@@ -128,7 +128,7 @@ class ModelCall:
                 self._session.model = step.name
                 return step.response
             fingerprint = "" if step.hash == self._digest else fingerprint
-        if fingerprint and journal.diverged(StepKind.MODEL_CALL):
+        if fingerprint and journal.diverged(self._request.raw):
             self._events = [NewEvent(type="journal.diverged", data={"kind": StepKind.MODEL_CALL})]
         return None
 

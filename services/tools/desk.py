@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from uuid import UUID, uuid5
 
 import orjson
@@ -79,10 +79,10 @@ class TurnDesk:
         """The same on every attempt at the turn."""
         return str(uuid5(_KEYS, f"{self.execution_id}/{self.turn}/{tool_call_id}"))
 
-    async def begin(self, wanted: Wanted) -> Step | ToolResult:
+    async def begin(self, wanted: Wanted, *, beside: Sequence[Wanted] = ()) -> Step | ToolResult:
         """Claim a call, or give the result that it has already.
 
-        Does not return where a human has to decide first.
+        Does not return where a human has to decide first; then the calls `beside` it are asked about, too.
 
         Raises:
             BudgetExceeded: the execution has no tool call left; the turn is told already.
@@ -91,7 +91,7 @@ class TurnDesk:
         self.observer.entered(ToolCallStarted(wanted.tool_call_id, wanted.name, wanted.written))
         recorded = await self.journal.replay(StepKind.TOOL_CALL, digest=wanted.digest, key=wanted.tool_call_id)
         if recorded is None:
-            return await self._first(wanted)
+            return await self._first(wanted, beside)
         if recorded.status is not StepStatus.CLAIMED:
             return self._leave(wanted, _recorded(recorded))
         return await self._lost(wanted, recorded)
@@ -113,10 +113,10 @@ class TurnDesk:
             return self._leave(wanted, _recorded(recorded))
         return await self._settle(wanted, result)
 
-    async def _first(self, wanted: Wanted) -> Step | ToolResult:
+    async def _first(self, wanted: Wanted, beside: Sequence[Wanted] = ()) -> Step | ToolResult:
         used: list[UUID] = []
         if wanted.needs_approval:
-            decision = await self._decision(self._question(QuestionKind.TOOL_CALL, wanted, wanted.digest))
+            decision = self._made(self._call_question(wanted)) or await self._ask(wanted, beside)
             if decision.status != "approved":
                 return await self._settle(wanted, ToolResult(_denial(decision), is_error=True))
             used.append(decision.id)
@@ -158,11 +158,26 @@ class TurnDesk:
 
     async def _decision(self, question: Question) -> Decision:
         """The decision that was made; without one the turn is suspended here."""
+        return self._made(question) or await self.control.ask(question)
+
+    def _made(self, question: Question) -> Decision | None:
         for decision in self.decisions:
             same = (decision.kind, decision.key, decision.digest) == (question.kind, question.key, question.digest)
             if same and not decision.used and decision.status != "pending":
                 return decision
-        return await self.control.ask(question)
+        return None
+
+    async def _ask(self, wanted: Wanted, beside: Sequence[Wanted]) -> NoReturn:
+        """Suspend the turn here; calls that come later in the same answer are asked about at once."""
+        questions = [self._call_question(call) for call in beside if call.needs_approval]
+        later = [
+            self.control.ask(replace(question, of_call=False)) for question in questions if self._made(question) is None
+        ]
+        await asyncio.gather(self.control.ask(self._call_question(wanted)), *later)
+        raise AssertionError
+
+    def _call_question(self, wanted: Wanted) -> Question:
+        return self._question(QuestionKind.TOOL_CALL, wanted, wanted.digest)
 
     async def _reserve(self) -> None:
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from runtimes.types import Effect, ToolResult
+from runtimes.types import Effect, OwnCall, ToolResult
 from services.control_plane_client.models import Step
 from services.tools.desk import TurnDesk, Wanted
 from services.tools.gateway import KeepWorkspace
@@ -69,17 +69,12 @@ class JournalledTools:
     known: Mapping[str, OwnTool] = field(default_factory=dict[str, OwnTool])
     _claimed: dict[str, tuple[Wanted, Step]] = field(default_factory=dict[str, tuple[Wanted, Step]])
 
-    async def begin(self, tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> ToolResult | None:
+    async def begin(
+        self, tool_call_id: str, name: str, arguments: Mapping[str, Any], *, beside: Sequence[OwnCall] = ()
+    ) -> ToolResult | None:
         """Claim a call; a result means that it is not to be run."""
-        tool = self._tool(name)
-        wanted = Wanted(
-            tool_call_id=tool_call_id,
-            name=name,
-            written=orjson.dumps(arguments).decode(),
-            effect=tool.effect,
-            needs_approval=tool.needs_approval,
-        )
-        step = await self.desk.begin(wanted)
+        wanted = self._wanted(tool_call_id, name, arguments)
+        step = await self.desk.begin(wanted, beside=[self._wanted(*call) for call in beside])
         if isinstance(step, ToolResult):
             return step
         if name == INTERRUPT:
@@ -98,6 +93,16 @@ class JournalledTools:
             with suppress(ToolFailed):
                 workspace = await self.keep_workspace()
         await self.desk.commit(wanted, step, result, workspace=workspace)
+
+    def _wanted(self, tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> Wanted:
+        tool = self._tool(name)
+        return Wanted(
+            tool_call_id=tool_call_id,
+            name=name,
+            written=orjson.dumps(arguments).decode(),
+            effect=tool.effect,
+            needs_approval=tool.needs_approval,
+        )
 
     def _tool(self, name: str) -> OwnTool:
         return _QUESTION if name == INTERRUPT else self.known.get(name, OwnTool())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from runtimes.types import RuntimeEvent, TextDelta, ToolResult, TurnFinished
+from runtimes.types import OwnCall, RuntimeEvent, TextDelta, ToolResult, TurnFinished
 from tests.runtimes.turns import Turns
 from tests.services.model_gateway.gateways import Steps
 from tests.services.model_gateway.gateways import Turns as Gateways
@@ -32,25 +32,32 @@ class Lists:
 
 @dataclass(slots=True)
 class Journal:
-    """`OwnTools` in memory: a call of an earlier attempt without a result is never run again."""
+    """`OwnTools` in memory: a call of an earlier attempt without a result is never run again.
+
+    `undecided` and `denial` hold for the calls of the tools that are `asked` and `denied`, or for all.
+    """
 
     undecided: bool = False
     denial: str = ""
+    asked: str = ""
+    denied: str = ""
     results: dict[str, ToolResult] = field(default_factory=dict[str, ToolResult])
     begun: list[str] = field(default_factory=list[str])
     names: list[str] = field(default_factory=list[str])
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def begin(self, tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> ToolResult | None:
+    async def begin(
+        self, tool_call_id: str, name: str, arguments: Mapping[str, Any], *, beside: Sequence[OwnCall] = ()
+    ) -> ToolResult | None:
         if tool_call_id in self.results:
             return self.results[tool_call_id]
         if tool_call_id in self.begun:
             self.results[tool_call_id] = ToolResult("The outcome is unknown.", is_error=True)
             return self.results[tool_call_id]
-        if self.undecided:
+        if self.undecided and self.asked in ("", name):
             self.waiting.set()
             await asyncio.Event().wait()
-        if self.denial:
+        if self.denial and self.denied in ("", name):
             self.results[tool_call_id] = ToolResult(self.denial, is_error=True)
             return self.results[tool_call_id]
         self.begun.append(tool_call_id)

@@ -172,6 +172,49 @@ async def test_a_decision_on_one_of_two_calls_leaves_the_other_alone(turn: Durab
     assert "created" in finished(events).response
 
 
+async def test_a_denied_call_takes_no_other_call_of_its_answer_along(turn: Durable) -> None:
+    """The CLI begins a call before it has written down those that follow it."""
+    script = f'[[say Look.;; {ONE} && Write {{"file_path": "/workspace/w", "content": "x"}};; result]]'
+    turn.journal.undecided = True
+    await turn.broken_off(script, turn.journal.waiting.is_set, toolsets=[*SHELL, *FILES])
+
+    turn.journal.undecided, turn.journal.denial, turn.journal.denied = False, "Not today.", "Bash"
+    events = await turn.replayed(script, toolsets=[*SHELL, *FILES])
+
+    first, second = finished(events).response.splitlines()
+    assert first == "Not today."
+    assert "created" in second
+    assert turn.journal.names == ["Write"]
+    assert await turn.outcomes() == ["completed", "completed"]
+
+
+async def test_what_the_model_was_told_of_a_call_that_did_not_run_is_told_again(turn: Durable) -> None:
+    """The CLI has words of its own for it: with them it would be another request, and another model call."""
+    script = f'[[{ONE};; tool Write {{"file_path": "/workspace/w", "content": "x"}};; result]]'
+    turn.journal.denial, turn.journal.denied = "Not today.", "Bash"
+    turn.journal.undecided, turn.journal.asked = True, "Write"
+    await turn.broken_off(script, turn.journal.waiting.is_set, toolsets=[*SHELL, *FILES])
+
+    turn.journal.undecided = False
+    await turn.replayed(script, toolsets=[*SHELL, *FILES])
+
+    assert (await turn.outcomes()).count("completed") == 3
+
+
+async def test_an_answer_of_which_the_rest_is_asked_for_again_stays_one(turn: Durable) -> None:
+    script = f'[[say A.;; {ONE} && Write {{"file_path": "/workspace/w", "content": "x"}};; say B.;; history]]'
+    turn.journal.undecided, turn.journal.asked = True, "Write"
+    await turn.broken_off(script, turn.journal.waiting.is_set, toolsets=[*SHELL, *FILES])
+
+    turn.journal.undecided = False
+    events = await turn.replayed(script, toolsets=[*SHELL, *FILES])
+
+    said = finished(events).response.splitlines()
+    roles = [line.partition(":")[0] for line in said if ":" in line]
+    assert roles.count("assistant") == 1
+    assert await turn.outcomes() == ["completed", "completed"]
+
+
 async def test_a_turn_goes_on_after_a_second_loss_too(turn: Durable) -> None:
     script = f'[[say A.;; {ONE};; say B.;; tool Bash {{"command": "echo two >> l"}};; say C.;; wait 3;; say D.]]'
     await turn.broken_off(script, lambda: len(turn.journal.results) == 1, toolsets=SHELL)

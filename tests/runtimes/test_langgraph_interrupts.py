@@ -1,7 +1,7 @@
 """Interrupts of graphs: a human decides, and the turn is run again from its start, in any process."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 
 from runtimes.errors import ConfigurationInvalid
 from runtimes.factory import RuntimeFactory
-from runtimes.types import ToolResult, TurnFinished, Wire
+from runtimes.types import OwnCall, ToolResult, TurnFinished, Wire
 from tests.runtimes.model_server import ModelServer
 from tests.runtimes.turns import Turns, tool
 
@@ -26,7 +26,9 @@ class Journal:
     ended: list[str] = field(default_factory=list[str])
     tools_run: list[str] = field(default_factory=list[str])
 
-    async def begin(self, tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> ToolResult | None:
+    async def begin(
+        self, tool_call_id: str, name: str, arguments: Mapping[str, Any], *, beside: Sequence[OwnCall] = ()
+    ) -> ToolResult | None:
         assert name == "interrupt"
         assert self.asked.setdefault(tool_call_id, arguments) == arguments
         if tool_call_id not in self.decisions:

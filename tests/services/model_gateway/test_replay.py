@@ -3,7 +3,7 @@
 import pytest
 
 from runtimes.types import Usage
-from services.control_plane_client.models import StepStatus
+from services.control_plane_client.models import Step, StepKind, StepStatus
 from tests.services.model_gateway.gateways import Turns
 
 TOOLS = {
@@ -87,6 +87,16 @@ async def test_another_prompt_is_another_call_and_is_told(turns: Turns) -> None:
 
     assert answer.text == "that"
     assert [event.type for event in second.steps.events] == ["journal.diverged"]
+
+
+async def test_a_call_that_goes_on_from_what_came_of_an_earlier_one_is_no_other_call(turns: Turns) -> None:
+    async with turns.open() as first:
+        await first.ask("[[say this]]")
+    tool = Step(ordinal=2, kind=StepKind.TOOL_CALL, status=StepStatus.DONE, attempt=1, key="toolu_7f3a", name="lookup")
+    async with turns.open(recorded=[*first.steps.steps, tool], marker=first.marker) as second:
+        await second.ask("After toolu_7f3a: [[say that]]")
+
+    assert second.steps.events == []
 
 
 async def test_whom_a_call_is_for_is_no_part_of_it(turns: Turns) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 from uuid import uuid4
 
-from runtimes.types import ToolResult
+from runtimes.types import OwnCall, ToolResult
 from services.control_plane_client.models import Decision, StepStatus
-from services.tools.own_tools import JournalledTools
+from services.tools.own_tools import JournalledTools, own_tools
 from tests.services.tools.desks import Remembering, desk_of
 
 VALUE = {"node": "review", "value": "May I?"}
@@ -36,6 +36,22 @@ async def test_an_interrupt_always_asks_and_its_approval_is_its_result() -> None
     tools = JournalledTools(desk_of(second, attempt=2, decisions=[decision(first)]), nothing_kept)
 
     assert await tools.begin("interrupt_1.1", "interrupt", VALUE) == ToolResult("approved")
+
+
+async def test_a_human_is_asked_about_all_calls_of_an_answer_at_once() -> None:
+    memory = Remembering()
+    known = own_tools([{"type": "shell", "approval": "always"}, {"type": "file_system"}])
+    tools = JournalledTools(desk_of(memory), nothing_kept, known)
+    others = [OwnCall("2", "Bash", {"command": "b"}), OwnCall("3", "Read", {"file_path": "/c"})]
+
+    asking = asyncio.ensure_future(tools.begin("1", "Bash", {"command": "a"}, beside=others))
+    await asyncio.sleep(0.01)
+
+    assert [(question.key, question.detail["arguments"]) for question in memory.asked] == [
+        ("1", {"command": "a"}),
+        ("2", {"command": "b"}),
+    ]
+    asking.cancel()
 
 
 async def test_an_approval_that_was_not_committed_holds_still() -> None:
