@@ -33,8 +33,7 @@ class Reply:
     async def end(self, data: bytes) -> None:
         """Pass on the end of a stream; one that had not begun goes out in one piece."""
         if self.has_begun:
-            await self.response.write(data)
-            await self.response.write_eof()
+            await self.response.write_eof(data)
         else:
             self.response = web.Response(body=data, headers=_STREAM)
 

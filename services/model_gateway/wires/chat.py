@@ -14,6 +14,9 @@ from services.model_gateway.wires.wire import ModelWire, Part, Recording, count,
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 #: What an answer says or asks for.
 _SAID = ("content", "refusal", "tool_calls", "function_call", "audio")
+#: A delta and the name of its text.
+_Text = tuple[dict[str, Any], str]
+_NO_TEXT: _Text = ({}, "")
 #: Padding against listeners on the network.
 _PADDING = "obfuscation"
 
@@ -73,13 +76,15 @@ class ChatRecording(Recording):
         self._wants_usage = wants_usage
         self._calls: set[tuple[Any, Any]] = set()
         self._is_ending = False
+        self._text = _NO_TEXT
 
     def error(self, event: dict[str, Any]) -> Any:
         return event if event.get("error") else None
 
     def add(self, event: dict[str, Any]) -> Part:
         event.pop(_PADDING, None)
-        if self.events and _join(self.events[-1], event):
+        text = _text(event)
+        if self._lengthens(text, event) or (self.events and _join(self.events[-1], event)):
             return self._passed()
         self.model = event.get("model") or self.model
         usage, choices = mapping(event.get("usage")), items(event.get("choices"))
@@ -87,7 +92,19 @@ class ChatRecording(Recording):
         if usage and not choices and not self._wants_usage:
             return Part.DROPPED
         self.events.append(event)
+        self._text = text
         return self._part(choices)
+
+    def _lengthens(self, text: _Text, event: dict[str, Any]) -> bool:
+        """Add an event's text to the last one's, if all else is the same: most events of a stream are such."""
+        (its, name), (mine, last) = text, self._text
+        if not name or name != last:
+            return False
+        before, more = mine[name], its[name]
+        mine[name] = its[name] = ""
+        is_same = self.events[-1] == event
+        mine[name], its[name] = before + more if is_same else before, more
+        return is_same
 
     def _part(self, choices: Sequence[Mapping[str, Any]]) -> Part:
         deltas = [mapping(choice.get("delta")) for choice in choices]
@@ -117,27 +134,25 @@ def chat_tokens(usage: Mapping[str, Any]) -> Tokens:
     )
 
 
+def _text(event: dict[str, Any]) -> _Text:
+    """Where an event has its one text, if it may be joined to another's."""
+    choices = items(event.get("choices"))
+    if event.get("usage") or len(choices) != 1 or choices[0].get("finish_reason") or choices[0].get("logprobs"):
+        return _NO_TEXT
+    delta = mapping(choices[0].get("delta"))
+    texts = [name for name in _TEXTS if isinstance(delta.get(name), str)]
+    filled = [name for name in texts if delta[name]]
+    return (delta, (filled or texts)[0]) if texts and len(filled) < 2 else _NO_TEXT
+
+
 def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
-    """Add an event's text to the last one, if there is nothing else to it."""
-    if event.get("usage") or not _same(last, event, "choices"):
-        return False
+    """Add an event's piece of a tool call's arguments to the last one, if there is nothing else to it."""
     mine, its = items(last.get("choices")), items(event.get("choices"))
-    return len(mine) == len(its) == 1 and _join_choice(mine[0], its[0])
-
-
-def _join_choice(last: dict[str, Any], choice: dict[str, Any]) -> bool:
-    if choice.get("finish_reason") or choice.get("logprobs") or not _same(last, choice, "delta"):
+    if not len(mine) == len(its) == 1 or event.get("usage") or not _same(last, event, "choices"):
         return False
-    mine, its = mapping(last.get("delta")), mapping(choice.get("delta"))
-    return _join_text(mine, its) or _join_arguments(mine, its)
-
-
-def _join_text(last: dict[str, Any], delta: dict[str, Any]) -> bool:
-    for name in _TEXTS:
-        if isinstance(last.get(name), str) and isinstance(delta.get(name), str) and _same(last, delta, name):
-            last[name] += delta[name]
-            return True
-    return False
+    if its[0].get("finish_reason") or its[0].get("logprobs") or not _same(mine[0], its[0], "delta"):
+        return False
+    return _join_arguments(mapping(mine[0].get("delta")), mapping(its[0].get("delta")))
 
 
 def _join_arguments(last: dict[str, Any], delta: dict[str, Any]) -> bool:
