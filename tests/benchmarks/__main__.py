@@ -13,13 +13,23 @@ from time import monotonic
 import uvloop
 from rich.console import Console
 
-from tests.benchmarks import concurrency, first_token, gateway, latency, throughput
+from tests.benchmarks import (
+    cancels,
+    claude,
+    concurrency,
+    first_token,
+    gateway,
+    latency,
+    resumes,
+    throughput,
+    tool_calls,
+)
 from tests.benchmarks.report import Result, show, show_cpu, write
 from tests.benchmarks.system import running_system
 from tests.benchmarks.throughput import Throughput
 
 #: Seconds after which something hangs.
-LIMIT = 350
+LIMIT = 500
 #: Columns of a log.
 WIDTH = 120
 #: Busy cores of other programs from which on figures cannot be trusted.
@@ -41,8 +51,14 @@ async def run(console: Console, *, profile: bool) -> list[Result]:
         models = await gateway.measure(system.stack.model_url)
         history = await latency.history_events(system)
         await concurrency.measure(system, memory)
+        native = await concurrency.measure_native(system)
+        tools = await tool_calls.measure(system)
+        stops = await cancels.measure(system)
+        kills = await resumes.measure(system)
+        cli = await claude.measure(system)
     _tell(console, rates, tokens.story(), profile=profile)
-    return [*rates.results(), *idle.results(), *tokens.results(), *models.results(), history, *memory.results()]
+    parts = (rates, idle, tokens, models, memory, native, tools, stops, kills, cli)
+    return [*(result for part in parts for result in part.results()), history]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

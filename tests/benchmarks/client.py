@@ -42,6 +42,11 @@ class ApiClient:
             if response.status == 200:
                 return orjson.loads(answer)
 
+    async def cancel(self, execution: str) -> None:
+        """Cancel an execution; returns when that was accepted."""
+        async with self._session.post(f"/api/v1/executions/{execution}/cancel") as response:
+            assert response.status == 202, await response.text()
+
     async def run(self, agent: str, prompt: str) -> str:
         """Start an execution and wait for its success; gives its id."""
         execution = await self.start(agent, prompt)
@@ -79,9 +84,13 @@ class ModelClient:
 
     async def call(self, contains: str) -> dict[str, Any]:
         """What the scripted model noted of its one call with this prompt."""
-        async with self._session.get("/requests", params={"contains": contains}) as response:
-            (noted,) = (await response.json())["requests"]
+        (noted,) = await self.calls(contains)
         return noted
+
+    async def calls(self, contains: str) -> list[dict[str, Any]]:
+        """What the scripted model noted of its calls with this piece of the prompt."""
+        async with self._session.get("/requests", params={"contains": contains}) as response:
+            return (await response.json())["requests"]
 
 
 def _has_text(line: bytes) -> bool:

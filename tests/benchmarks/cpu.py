@@ -75,10 +75,6 @@ class Meter:
         busy = sum(machine) - machine.idle - getattr(machine, "iowait", 0.0)
         return Reading(time.perf_counter(), seconds | {"driver": _seconds([self._driver])}, busy)
 
-    def rss(self, name: str) -> float:
-        """Resident memory of a process, in MiB."""
-        return self._processes[name].memory_info().rss / MIB
-
 
 def _tree_seconds(process: psutil.Process) -> float:
     reaped = process.cpu_times()

