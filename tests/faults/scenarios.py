@@ -6,6 +6,7 @@ A scenario raises AssertionError where a promise is broken.
 import asyncio
 import json
 import signal
+import subprocess
 from collections.abc import Awaitable, Callable
 
 from tests.faults.checker import check
@@ -270,7 +271,10 @@ async def _outage(field: Field, away: Callable[[Run], Awaitable[None]]) -> None:
 async def _drained(field: Field, run: Run, *letters: str) -> Evidence:
     worker, _ = field.holder(run.execution)
     run.strikes.append(await field.strike(worker, signal.SIGTERM))
-    code = await asyncio.to_thread(field.processes[worker].wait, DRAINED)
+    try:
+        code = await asyncio.to_thread(field.processes[worker].wait, DRAINED)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"the worker has not let go of its turn after {DRAINED:g} s") from None
     evidence = await expect_effects(field, run, *letters)
     statuses = [attempt["status"] for attempt in evidence.attempts]
     assert code == 0

@@ -40,7 +40,7 @@ def _workers(field: Field) -> Sequence[str]:
         ("no_journal_lookup", _workers, _killed_during_the_last_message, "I5"),
         ("commit_after_release", _workers, uncommitted_tool_call, "I4|not committed"),
         ("skipped_number", _api, undisturbed, "I3"),
-        ("swallowed_cancellation", _workers, drained_in_a_tool, "preempted"),
+        ("swallowed_cancellation", _workers, drained_in_a_tool, "not let go|preempted"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
