@@ -107,7 +107,7 @@ async def end(process: Process) -> None:
 
 async def _attended(process: Process, stdin: bytes, limits: Limits, seconds: float) -> Ran:
     output = Output()
-    watch = asyncio.create_task(_watch(process, limits))
+    watching = asyncio.create_task(watch(process, limits))
     stopped = ""
     try:
         async with asyncio.timeout(seconds):
@@ -116,10 +116,10 @@ async def _attended(process: Process, stdin: bytes, limits: Limits, seconds: flo
     except TimeoutError:
         stopped = f"after {seconds:g} s"
     finally:
-        watch.cancel()
+        watching.cancel()
         await end(process)
     code = process.returncode or 0
-    return Ran(output.text(), code, stopped or _told(watch) or _by_signal(code, limits))
+    return Ran(output.text(), code, stopped or told(watching) or _by_signal(code, limits))
 
 
 async def _feed(process: Process, stdin: bytes) -> None:
@@ -135,7 +135,7 @@ async def _drain(process: Process, output: Output) -> None:
         output.add(data)
 
 
-async def _watch(process: Process, limits: Limits) -> str:
+async def watch(process: Process, limits: Limits) -> str:
     """Bound what no limit of a single process does, and the processes of root, whom the kernel lets have any number."""
     while True:
         await asyncio.sleep(_LOOK)
@@ -148,8 +148,9 @@ async def _watch(process: Process, limits: Limits) -> str:
             return f"it used more than {limits.memory_mb} MB of memory"
 
 
-def _told(watch: "asyncio.Task[str]") -> str:
-    return watch.result() if watch.done() and not watch.cancelled() else ""
+def told(watching: "asyncio.Task[str]") -> str:
+    """What a watch has stopped, and why; empty if nothing."""
+    return watching.result() if watching.done() and not watching.cancelled() else ""
 
 
 def _by_signal(code: int, limits: Limits) -> str:

@@ -13,7 +13,8 @@ from mcp import MCPError
 from mcp.shared.message import SessionMessage
 from mcp.types import jsonrpc_message_adapter
 
-from services.sandbox.sandbox import end
+from services.sandbox.command_line import Limits
+from services.sandbox.sandbox import end, told, watch
 
 #: Seconds that a server gets to end by itself, after nobody listens any more.
 _GRACE = 1.0
@@ -26,21 +27,24 @@ Said = MemoryObjectSendStream[SessionMessage]
 
 
 @asynccontextmanager
-async def as_process(command: Sequence[str], environment: Mapping[str, str]) -> AsyncGenerator[tuple[Heard, Said]]:
-    """Start the server; an error gets the end of what it said on stderr as a note."""
+async def as_process(
+    command: Sequence[str], environment: Mapping[str, str], limits: Limits
+) -> AsyncGenerator[tuple[Heard, Said]]:
+    """Start the server; an error gets a note: which limit it broke, and the end of what it said on stderr."""
     with tempfile.TemporaryFile() as said:
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, stderr=said, env=environment, cwd="/", limit=_MESSAGE_LIMIT
         )
         hears, heard = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         says, saying = anyio.create_memory_object_stream[SessionMessage](0)
-        tasks = [asyncio.create_task(_hear(process, hears)), asyncio.create_task(_say(process, saying))]
+        watching = asyncio.create_task(watch(process, limits))
+        tasks = [watching, asyncio.create_task(_hear(process, hears)), asyncio.create_task(_say(process, saying))]
         try:
             with hears, heard, says, saying:
                 yield heard, says
                 await _let_end(process)
         except (MCPError, ExceptionGroup) as error:
-            error.add_note(_end_of(said.fileno()))
+            error.add_note(f"{told(watching)} {_end_of(said.fileno())}".strip())
             raise
         finally:
             for task in tasks:

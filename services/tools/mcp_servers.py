@@ -81,7 +81,7 @@ class McpServers:
         check_network(server.network, self._sandbox)
         await self._sandbox.check()
         room = Room(place.workspace, _LIMITS, server.network, self._sandbox.readable)
-        return partial(as_process, command_line(command, room), {**_IDENTITY, **server.env})
+        return partial(as_process, command_line(command, room), {**_IDENTITY, **server.env}, _LIMITS)
 
     async def _url(self, name: str, url: str) -> str:
         try:

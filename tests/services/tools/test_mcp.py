@@ -28,6 +28,25 @@ CALL = Call("call_1", "key-1")
 STDIO: dict[str, Any] = {"command": [sys.executable, SERVER]}
 
 
+#: A worker with a server that nobody ends.
+WORKER = """
+import asyncio, sys
+from pathlib import Path
+from services.sandbox.sandbox import Sandbox
+from services.tools.place import TurnPlace
+from services.tools.toolsets import Toolsets
+
+async def main(workspace, server):
+    toolsets = Toolsets(sandbox=Sandbox([Path.cwd(), Path(sys.base_prefix)]), mcp_commands=[sys.executable])
+    wanted = [{"type": "mcp", "servers": {"math": {"command": [sys.executable, server]}}}]
+    async with toolsets.open(wanted, TurnPlace(Path(workspace), "e", "o", turn=1, attempt=1)):
+        print("open", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
 class Servers:
     """Opens a toolset with some servers."""
 
@@ -146,6 +165,31 @@ async def test_a_server_that_is_none_is_an_error_of_the_turn(
 
     assert raised.value.retryable
     assert running() == []
+
+
+async def test_a_server_has_a_limit_on_all_its_processes_together(servers: Servers) -> None:
+    crowd = "import os, time\nfor _ in range(300): os.fork() or time.sleep(60)\ntime.sleep(60)"
+
+    with pytest.raises(McpServerFailed, match=r"more than 256 processes|Resource temporarily unavailable"):
+        async with servers.open({"math": {"command": [sys.executable, "-c", crowd]}}):
+            pass
+
+
+async def test_a_started_server_ends_with_a_worker_that_is_killed(servers: Servers, tmp_path: Path) -> None:
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORKER, str(tmp_path), SERVER, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert worker.stdout is not None
+    assert await worker.stdout.readline() == b"open\n"
+    before = running()
+
+    worker.kill()
+    await worker.wait()
+
+    assert before
+    async with asyncio.timeout(5):
+        while running():
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize(
