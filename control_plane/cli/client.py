@@ -63,6 +63,8 @@ class ApiClient:
             raise self.unreachable(error) from error
         except UnicodeEncodeError as error:
             raise usage_error("The text is not valid Unicode.", hint="Send it as UTF-8.") from error
+        except ValueError as error:
+            raise usage_error("A number is not finite.", hint="JSON has neither NaN nor infinity.") from error
         return answer(response)
 
     def send_for_sure(

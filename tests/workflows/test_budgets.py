@@ -11,6 +11,7 @@ from tests.control_plane.cli.conftest import Cli
 from tests.invariants import assert_ended_well
 from tests.stack import Stack
 
+BAD_LIMITS = ((), ("--limit", "1"), ("--limit", "1.5"), ("--limit", "-3"), ("--limit", "nan"), ("--limit", "inf"))
 PRICED = "deepseek/deepseek-chat"
 
 
@@ -144,10 +145,10 @@ async def test_the_command_raises_a_limit(stack: Stack, purse: Purse, tmp_path: 
     execution = cli("run", agent, purse.script(), "--detach").stdout.strip()
     asked = await purse.question(execution)
 
-    refused = [cli("approvals", "approve", asked["id"], *more).returncode for more in ((), ("--limit", "1"))]
+    refused = [cli("approvals", "approve", asked["id"], *more).returncode for more in BAD_LIMITS]
     raised = cli("approvals", "approve", asked["id"], "--limit", "10")
     again = cli("approvals", "deny", asked["id"])
 
-    assert (refused, raised.returncode, again.returncode) == ([2, 2], 0, 5)
+    assert (refused, raised.returncode, again.returncode) == ([2] * len(BAD_LIMITS), 0, 5)
     assert cli("executions", "result", execution, "--wait", "60").stdout == "done\n"
     assert purse.lines == ["line1", "line2"]

@@ -283,9 +283,11 @@ def test_limits_and_a_schema_go_with_the_start(holdfast: Cli, api: ApiServer, tm
 
     done = holdfast("run", "demo", "hi", "--detach", *options)
     refused = holdfast("run", "demo", "hi", "--budget", "tokens=many")
+    endless = holdfast("run", "demo", "hi", "--budget", "cost_usd=inf")
 
     (request,) = api.requests("POST", "/api/v1/executions")
     assert done.returncode == ExitCode.OK
     assert request.body["budget"] == {"tokens": 1000, "cost_usd": 0.5}
     assert request.body["output_schema"] == {"type": "object"}
     assert (refused.returncode, "--budget wants limits" in refused.stderr) == (ExitCode.USAGE, True)
+    assert (endless.returncode, "not finite" in endless.stderr) == (ExitCode.USAGE, True)
