@@ -84,7 +84,7 @@ class ChatRecording(Recording):
     def add(self, event: dict[str, Any]) -> Part:
         event.pop(_PADDING, None)
         text = _text(event)
-        if self._lengthens(text, event) or (self.events and _join(self.events[-1], event)):
+        if self._lengthens(text, event) or _join(self._last, event):
             return self._passed()
         self.model = event.get("model") or self.model
         usage, choices = mapping(event.get("usage")), items(event.get("choices"))
@@ -95,6 +95,10 @@ class ChatRecording(Recording):
         self._text = text
         return self._part(choices)
 
+    @property
+    def _last(self) -> dict[str, Any]:
+        return self.events[-1] if self.events else {}
+
     def _lengthens(self, text: _Text, event: dict[str, Any]) -> bool:
         """Add an event's text to the last one's, if all else is the same: most events of a stream are such."""
         (its, name), (mine, last) = text, self._text
@@ -102,7 +106,7 @@ class ChatRecording(Recording):
             return False
         before, more = mine[name], its[name]
         mine[name] = its[name] = ""
-        is_same = self.events[-1] == event
+        is_same = self._last == event
         mine[name], its[name] = before + more if is_same else before, more
         return is_same
 
@@ -137,12 +141,20 @@ def chat_tokens(usage: Mapping[str, Any]) -> Tokens:
 def _text(event: dict[str, Any]) -> _Text:
     """Where an event has its one text, if it may be joined to another's."""
     choices = items(event.get("choices"))
-    if event.get("usage") or len(choices) != 1 or choices[0].get("finish_reason") or choices[0].get("logprobs"):
+    if event.get("usage") or len(choices) != 1 or _is_more(choices[0]):
         return _NO_TEXT
     delta = mapping(choices[0].get("delta"))
     texts = [name for name in _TEXTS if isinstance(delta.get(name), str)]
-    filled = [name for name in texts if delta[name]]
-    return (delta, (filled or texts)[0]) if texts and len(filled) < 2 else _NO_TEXT
+    return _one(delta, [name for name in texts if delta[name]] or texts)
+
+
+def _one(delta: dict[str, Any], names: Sequence[str]) -> _Text:
+    return (delta, names[0]) if len(names) == 1 else _NO_TEXT
+
+
+def _is_more(choice: Mapping[str, Any]) -> bool:
+    """Whether there is more to it than its delta."""
+    return bool(choice.get("finish_reason") or choice.get("logprobs"))
 
 
 def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
@@ -150,7 +162,7 @@ def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
     mine, its = items(last.get("choices")), items(event.get("choices"))
     if not len(mine) == len(its) == 1 or event.get("usage") or not _same(last, event, "choices"):
         return False
-    if its[0].get("finish_reason") or its[0].get("logprobs") or not _same(mine[0], its[0], "delta"):
+    if _is_more(its[0]) or not _same(mine[0], its[0], "delta"):
         return False
     return _join_arguments(mapping(mine[0].get("delta")), mapping(its[0].get("delta")))
 
