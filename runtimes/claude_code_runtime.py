@@ -3,10 +3,8 @@
 import asyncio
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -16,6 +14,7 @@ from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, ClaudeSDKError
 from runtimes import claude_code_sandbox as sandbox
 from runtimes import claude_code_wire as wire
 from runtimes.base import BaseRuntime
+from runtimes.claude_code_directory import private_directory, sweep
 from runtimes.claude_code_options import GO_ON, Settings, environment, flags
 from runtimes.claude_code_process import CliProcess
 from runtimes.claude_code_relay import ModelRelay
@@ -39,13 +38,14 @@ class Machine:
         self._checked = False
 
     async def check(self) -> None:
-        """Start the sandbox once in a process.
+        """Start the sandbox once in a process, and remove what processes that were killed have left.
 
         Raises:
             SandboxUnavailable: it does not start.
         """
         if not self._checked:
             await sandbox.check()
+            await asyncio.to_thread(sweep)
             self._checked = True
 
     async def close(self) -> None:
@@ -116,14 +116,15 @@ class Session:
     @asynccontextmanager
     async def running(self, start: Start) -> AsyncGenerator[ClaudeSDKClient]:
         """The CLI, started and at work; all of its processes are gone when this is left."""
-        directory = Path(tempfile.mkdtemp(prefix="holdfast-claude-"))
-        process = CliProcess(*self._command(start, directory / "model.sock"))
+        place = ExitStack()
+        socket = place.enter_context(private_directory()) / "model.sock"
+        process = CliProcess(*self._command(start, socket))
         client = ClaudeSDKClient(self._options(), transport=process)
         try:
-            async with self._relay.serving(directory / "model.sock"):
+            async with self._relay.serving(socket):
                 try:
                     await client.connect()
-                    shutil.rmtree(directory)
+                    place.close()
                     self._ready.set()
                     if not start.resumed:
                         await client.query(self._context.prompt)
@@ -133,7 +134,7 @@ class Session:
                     await _undisturbed(self._end(client))
         finally:
             self.ending.close()
-            shutil.rmtree(directory, ignore_errors=True)
+            place.close()
 
     async def _end(self, client: ClaudeSDKClient) -> None:
         await self.calls.close()

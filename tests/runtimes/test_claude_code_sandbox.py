@@ -3,12 +3,14 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from runtimes.claude_code_directory import sweep
 from runtimes.claude_code_sandbox import check
 from runtimes.errors import SandboxUnavailable
 from runtimes.factory import RuntimeFactory
@@ -115,6 +117,39 @@ def test_nothing_outlives_a_worker_that_is_killed(model: ModelServer, tmp_path: 
     _, alive = psutil.wait_procs(family, timeout=2)
     assert alive == []
     assert set(directories()) - before == set()
+
+
+_STARTING = """
+import sys, time
+from runtimes.claude_code_directory import private_directory
+with private_directory() as directory:
+    (directory / "model.sock").touch()
+    print(directory, flush=True)
+    time.sleep(1000)
+"""
+
+
+def test_what_a_worker_left_that_was_killed_at_the_start_is_swept_away_and_no_more() -> None:
+    """Several workers start their turns on one machine: what they need is left alone."""
+    with starting() as (killed, left), starting() as (_, used):
+        killed.kill()
+        killed.wait()
+
+        sweep()
+
+        assert not left.exists()
+        assert (used / "model.sock").exists()
+    sweep()
+    assert not used.exists()
+
+
+@contextmanager
+def starting() -> Generator[tuple["subprocess.Popen[str]", Path]]:
+    """A process that starts a turn, and the directory that it needs for that."""
+    with subprocess.Popen([sys.executable, "-c", _STARTING], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process, Path(process.stdout.readline().strip())
+        process.kill()
 
 
 async def test_without_a_sandbox_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
