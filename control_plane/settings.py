@@ -172,7 +172,7 @@ class Settings(BaseSettings):
 
     heartbeat_timeout_seconds: float = Field(default=15.0, ge=1)
     turn_timeout_seconds: float = Field(default=3600.0, ge=1)
-    worker_slots: int = Field(default=100, ge=1)
+    worker_slots: int | None = Field(default=None, ge=1)
     worker_grace_seconds: float = Field(default=30.0, ge=0)
     worker_health_port: Port | None = None
     cancel_deadline_seconds: float = Field(default=5.0, gt=0)

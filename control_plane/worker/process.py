@@ -88,6 +88,8 @@ class WorkerProcess:
 
     settings: Settings
     worker_id: str
+    #: How much it does at once.
+    slots: int
     temporal: Client
     control_plane: ControlPlaneClient
     http: aiohttp.ClientSession
@@ -98,7 +100,7 @@ class WorkerProcess:
 
 
 @asynccontextmanager
-async def worker_process(settings: Settings, name: str) -> AsyncGenerator[WorkerProcess]:
+async def worker_process(settings: Settings, name: str, slots: int) -> AsyncGenerator[WorkerProcess]:
     worker_id = f"{name}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     stop, at_work = asyncio.Event(), asyncio.Event()
     refusals = Refusals(stop)
@@ -108,10 +110,10 @@ async def worker_process(settings: Settings, name: str) -> AsyncGenerator[Worker
         telemetry=TelemetryConfig(logging=LoggingConfig(TelemetryFilter(core_level="WARN", other_level="ERROR"))),
         worker_heartbeat_interval=CORE_HEARTBEAT,
     )
-    async with _http(settings) as http, WorkerHealth(settings.worker_health_port, at_work, stop):
+    async with _http(settings, slots) as http, WorkerHealth(settings.worker_health_port, at_work, stop):
         temporal = await _unless_stopped(stop, connect_patiently(worker_id, runtime, log.warning))
         control_plane = ControlPlaneClient(http, refused=refusals.add)
-        yield WorkerProcess(settings, worker_id, temporal, control_plane, http, stop, refusals, at_work)
+        yield WorkerProcess(settings, worker_id, slots, temporal, control_plane, http, stop, refusals, at_work)
 
 
 async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
@@ -124,12 +126,12 @@ async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> 
     raise _StoppedEarly
 
 
-def _http(settings: Settings) -> aiohttp.ClientSession:
+def _http(settings: Settings, slots: int) -> aiohttp.ClientSession:
     key = settings.api_key.get_secret_value() if settings.api_key else ""
     return aiohttp.ClientSession(
         settings.api_url,
         headers={"Authorization": f"Bearer {key}"},
-        connector=aiohttp.TCPConnector(limit=settings.worker_slots + 10),
+        connector=aiohttp.TCPConnector(limit=slots + 10),
         timeout=aiohttp.ClientTimeout(total=30, sock_connect=5),
     )
 
@@ -145,7 +147,7 @@ def announcement_of(
         host=socket.gethostname(),
         pid=os.getpid(),
         version=version("holdfast"),
-        slots=process.settings.worker_slots,
+        slots=process.slots,
         running=0,
     )
 
@@ -168,7 +170,7 @@ async def serve(
     background = [
         asyncio.create_task(task) for task in (*tasks, _announce(process, announcement, turns), canary.watch(_give_up))
     ]
-    log.info("worker ready", worker_id=process.worker_id, task_queue=announcement.task_queue)
+    log.info("worker ready", worker_id=process.worker_id, task_queue=announcement.task_queue, slots=announcement.slots)
     process.at_work.set()
     stopped = asyncio.create_task(process.stop.wait())
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -12,8 +12,10 @@ from activities.agent_activities import AgentActivities
 from activities.queues import pool_queue
 from control_plane.settings import Settings
 from control_plane.worker.process import HAND_BACK, WorkerProcess, announcement_of, run_process, serve, worker_process
+from control_plane.worker.slots import available_memory, turn_slots
 from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
+from runtimes.manifests.known import manifest_of
 from runtimes.turns import StopReason
 from services.agent_executor import AgentExecutorService
 from services.attempt import ExecutorLimits
@@ -39,15 +41,16 @@ def run_runtime_worker(settings: Settings, pool: str) -> None:
 
 
 async def _serve_turns(settings: Settings, pool: str) -> None:
-    async with worker_process(settings, pool) as process, AsyncExitStack() as stack:
+    factory = RuntimeFactory()
+    served = [runtime for runtime in factory.installed() if runtime.name == pool] or factory.installed()
+    slots = turn_slots(settings, [manifest_of(runtime.name) for runtime in served], available_memory())
+    async with worker_process(settings, pool, slots) as process, AsyncExitStack() as stack:
         turns = CancellationManager()
-        factory = RuntimeFactory()
         stack.push_async_callback(factory.close)
-        served = [runtime for runtime in factory.installed() if runtime.name == pool] or factory.installed()
         for runtime in served:
             _preload(factory, runtime.name)
         providers = _providers(settings)
-        toolsets = _toolsets(settings)
+        toolsets = _toolsets(settings, slots)
         workspaces = Workspaces(settings.workspace_dir)
         models = ModelGateway(providers)
         stack.push_async_callback(models.close)
@@ -72,7 +75,7 @@ def _turn_worker(process: WorkerProcess, pool: str, executor: AgentExecutorServi
         process.temporal,
         task_queue=pool_queue(pool),
         activities=[AgentActivities(executor).execute_agent_llm],
-        max_concurrent_activities=settings.worker_slots,
+        max_concurrent_activities=process.slots,
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
@@ -103,12 +106,12 @@ def _executor(
     )
 
 
-def _toolsets(settings: Settings) -> Toolsets:
+def _toolsets(settings: Settings, slots: int) -> Toolsets:
     sandbox = Sandbox([Path(path) for path in settings.sandbox_paths], network=settings.sandbox_network)
     egress = Egress(settings.web_allow)
     return Toolsets(
         settings.python_tool_modules,
-        slots=settings.worker_slots,
+        slots=slots,
         sandbox=sandbox,
         egress=egress,
         mcp_commands=settings.mcp_commands,

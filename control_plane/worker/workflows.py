@@ -10,6 +10,7 @@ from activities.execution_activities import ExecutionActivities
 from activities.queues import WORKFLOW_QUEUE
 from control_plane.settings import Settings
 from control_plane.worker.process import HAND_BACK, announcement_of, run_process, serve, worker_process
+from control_plane.worker.slots import WORKFLOW_SLOTS
 from services.cancellation import CancellationManager
 from workflows.agent_execution import AgentExecutionWorkflow
 
@@ -25,7 +26,7 @@ def run_workflow_worker(settings: Settings) -> None:
 
 
 async def _serve_workflows(settings: Settings) -> None:
-    async with worker_process(settings, "workflows") as process:
+    async with worker_process(settings, "workflows", WORKFLOW_SLOTS) as process:
         bookkeeping = ExecutionActivities(process.control_plane)
         worker = Worker(
             process.temporal,
