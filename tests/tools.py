@@ -1,5 +1,6 @@
 """Functions that the test stack's workers may serve as tools."""
 
+import asyncio
 from pathlib import Path
 
 
@@ -13,3 +14,12 @@ def append_line(path: str, line: str) -> str:
 def fail(reason: str) -> str:
     """Fail with a reason."""
     raise ValueError(reason)
+
+
+async def append_and_linger(path: str, line: str) -> str:
+    """Append a line to a file; the first time, nothing comes of it for very long."""
+    lingers = not Path(path).exists()
+    append_line(path, line)
+    if lingers:
+        await asyncio.sleep(600)
+    return f"wrote {line}"

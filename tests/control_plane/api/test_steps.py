@@ -1,5 +1,6 @@
 """The journal of an execution, as people read it."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -15,10 +16,15 @@ LARGE = "y" * 100_000
 
 
 @pytest.fixture
-async def turn(postgres_url: str) -> AsyncGenerator[Turn]:
-    """A turn that asked a model, and began to call a tool."""
+async def installation(postgres_url: str) -> AsyncGenerator[Installation]:
     async with installed(postgres_url, Temporal()) as installation:
-        yield await _with_steps(installation)
+        yield installation
+
+
+@pytest.fixture
+async def turn(installation: Installation) -> Turn:
+    """A turn that asked a model, and began to call a tool."""
+    return await _with_steps(installation)
 
 
 async def _with_steps(installation: Installation) -> Turn:
@@ -110,3 +116,21 @@ async def test_an_answer_is_cached_for_the_agents_version(turn: Turn) -> None:
     after = await turn.http.get(f"{turn.path}/cache/d1", params=query, headers=worker)
 
     assert (before.json(), kept.status_code, after.json()) == (None, 204, {"text": "hi"})
+
+
+async def test_a_cached_answer_is_for_one_version_and_for_a_while(turn: Turn, installation: Installation) -> None:
+    body = {"organization_id": str(turn.owner.id), "response": {"text": "hi"}}
+    worker, query = turn.owner.auth("worker"), {"organization": str(turn.owner.id)}
+    for name, seconds in (("short", 0.01), ("long", 60)):
+        await turn.http.put(f"{turn.path}/cache/{name}", json=body | {"ttl_seconds": seconds}, headers=worker)
+    await asyncio.sleep(0.05)
+    same = await installation.turn()
+    await turn.http.patch("/api/v1/agents/demo", json={"description": "another version"})
+    other = await installation.turn()
+
+    async def found(by: Turn, name: str) -> object:
+        return (await turn.http.get(f"{by.path}/cache/{name}", params=query, headers=worker)).json()
+
+    assert await found(same, "short") is None
+    assert await found(same, "long") == {"text": "hi"}
+    assert await found(other, "long") is None
