@@ -46,6 +46,7 @@ def test_the_documents_scripts_run(document: Document, stack: Stack, tmp_path: P
         "HOME": str(tmp_path),
         "HOLDFAST_API_URL": stack.api_url,
         "HOLDFAST_API_KEY": stack.api_key,
+        "HOLDFAST_PROVIDERS__SCRIPTED__BASE_URL": f"{stack.model_url}/v1",
         "TEMPORAL_ADDRESS": stack.temporal_address,
         "NO_PROXY": "127.0.0.1",
     }
