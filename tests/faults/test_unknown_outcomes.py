@@ -24,26 +24,43 @@ async def test_a_lost_call_runs_again_only_if_a_human_says_so(new_stack: NewStac
         await stack.agent("careful", **AGENT)
         ledgers = [tmp_path / verb for verb in ("approve", "deny")]
         executions = [await stack.start(script(ledger), "careful") for ledger in ledgers]
-        await stack.until(partial(all_exist, ledgers))
+        await lose_the_worker(stack, ledgers)
 
-        stack.processes["default"].kill()
-        stack.processes["default"].start()
-        for execution in executions:
-            await stack.until(partial(asks, stack, execution))
-        asked = [await kinds(stack, execution) for execution in executions]
-        before = [ledger.read_text().split() for ledger in ledgers]
-        for execution, verb in zip(executions, ("approve", "deny"), strict=True):
-            await decide(stack, execution, verb)
-        approved, denied = [(await stack.result(execution))["response"] for execution in executions]
+        asked = [await question(stack, execution) for execution in executions]
+        before = lines_of(ledgers)
+        approved, denied = [await decided(stack, *each) for each in zip(executions, ("approve", "deny"), strict=True)]
 
-        assert asked == [["outcome_unknown"]] * 2
+        assert asked == ["outcome_unknown"] * 2
         assert before == [["line"]] * 2
         assert approved == "wrote line"
         assert "not known" in denied
         assert "I say so." in denied
-        assert [ledger.read_text().split() for ledger in ledgers] == [["line", "line"], ["line"]]
-        for execution in executions:
-            await assert_ended_well(stack, execution)
+        assert lines_of(ledgers) == [["line", "line"], ["line"]]
+
+
+async def lose_the_worker(stack: Stack, ledgers: list[Path]) -> None:
+    """Once every call has had its effect."""
+    await stack.until(partial(all_exist, ledgers))
+    stack.processes["default"].kill()
+    stack.processes["default"].start()
+
+
+async def question(stack: Stack, execution: str) -> str:
+    await stack.until(partial(asks, stack, execution))
+    (approval,) = await pending(stack, execution)
+    return approval["kind"]
+
+
+async def decided(stack: Stack, execution: str, verb: str) -> str:
+    """What the execution says after the decision."""
+    await decide(stack, execution, verb)
+    result = await stack.result(execution)
+    await assert_ended_well(stack, execution)
+    return result["response"]
+
+
+def lines_of(ledgers: list[Path]) -> list[list[str]]:
+    return [ledger.read_text().split() for ledger in ledgers]
 
 
 def script(ledger: Path) -> str:
@@ -52,7 +69,3 @@ def script(ledger: Path) -> str:
 
 async def all_exist(ledgers: list[Path]) -> bool:
     return all(ledger.exists() for ledger in ledgers)
-
-
-async def kinds(stack: Stack, execution: str) -> list[str]:
-    return [approval["kind"] for approval in await pending(stack, execution)]
