@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from math import isnan
 from typing import Any, cast
 
 from runtimes.errors import (
@@ -25,6 +26,8 @@ from runtimes.types import ModelEndpoint
 from services.model_gateway.sse import loads
 from services.providers import NO_KEY
 
+#: Seconds that a provider may make a turn wait.
+LONGEST_WAIT = 86_400.0
 #: Longest piece of a provider's own words that is kept.
 MESSAGE_LIMIT = 500
 _KEY = re.compile(r"\b(?:sk|pk|hf|gsk|xai|key)[-_][\w\-*.]{6,}")
@@ -119,12 +122,11 @@ def of_body(
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a provider asks for: in milliseconds, in seconds, or until a date."""
-    if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
-        return milliseconds / 1000
-    value = headers.get("retry-after", "")
-    seconds = _number(value)
-    return _until(value) if seconds is None else seconds
+    """Seconds that a provider asks for, a day at most: in milliseconds, in seconds, or until a date."""
+    value, milliseconds = headers.get("retry-after", ""), _number(headers.get("retry-after-ms", ""))
+    seconds = _number(value) if milliseconds is None else milliseconds / 1000
+    seconds = _until(value) if seconds is None else seconds
+    return None if seconds is None else min(seconds, LONGEST_WAIT)
 
 
 def scrubbed(text: str, api_key: str) -> str:
@@ -159,9 +161,10 @@ def _bodies(body: Any) -> Iterator[Mapping[str, Any]]:
 
 def _number(text: str) -> float | None:
     try:
-        return max(float(text), 0.0)
+        number = max(float(text), 0.0)
     except ValueError:
         return None
+    return None if isnan(number) else number
 
 
 def _until(date: str) -> float | None:

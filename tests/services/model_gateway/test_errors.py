@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
+from activities.errors import translated_errors
 from runtimes.errors import ContextTooLong, ModelFailure, ModelQuotaExhausted, ModelRateLimited, ModelRequestRejected
 from runtimes.types import ModelEndpoint, Wire
 from services.model_gateway.errors import of_body, of_response, retry_after
@@ -17,6 +19,16 @@ def test_seconds_and_milliseconds_are_understood() -> None:
     assert retry_after({"retry-after-ms": "20", "retry-after": "1"}) == 0.02
     assert retry_after({"retry-after": "soon"}) is None
     assert retry_after({}) is None
+
+
+@pytest.mark.parametrize("said", ["inf", "1e300", "nan", "99999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_nobody_waits_for_longer_than_a_day(said: str) -> None:
+    failure = of_response(429, {"retry-after": said, "retry-after-ms": said}, b"", ENDPOINT)
+
+    with pytest.raises(ApplicationError) as raised, translated_errors():
+        raise failure
+
+    assert raised.value.next_retry_delay in {None, timedelta(days=1)}
 
 
 def test_a_date_is_understood() -> None:
