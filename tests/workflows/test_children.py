@@ -1,0 +1,61 @@
+"""An agent that runs another one: its turn waits for it, and takes it along where it ends."""
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.invariants import assert_ended_well
+from tests.stack import Stack
+
+#: Brackets in JSON that are no directions to the parent's own model.
+OPENING, CLOSING = r"\u005b", r"\u005d"
+
+
+def runs(agent: str, script: str) -> str:
+    """A prompt that has an agent run another one with a script of its own."""
+    arguments = json.dumps({"agent": agent, "prompt": f"[[{script}]]"})
+    return f"[[tool run_agent {arguments.replace('[', OPENING).replace(']', CLOSING)};; result]]"
+
+
+@pytest.fixture
+async def parent(stack: Stack) -> str:
+    """An agent that may run `plain`."""
+    name = f"parent-{uuid4()}"
+    await stack.agent(name, toolsets=[{"type": "task", "agents": ["plain"]}])
+    return name
+
+
+async def child_of(stack: Stack, execution: str) -> dict[str, Any]:
+    """The child of a suspended execution."""
+    waits = (await stack.until_event(execution, "execution.waiting"))["data"]["waits"]
+    return await stack.get(waits[0])
+
+
+async def test_a_childs_answer_is_the_calls_result(stack: Stack, parent: str) -> None:
+    execution = await stack.start(runs("plain", "wait 1;; say from the child"), parent)
+    child = await child_of(stack, execution)
+
+    assert (await stack.result(execution))["response"] == "from the child"
+    assert child["parent_id"] == execution
+    for each in (execution, child["id"]):
+        await assert_ended_well(stack, each)
+
+
+@pytest.mark.parametrize("verb", ["interrupt", "cancel"])
+async def test_who_stops_a_waiting_parent_stops_its_child(stack: Stack, parent: str, verb: str) -> None:
+    execution = await stack.start(runs("plain", "hang"), parent, interactive=True)
+    child = await child_of(stack, execution)
+    await stack.until_status(child["id"], "running")
+
+    answer = await stack.http.post(f"/api/v1/executions/{execution}/{verb}")
+
+    assert answer.status_code == 202, answer.text
+    await stack.until_status(child["id"], "cancelled", timeout=20)
+    await assert_ended_well(stack, child["id"], "cancelled")
+    if verb == "interrupt":
+        await stack.until_event(execution, "turn.interrupted")
+        await stack.http.post(f"/api/v1/executions/{execution}/close")
+    await stack.result(execution)
+    await assert_ended_well(stack, execution, "completed" if verb == "interrupt" else "cancelled")
