@@ -1,16 +1,14 @@
 """Server-sent events, cut out of a stream of bytes and written into one."""
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 DONE = b"[DONE]"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event: its bytes, to be passed on as they are, and what its data say: None for `[DONE]`."""
 
     raw: bytes

@@ -83,8 +83,7 @@ class ChatRecording(Recording):
 
     def add(self, event: dict[str, Any]) -> Part:
         event.pop(_PADDING, None)
-        text = _text(event)
-        if self._lengthens(text, event) or _join(self._last, event):
+        if self._lengthens(event) or _join(self._last, event):
             return self._passed()
         self.model = event.get("model") or self.model
         usage, choices = mapping(event.get("usage")), items(event.get("choices"))
@@ -92,19 +91,22 @@ class ChatRecording(Recording):
         if usage and not choices and not self._wants_usage:
             return Part.DROPPED
         self.events.append(event)
-        self._text = text
+        self._text = _text(event)
         return self._part(choices)
 
     @property
     def _last(self) -> dict[str, Any]:
         return self.events[-1] if self.events else {}
 
-    def _lengthens(self, text: _Text, event: dict[str, Any]) -> bool:
+    def _lengthens(self, event: dict[str, Any]) -> bool:
         """Add an event's text to the last one's, if all else is the same: most events of a stream are such."""
-        (its, name), (mine, last) = text, self._text
-        if not name or name != last:
+        mine, name = self._text
+        choices = items(event.get("choices"))
+        its = mapping(choices[0].get("delta")) if choices else {}
+        more = its.get(name)
+        if not name or not isinstance(more, str):
             return False
-        before, more = mine[name], its[name]
+        before = mine[name]
         mine[name] = its[name] = ""
         is_same = self._last == event
         mine[name], its[name] = before + more if is_same else before, more
