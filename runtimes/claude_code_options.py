@@ -1,13 +1,15 @@
 """How the Claude Code CLI is started: its settings, its flags, its environment."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from claude_agent_sdk import AgentDefinition
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from runtimes.claude_code_sandbox import HOME, RELAY_SOCKET
+from runtimes.claude_code_sandbox import HOME, RELAY_SOCKET, WORKSPACE
 from runtimes.errors import ConfigurationInvalid
 from runtimes.types import RuntimeExecutionContext
 
@@ -19,11 +21,12 @@ GO_ON = "[holdfast: the turn goes on]"
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "shell": ("Bash",),
     "file_system": ("Read", "Write", "Edit", "Glob", "Grep"),
-    "web": ("WebFetch", "WebSearch"),
     "task": ("Task",),
 }
 MAX_TURNS = 100
 TOOL_CALL_LIMIT = 500
+_DIRECTORY = re.compile(r"([\w-][\w.-]*(/[\w-][\w.-]*)*)?")
+_CWD = "A path below the workspace, such as 'src/app': letters, digits, '.', '_', '-'."
 MODES = ("default", "acceptEdits", "plan", "dontAsk", "bypassPermissions")
 
 _MODEL_NAMES = (
@@ -59,6 +62,19 @@ _SWITCHES = {
 }
 
 
+class Subagent(BaseModel):
+    """One of `agents`; its tools are some of the agent's own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    description: str
+    prompt: str
+    tools: list[str] | None = None
+
+
+_SUBAGENTS = TypeAdapter(dict[str, Subagent])
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """An agent's `runtime_config`."""
@@ -69,6 +85,8 @@ class Settings:
     permission_mode: str = "default"
     agents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     network: bool = False
+    cwd: str = ""
+    context_window: int | None = None
 
     @classmethod
     def of(cls, context: RuntimeExecutionContext) -> "Settings":
@@ -83,16 +101,33 @@ class Settings:
             raise ConfigurationInvalid(f"permission_mode is one of: {', '.join(MODES)}.")
         if any(map(_asks, context.toolsets)) and settings.permission_mode != "default":
             raise ConfigurationInvalid("Tools that need an approval need permission_mode 'default'.")
-        if "web" in _types(context) and not settings.network:
+        if settings.network and not context.network:
             raise ConfigurationInvalid(
-                "Claude Code's WebFetch needs the network, which its sandbox has not.",
-                hint="Set runtime_config.network to true: then the agent's commands reach the network too.",
+                "The worker allows commands no network.", hint="The setting is HOLDFAST_SANDBOX_NETWORK, on the worker."
             )
+        if not _DIRECTORY.fullmatch(settings.cwd):
+            raise ConfigurationInvalid(f"cwd is no directory of the workspace: '{settings.cwd}'.", hint=_CWD)
+        settings.definitions()
         return settings
 
+    @property
+    def directory(self) -> str:
+        """Where the CLI and its commands begin, as they see it."""
+        return f"{WORKSPACE}/{self.cwd}".rstrip("/")
+
     def definitions(self) -> dict[str, AgentDefinition] | None:
-        """The subagents that Task can start."""
-        return {name: AgentDefinition(**agent) for name, agent in self.agents.items()} or None
+        """The subagents that Task can start.
+
+        Raises:
+            ConfigurationInvalid: one of them is no definition.
+        """
+        try:
+            agents = _SUBAGENTS.validate_python(self.agents)
+            return {name: AgentDefinition(**agent.model_dump()) for name, agent in agents.items()} or None
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            place = ".".join(map(str, wrong["loc"]))
+            raise ConfigurationInvalid(f"agents.{place}: {wrong['msg']}.") from error
 
 
 def built_in(context: RuntimeExecutionContext) -> list[str]:
@@ -115,9 +150,10 @@ def flags(context: RuntimeExecutionContext, settings: Settings, *, turns: int, s
     ]
 
 
-def environment(context: RuntimeExecutionContext) -> dict[str, str]:
+def environment(context: RuntimeExecutionContext, settings: Settings) -> dict[str, str]:
     """All of the CLI's environment: nothing of the worker's own is in it."""
     longest: Any = context.configuration.get("max_tokens")
+    window = settings.context_window
     return {
         "HOME": HOME,
         "USER": "agent",
@@ -132,6 +168,7 @@ def environment(context: RuntimeExecutionContext) -> dict[str, str]:
         **_SWITCHES,
         **dict.fromkeys(_MODEL_NAMES, context.model.model),
         **({"CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(longest)} if longest else {}),
+        **({"CLAUDE_CODE_AUTO_COMPACT_WINDOW": str(window)} if window else {}),
     }
 
 

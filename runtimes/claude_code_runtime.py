@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.types import RuntimeEvent, RuntimeExecutionContext, ToolResult
 
 _CLI = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
-_TRANSCRIPT = f"{sandbox.HOME}/.claude/projects/{sandbox.WORKSPACE.replace('/', '-')}/{{session}}.jsonl"
+_TRANSCRIPT = f"{sandbox.HOME}/.claude/projects/{{project}}/{{session}}.jsonl"
 
 
 class Machine:
@@ -56,7 +57,7 @@ class ClaudeCodeRuntime(BaseRuntime):
     """One turn in a CLI process of its own; a turn that was interrupted goes on from its transcript.
 
     Settings in `runtime_config`: `max_turns`, `tool_call_limit`, `max_budget_usd`, `permission_mode`, `agents`,
-    `network`.
+    `network`, `cwd`, `context_window`.
     """
 
     manifest: ClassVar[RuntimeManifest] = CLAUDE_CODE
@@ -141,19 +142,22 @@ class Session:
         await client.disconnect()
 
     def _command(self, start: Start, socket: Path) -> tuple[list[str], list[int]]:
-        variables = environment(self._context)
+        variables = environment(self._context, self._settings)
         files: dict[str, int] = {}
         session = [f"--session-id={start.session}"]
         if start.entries:
-            files = {_TRANSCRIPT.format(session=start.session): _memory(start)}
+            project = re.sub("[^a-zA-Z0-9]", "-", self._settings.directory)
+            files = {_TRANSCRIPT.format(project=project, session=start.session): _memory(start)}
             session = [f"--resume={start.session}"]
         if start.resumed:
             variables |= {"CLAUDE_CODE_RESUME_INTERRUPTED_TURN": "1", "CLAUDE_CODE_RESUME_PROMPT": GO_ON}
+        workspace, settings = self._context.workspace, self._settings
+        sandbox.make_directory(workspace, settings.cwd)
         inside = sandbox.Sandbox(
-            _CLI, self._context.workspace, socket, variables, files, network=self._settings.network
+            _CLI, workspace, socket, variables, files, network=settings.network, directory=settings.directory
         )
         turns = max(1, self._settings.max_turns - start.rounds)
-        return inside.command(flags(self._context, self._settings, turns=turns, session=session)), [*files.values()]
+        return inside.command(flags(self._context, settings, turns=turns, session=session)), [*files.values()]
 
     def _options(self) -> ClaudeAgentOptions:
         return ClaudeAgentOptions(

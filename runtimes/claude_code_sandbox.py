@@ -4,10 +4,11 @@ import asyncio
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtimes.errors import SandboxUnavailable
+from runtimes.errors import ConfigurationInvalid, SandboxUnavailable
 
 #: The workspace's path as the CLI sees it: the same on every worker, so that requests are the same too.
 WORKSPACE = "/workspace"
@@ -15,6 +16,7 @@ HOME = "/home/agent"
 #: Where the CLI finds the relay to the model gateway.
 RELAY_SOCKET = "/run/holdfast/model.sock"
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _CLI = "/run/holdfast/claude"
 #: What programs need of the machine. Nothing else of it is visible: no home, no configuration, no other workspace.
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ssl")
@@ -31,17 +33,38 @@ class Sandbox:
     environment: Mapping[str, str]
     files: Mapping[str, int] = field(default_factory=dict[str, int])
     network: bool = False
+    directory: str = WORKSPACE
 
     def command(self, arguments: list[str]) -> list[str]:
         """The command line that runs the CLI inside; its processes end with the caller."""
         return [
             *_base(network=self.network),
-            *("--dir", HOME, "--bind", str(self.workspace), WORKSPACE, "--chdir", WORKSPACE),
+            *("--dir", HOME, "--bind", str(self.workspace), WORKSPACE, "--chdir", self.directory),
             *("--ro-bind", str(self.relay_socket), RELAY_SOCKET, "--ro-bind", str(self.cli), _CLI),
             *(part for path, file in self.files.items() for part in ("--file", str(file), path)),
             *(part for name, value in self.environment.items() for part in ("--setenv", name, value)),
             *("--", _CLI, *arguments),
         ]
+
+
+def make_directory(workspace: Path, below: str) -> None:
+    """Make a directory in the workspace, through no link: those are the agent's own.
+
+    Raises:
+        ConfigurationInvalid: there is something else in the way.
+    """
+    at = os.open(workspace, _DIRECTORY)
+    try:
+        for name in filter(None, below.split("/")):
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=at)
+            inner = os.open(name, _DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = inner
+    except OSError as error:
+        raise ConfigurationInvalid(f"cwd '{below}' is no directory of the workspace: {error.strerror}.") from error
+    finally:
+        os.close(at)
 
 
 async def check() -> None:

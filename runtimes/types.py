@@ -184,7 +184,8 @@ class RuntimeExecutionContext:
     `model` is the model gateway's address on this machine, with a token of this attempt: the gateway retries,
     replays, counts and prices. `told` are the messages of this turn that readers have from earlier attempts.
     `toolsets` are the agent's own words, for runtimes whose framework brings tools of that kind; those calls go
-    through `own_tools`. `modules` are what the worker allows to be imported by path.
+    through `own_tools`. `modules` are what the worker allows to be imported by path, `network` whether it allows
+    commands of the agent onto its network.
     """
 
     execution_id: str
@@ -205,6 +206,7 @@ class RuntimeExecutionContext:
     output_schema: Mapping[str, Any] | None = None
     toolsets: Sequence[Mapping[str, Any]] = ()
     modules: Sequence[str] = ()
+    network: bool = False
     own_tools: OwnTools | None = None
     store: TurnStore | None = None
 

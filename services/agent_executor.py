@@ -174,6 +174,7 @@ class AgentExecutorService:
             output_schema=opened.output_schema or scope.settings.output_schema,
             toolsets=opened.agent.toolsets,
             modules=self._toolsets.allowed_modules,
+            network=self._toolsets.network,
             own_tools=JournalledTools(scope.desk, snapshots.keep, own_tools(opened.agent.toolsets)),
             store=scope.store,
         )

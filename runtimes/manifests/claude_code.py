@@ -26,8 +26,10 @@ CLAUDE_CODE = RuntimeManifest(
         "permission_mode": str,
         "agents": dict,
         "network": bool,
+        "cwd": str,
+        "context_window": int,
     },
-    own_toolsets=frozenset({"shell", "file_system", "web", "task"}),
+    own_toolsets=frozenset({"shell", "file_system", "task"}),
     memory_mb=250,
     slots=8,
 )

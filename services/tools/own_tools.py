@@ -43,7 +43,6 @@ _BY_TOOLSET: Mapping[str, Mapping[str, OwnTool]] = {
         "Write": OwnTool(Effect.IDEMPOTENT),
         "Edit": OwnTool(),
     },
-    "web": {"WebFetch": _READS, "WebSearch": _READS},
     "task": {"Task": OwnTool(Effect.IDEMPOTENT), "Agent": OwnTool(Effect.IDEMPOTENT)},
 }
 

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 class Toolsets:
     """Makes tools; `allowed_modules` are the modules that `python` toolsets may use, with all below them.
 
+    `network` is whether the worker allows commands onto its network.
+
     Tools that block run in threads of their own, of which there are `slots`: a slow one delays nothing else.
     """
 
@@ -56,6 +58,7 @@ class Toolsets:
         mcp_commands: Sequence[str] = (),
     ) -> None:
         self.allowed_modules = [name.removesuffix(".*").rstrip(".") for name in allowed_modules]
+        self.network = sandbox is not None and sandbox.network
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="tool")
         self._sandbox = sandbox or Sandbox()
         self._egress = egress or Egress()

@@ -1,6 +1,7 @@
 """The Claude Code runtime on the real CLI, against the scripted model."""
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from runtimes.errors import AttemptFenced, ConfigurationInvalid, ModelAnswerInvalid, RuntimeFailure
+from runtimes.errors import AttemptFenced, BudgetExceeded, ConfigurationInvalid, ModelAnswerInvalid, RuntimeFailure
 from runtimes.factory import RuntimeFactory
 from runtimes.types import FinishReason, Message, ToolCallCompleted, ToolResult, Wire
 from tests.runtimes.claude import FILES, SHELL, Durable, finished, text_of
@@ -19,6 +20,7 @@ from tests.runtimes.turns import Recorder, Turns, tool
 
 pytestmark = needs_sandbox
 
+HELPER = {"description": "Helps.", "prompt": "You help."}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
 
@@ -202,12 +204,75 @@ async def test_structured_output_is_given_apart_where_the_model_gives_it_so(
             "configuration": {"runtime_config": {"permission_mode": "acceptEdits"}},
             "toolsets": [{"type": "shell", "approval": "always"}],
         },
-        {"toolsets": [{"type": "web"}]},
+        {"configuration": {"runtime_config": {"network": True}}},
+        {"configuration": {"runtime_config": {"cwd": "../other"}}},
+        {"configuration": {"runtime_config": {"cwd": "/etc"}}},
+        {"configuration": {"runtime_config": {"cwd": "link"}}},
+        {"configuration": {"runtime_config": {"agents": {"helper": {"description": "Helps."}}}}},
+        {"configuration": {"runtime_config": {"agents": {"helper": HELPER | {"permissionMode": "bypassPermissions"}}}}},
     ],
 )
 async def test_settings_that_do_not_fit_are_refused(turn: Durable, changes: Mapping[str, Any]) -> None:
+    (turn.workspace / "link").symlink_to("/etc")
+
     with pytest.raises(ConfigurationInvalid):
         await turn.attempt("[[say x]]", **changes)
+
+    assert await turn.model_calls() == 0
+
+
+async def test_it_works_in_the_directory_that_it_is_given(turn: Durable) -> None:
+    history = [Message(role="user", content="one"), Message(role="assistant", content="two")]
+    settings = {"runtime_config": {"cwd": "src/my_app"}}
+
+    events = await turn.attempt(
+        '[[tool Bash {"command": "pwd"};; result;; history]]', toolsets=SHELL, history=history, configuration=settings
+    )
+
+    assert finished(events).response.startswith("/workspace/src/my_app ")
+    assert "assistant: two" in finished(events).response
+    assert (turn.workspace / "src" / "my_app").is_dir()
+
+
+async def test_a_turn_ends_when_it_has_cost_enough(turn: Durable) -> None:
+    script = '[[usage 2000000 9;; tool Bash {"command": "touch a"};; tool Bash {"command": "touch b"};; say never]]'
+
+    with pytest.raises(BudgetExceeded):
+        await turn.attempt(script, toolsets=SHELL, configuration={"runtime_config": {"max_budget_usd": 0.01}})
+
+    assert await turn.model_calls() == 1
+    assert not (turn.workspace / "b").exists()
+
+
+@pytest.mark.parametrize(("mode", "runs"), [("plan", False), ("dontAsk", False), ("bypassPermissions", True)])
+async def test_a_permission_mode_is_the_clis_own(turn: Durable, mode: str, runs: bool) -> None:
+    settings = {"runtime_config": {"permission_mode": mode}}
+
+    await turn.attempt('[[tool Bash {"command": "touch x"};; result]]', toolsets=SHELL, configuration=settings)
+
+    assert (turn.workspace / "x").exists() is runs
+    assert [result.is_error for result in turn.journal.results.values()] == [not runs]
+
+
+async def test_a_subagent_does_its_part(turn: Durable) -> None:
+    task = {"subagent_type": "helper", "description": "d", "prompt": "[[say The part is done.]]"}
+    settings = {"runtime_config": {"agents": {"helper": HELPER}}}
+
+    events = await turn.attempt(
+        f"[[tool Agent {json.dumps(task)};; result]]", toolsets=[{"type": "task"}], configuration=settings
+    )
+
+    assert "The part is done." in finished(events).response
+    assert turn.journal.names == ["Agent"]
+
+
+async def test_the_web_is_not_the_clis_own_affair(turn: Durable) -> None:
+    """Its tools would ask wherever the worker can, and one of them needs Anthropic's own servers."""
+    await turn.attempt("[[say ok]]", toolsets=[{"type": "web"}], tools=[tool(Recorder(), "web_fetch")])
+
+    assert turn.turns.model is not None
+    (call,) = await turn.turns.model.requests(turn.marker)
+    assert call["tools"] == ["web_fetch"]
 
 
 @pytest.mark.parametrize("script", ["[[emit 3;; hang]]", '[[tool Bash {"command": "sleep 1000"};; say x]]'])

@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from runtimes.factory import RuntimeFactory
 from runtimes.types import Resumed, ToolResult, Wire
+from services.control_plane_client.models import StepStatus
 from services.model_gateway.server import ModelGateway
 from services.providers import Provider, ProviderRegistry
 from tests.runtimes.claude import FILES, SHELL, Durable, finished, text_of
@@ -213,6 +214,23 @@ async def test_an_answer_of_which_the_rest_is_asked_for_again_stays_one(turn: Du
     roles = [line.partition(":")[0] for line in said if ":" in line]
     assert roles.count("assistant") == 1
     assert await turn.outcomes() == ["completed", "completed"]
+
+
+@pytest.mark.parametrize("calls", [3, 5])
+async def test_a_conversation_that_was_shortened_is_not_shortened_again(turn: Durable, calls: int) -> None:
+    """The third model call and the fourth are the CLI's own, for a summary; the fifth goes on from it."""
+    script = f"[[{ONE};; usage 199000 50;; say B.;; {ONE}]]"
+    settings = {"runtime_config": {"context_window": 60_000}}
+    await turn.broken_off(
+        script, lambda: len(turn.steps.of(StepStatus.DONE)) >= calls, toolsets=SHELL, configuration=settings
+    )
+
+    await turn.replayed(script, toolsets=SHELL, configuration=settings)
+
+    done = [step.hash for step in turn.steps.of(StepStatus.DONE)]
+    assert len(done) == len(set(done)) == 5
+    assert "<summary>" in str(turn.steps.steps[2].request)
+    assert lines(turn) == ["one", "one"]
 
 
 async def test_a_turn_goes_on_after_a_second_loss_too(turn: Durable) -> None:

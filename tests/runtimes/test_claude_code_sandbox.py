@@ -52,7 +52,9 @@ def turn(factory: RuntimeFactory, model: ModelServer, tmp_path: Path) -> Durable
 async def bash(turn: Durable, command: str, **settings: object) -> str:
     """What the model reads of a command."""
     script = f'[[tool Bash {{"command": "{command}"}};; result]]'
-    return finished(await turn.attempt(script, toolsets=SHELL, configuration={"runtime_config": settings})).response
+    configuration = {"runtime_config": settings}
+    events = await turn.attempt(script, toolsets=SHELL, configuration=configuration, network="network" in settings)
+    return finished(events).response
 
 
 @needs_sandbox
