@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from tomllib import TOMLDecodeError
@@ -26,6 +25,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from runtimes.meant import guess, meant
 from runtimes.types import Wire
 
 PREFIX = "HOLDFAST_"
@@ -272,8 +272,7 @@ def _causes(invalid: ValidationError) -> Iterator[ErrorDetails]:
 
 def _suggestion(location: tuple[int | str, ...]) -> str:
     known = ProviderSettings.model_fields if location[0] == "providers" else Settings.model_fields
-    close = get_close_matches(str(location[-1]), known, n=1)
-    return f" Did you mean {close[0]}?" if close else f" Known ones: {', '.join(sorted(known))}."
+    return f" {guess(str(location[-1]), known)}"
 
 
 def _usual_providers() -> dict[str, dict[str, str]]:
@@ -295,8 +294,7 @@ def _foreign(name: str) -> bool:
 
 
 def _close_variable(name: str, known: set[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f" Did you mean {close[0]}?" if close else ""
+    return f" {meant(name, known)}".rstrip()
 
 
 def _check_config_file() -> None:

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 from runtimes.errors import ConfigurationInvalid
+from runtimes.meant import meant
 
 #: `package.module:name`.
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z]\w{0,63}", re.ASCII)
@@ -42,9 +42,8 @@ def object_at(path: str, allowed: Sequence[str], what: str) -> Any:
     check_path(path, allowed, what, ConfigurationInvalid)
     module, name = module_at(path, ConfigurationInvalid), path.partition(":")[2]
     if not hasattr(module, name):
-        close = get_close_matches(name, [each for each in dir(module) if not each.startswith("_")], n=1)
-        guess = f" Did you mean '{close[0]}'?" if close else ""
-        raise ConfigurationInvalid(f"Module '{module.__name__}' has no '{name}'.{guess}")
+        public = [each for each in dir(module) if not each.startswith("_")]
+        raise ConfigurationInvalid(f"Module '{module.__name__}' has no '{name}'. {meant(name, public)}".rstrip())
     return getattr(module, name)
 
 

@@ -4,7 +4,6 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from langchain.agents import create_agent
@@ -18,6 +17,7 @@ from runtimes.errors import ConfigurationInvalid
 from runtimes.import_paths import object_at
 from runtimes.langgraph_tools import GatewayTool, UnknownTools
 from runtimes.langgraph_turn import Turn, max_turns
+from runtimes.meant import meant
 from runtimes.types import RuntimeExecutionContext
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -106,10 +106,9 @@ def _arguments(path: str, factory: Callable[..., Any], known: Mapping[str, Any])
     parameters = inspect.signature(factory).parameters.values()
     for parameter in parameters:
         if parameter.name not in known and parameter.default is parameter.empty and parameter.kind in _NAMED:
-            close = get_close_matches(parameter.name, known, n=1)
-            guess = f" Did you mean '{close[0]}'?" if close else ""
+            told = f"Nobody can fill parameter '{parameter.name}' of '{path}'. {meant(parameter.name, known)}"
             hint = f"What a graph's function may take: {', '.join(known)}."
-            raise ConfigurationInvalid(f"Nobody can fill parameter '{parameter.name}' of '{path}'.{guess}", hint=hint)
+            raise ConfigurationInvalid(told.rstrip(), hint=hint)
     return {each.name: known[each.name] for each in parameters if each.name in known}
 
 

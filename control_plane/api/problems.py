@@ -1,7 +1,6 @@
 """Turns every error into the one shape of an answer: RFC 9457 `application/problem+json`."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import structlog
@@ -35,6 +34,7 @@ from control_plane.errors import (
     TypeMismatch,
     ValueInvalid,
 )
+from runtimes.meant import guess
 
 log = structlog.get_logger(__name__)
 
@@ -170,10 +170,7 @@ def _sentence(kind: type[HoldfastError], message: str, parts: Sequence[str]) -> 
 
 
 def _suggestion(parts: Sequence[str], known: Sequence[str]) -> str:
-    if not known:
-        return ""
-    close = get_close_matches(parts[-1], known, n=1)
-    return f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(sorted(known))}."
+    return guess(parts[-1], known) if known else ""
 
 
 def _parts(path: Sequence[str | int], body: Any, *, absent: bool) -> list[str]:

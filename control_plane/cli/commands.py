@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from control_plane.cli.failures import usage_error
+from runtimes.meant import meant
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find a command, or say which one may be meant."""
-        if args[0] not in COMMANDS and (close := get_close_matches(args[0], COMMANDS, n=1)):
-            raise usage_error(f"No such command '{args[0]}'. Did you mean '{close[0]}'?", hint="holdfast --help")
+        if args[0] not in COMMANDS and (question := meant(args[0], COMMANDS)):
+            raise usage_error(f"No such command '{args[0]}'. {question}", hint="holdfast --help")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

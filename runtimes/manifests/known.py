@@ -1,7 +1,6 @@
 """The runtimes that Holdfast ships, known without their frameworks."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from runtimes.errors import RuntimeUnknown
 from runtimes.manifests.claude_code import CLAUDE_CODE
@@ -10,6 +9,7 @@ from runtimes.manifests.langgraph import LANGGRAPH
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.manifests.native import NATIVE
 from runtimes.manifests.scripted import SCRIPTED
+from runtimes.meant import meant
 
 #: Manifests by the name that agents write.
 KNOWN: Mapping[str, RuntimeManifest] = {
@@ -25,6 +25,5 @@ def manifest_of(name: str, known: Mapping[str, RuntimeManifest] = KNOWN) -> Runt
     """
     if name in known:
         return known[name]
-    close = get_close_matches(name, known, n=1)
-    guess = f" Did you mean '{close[0]}'?" if close else ""
-    raise RuntimeUnknown(f"There is no runtime '{name[:80]}'.{guess} Known: {', '.join(sorted(known))}.")
+    hint = f"{meant(name, known)} Known: {', '.join(sorted(known))}.".strip()
+    raise RuntimeUnknown(f"There is no runtime '{name[:80]}'. {hint}")

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
+from runtimes.meant import guess
 from runtimes.types import Capability, Wire
 
 #: What every runtime can do whose calls pass the gateways: MCP tools come as ordinary ones, the executor checks
@@ -53,5 +53,4 @@ class RuntimeManifest:
         return self.settings[name] is bool
 
     def _suggestion(self, name: str) -> str:
-        close = get_close_matches(name, self.settings, n=1)
-        return f" Did you mean '{close[0]}'?" if close else f" Known: {', '.join(sorted(self.settings))}."
+        return f" {guess(name, self.settings)}"

@@ -31,10 +31,10 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from json import JSONDecoder
 from typing import Protocol
 
+from runtimes.meant import meant
 from services.scripted_model.actions import (
     FINISH_REASONS,
     Action,
@@ -141,9 +141,8 @@ def _line(part: str) -> Line:
 
 
 def _unknown(name: str) -> ScriptError:
-    close = get_close_matches(name.lower(), DIRECTIVES, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return ScriptError(f"Unknown direction {name[:80]!r}.{hint} Known: {', '.join(DIRECTIVES)}.")
+    known = f"{meant(name.lower(), DIRECTIVES)} Known: {', '.join(DIRECTIVES)}.".strip()
+    return ScriptError(f"Unknown direction {name[:80]!r}. {known}")
 
 
 def _blocks(prompt: str) -> Iterator[tuple[int, int]]:

@@ -1,14 +1,14 @@
 """What an agent's definition may say of its toolsets; the API and the workers read it alike."""
 
 import re
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from runtimes.import_paths import IMPORT_PATH
+from runtimes.meant import guess
 
 #: A program's name or path, without what a shell would make something of.
 PROGRAM = re.compile(r"[A-Za-z0-9_./+-]{1,1000}", re.ASCII)
@@ -19,13 +19,6 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 ServerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,32}$")]
 #: A name of files' kind: `*` stands for anything, `?` for one character, `[ab]` for one of these.
 Pattern = Annotated[str, Field(min_length=1, max_length=500)]
-
-
-def guess(name: str, known: Iterable[str]) -> str:
-    """What was perhaps meant, as a hint."""
-    names = sorted(known)
-    close = get_close_matches(name, names, n=1)
-    return f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(names)}."
 
 
 def _is_function_path(path: str) -> str:

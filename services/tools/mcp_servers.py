@@ -15,11 +15,12 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CONNECTION_CLOSED, CallToolResult, PaginatedRequestParams, TextContent, Tool
 
 from runtimes.errors import McpServerFailed, ToolsetInvalid
+from runtimes.meant import guess
 from runtimes.types import Effect
 from services.egress import Egress, UrlForbidden
 from services.sandbox.command_line import ENVIRONMENT, Limits, Room, command_line
 from services.sandbox.sandbox import Sandbox
-from services.tools.configuration import McpServer, McpToolset, guess
+from services.tools.configuration import McpServer, McpToolset
 from services.tools.mcp_process import as_process
 from services.tools.place import TurnPlace
 from services.tools.sandboxed import check_network

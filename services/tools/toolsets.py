@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from runtimes.errors import ToolsetInvalid
+from runtimes.meant import guess
 from runtimes.types import Effect
 from services.egress import Egress
 from services.sandbox.sandbox import Sandbox
@@ -26,7 +27,6 @@ from services.tools.configuration import (
     ToolOverride,
     ToolsetConfiguration,
     WebToolset,
-    guess,
 )
 from services.tools.file_system import file_system_tools
 from services.tools.place import TurnPlace

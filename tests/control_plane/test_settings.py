@@ -82,14 +82,14 @@ def test_a_bad_value_is_named_with_its_origin_and_a_remedy(monkeypatch: pytest.M
 def test_an_unknown_variable_is_refused_with_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_API_PROT", "1")
 
-    assert _problems() == ["HOLDFAST_API_PROT: there is no such setting. Did you mean HOLDFAST_API_PORT? Unset it."]
+    assert _problems() == ["HOLDFAST_API_PROT: there is no such setting. Did you mean 'HOLDFAST_API_PORT'? Unset it."]
 
 
 def test_an_unknown_key_in_the_file_is_refused_with_a_suggestion(tmp_path: Path) -> None:
     (tmp_path / "holdfast.toml").write_text("worker_slot = 1\n")
 
     assert _problems() == [
-        f"worker_slot: there is no such setting (from {tmp_path}/holdfast.toml). Did you mean worker_slots?"
+        f"worker_slot: there is no such setting (from {tmp_path}/holdfast.toml). Did you mean 'worker_slots'?"
     ]
 
 
@@ -99,7 +99,7 @@ def test_an_unknown_key_of_a_provider_is_refused_with_a_suggestion(monkeypatch: 
 
     (problem,) = _problems()
 
-    assert problem.endswith("Did you mean models?")
+    assert problem.endswith("Did you mean 'models'?")
 
 
 def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

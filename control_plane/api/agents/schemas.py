@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from control_plane.api.problems import ECHO
 from control_plane.api.schemas import NextCursor, Notice, Paging, PlainText, Strict
 from control_plane.api.turn_settings import Budget, OutputSchema
+from runtimes.meant import guess
 from services.agent_settings import APPROVAL_SECONDS
 from services.model_gateway.policy import CachePolicy, ModelRetries, ModelTimeouts
 from services.tools.configuration import (
@@ -22,7 +23,6 @@ from services.tools.configuration import (
     ShellToolset,
     TaskToolset,
     WebToolset,
-    guess,
 )
 
 NAME_RULE = "1 to 63 characters: lower-case letters, digits, '.', '_', '-', beginning with a letter or digit"

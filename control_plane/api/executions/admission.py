@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from control_plane.events import log
 from db.enums import ExecutionStatus, Source
 from db.models.sessions import Session
 from db.sql import Sql
+from runtimes.meant import meant
 from runtimes.types import ExecutionError
 from services.budget import Limits
 from services.control_plane_client.models import AgentSpec, NewEvent
@@ -129,9 +129,8 @@ async def require_agent(connection: AsyncConnection, organization_id: UUID, id_o
     if spec is not None:
         return AgentSpec.model_validate(spec)
     names = [row.name for row in await _NAMES.execute(connection, {"organization_id": organization_id})]
-    close = get_close_matches(id_or_name, names, n=1)
-    meant = f"Did you mean '{close[0]}'? {AgentUnknown.default_hint}" if close else ""
-    raise AgentUnknown(f"There is no agent '{id_or_name[:TITLE]}'.", hint=meant, field="/agent_id")
+    hint = f"{meant(id_or_name, names)} {AgentUnknown.default_hint}".strip()
+    raise AgentUnknown(f"There is no agent '{id_or_name[:TITLE]}'.", hint=hint, field="/agent_id")
 
 
 async def limits_of(connection: AsyncConnection, execution: Row[Any]) -> Limits:

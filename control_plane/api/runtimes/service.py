@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import Row, func, or_, select
@@ -14,6 +13,7 @@ from control_plane.api.runtimes.schemas import Runtime, WorkerPool
 from control_plane.errors import NotFound, RuntimeUnknown
 from db.models.workers import Worker
 from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.meant import meant
 
 #: How long ago a live worker was seen at most.
 LIVE = timedelta(seconds=30)
@@ -47,9 +47,7 @@ def check_runtime(name: str, manifests: Manifests, workers: Workers) -> None:
     known = {*manifests, *_announced(workers)}
     if name in known:
         return
-    close = get_close_matches(name, known, n=1)
-    listed = f"Known: {', '.join(sorted(known))}."
-    hint = f"Did you mean '{close[0]}'? {listed}" if close else listed
+    hint = f"{meant(name, known)} Known: {', '.join(sorted(known))}.".strip()
     raise RuntimeUnknown(f"There is no runtime '{name}'.", hint=hint, field="/runtime")
 
 

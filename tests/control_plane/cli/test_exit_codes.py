@@ -131,7 +131,7 @@ def test_a_bad_setting_is_a_usage_error(holdfast: Cli) -> None:
     done = holdfast("agents", "list")
 
     assert done.returncode == ExitCode.USAGE
-    assert "Did you mean api_port?" in done.stderr
+    assert "Did you mean 'api_port'?" in done.stderr
 
 
 @pytest.mark.parametrize(
