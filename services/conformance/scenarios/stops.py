@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from runtimes.turns import TurnStatus
 from runtimes.types import Capability
-from services.conformance.bench import Bench, Case, Taken, until
+from services.conformance.bench import Bench, Case, Running, Taken, until
 from services.conformance.scenario import Mismatch, Scenario, expect, expect_a_place, expect_that
 
 #: Longest time from a cancel to the end of the turn, in seconds; a busy machine needs some of it.
@@ -18,27 +18,13 @@ _SHELL = {"claude_code": "Bash"}
 async def while_streaming(bench: Bench) -> str:
     running = bench.start(Case("[[emit 2000 @40]]"))
     await running.until(lambda: bool(running.record.pieces))
-
-    running.cancel()
-
-    taken = await running.taken()
-    _expect_stopped(taken)
-    calls = await bench.ended_calls(running.marker)
-    expect("model calls", [call.outcome for call in calls], ["aborted"])
-    return f"after {taken.seconds:.2f} s"
+    return await _call_aborted(bench, running)
 
 
 async def before_the_first_byte(bench: Bench) -> str:
     running = bench.start(Case("[[hang]]"))
     await running.called()
-
-    running.cancel()
-
-    taken = await running.taken()
-    _expect_stopped(taken)
-    calls = await bench.ended_calls(running.marker)
-    expect("model calls", [call.outcome for call in calls], ["aborted"])
-    return f"after {taken.seconds:.2f} s"
+    return await _call_aborted(bench, running)
 
 
 async def in_a_tool(bench: Bench) -> str:
@@ -72,6 +58,17 @@ async def in_a_command(bench: Bench) -> str:
     _expect_stopped(taken)
     await _until_gone(seconds)
     expect("processes that are left", _processes(seconds), [])
+    return f"after {taken.seconds:.2f} s"
+
+
+async def _call_aborted(bench: Bench, running: Running) -> str:
+    """Cancel a turn in the middle of a model call: the call ends with it."""
+    running.cancel()
+
+    taken = await running.taken()
+    _expect_stopped(taken)
+    calls = await bench.ended_calls(running.marker)
+    expect("model calls", [call.outcome for call in calls], ["aborted"])
     return f"after {taken.seconds:.2f} s"
 
 

@@ -8,7 +8,17 @@ from runtimes.types import Wire
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import DONE, written
 from services.model_gateway.wires.openai_errors import openai_error
-from services.model_gateway.wires.wire import ModelWire, Part, Recording, count, items, likeness, mapping, recent
+from services.model_gateway.wires.wire import (
+    ModelWire,
+    Part,
+    Recording,
+    count,
+    items,
+    likeness,
+    mapping,
+    recent,
+    tokens_of,
+)
 
 #: Texts that come in pieces; what else a delta may carry is kept as it came.
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
@@ -53,7 +63,7 @@ class ChatWire(ModelWire):
         return any(message.get("role") in {"tool", "function"} for message in recent(body.get("messages")))
 
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
-        return chat_tokens(mapping(answer.get("usage")))
+        return tokens_of(mapping(answer.get("usage")), "prompt", "completion")
 
     def recording(self, body: Mapping[str, Any]) -> Recording:
         return ChatRecording(wants_usage=_wants_usage(body))
@@ -87,7 +97,7 @@ class ChatRecording(Recording):
             return self._passed()
         self.model = event.get("model") or self.model
         usage, choices = mapping(event.get("usage")), items(event.get("choices"))
-        self.tokens = chat_tokens(usage) if usage else self.tokens
+        self.tokens = tokens_of(usage, "prompt", "completion") if usage else self.tokens
         if usage and not choices and not self._wants_usage:
             return Part.DROPPED
         self.events.append(event)
@@ -127,17 +137,6 @@ class ChatRecording(Recording):
 
     def _passed(self) -> Part:
         return Part.ENDING if self._is_ending else Part.CONTENT
-
-
-def chat_tokens(usage: Mapping[str, Any]) -> Tokens:
-    """The wire's usage."""
-    prompt, completion = mapping(usage.get("prompt_tokens_details")), mapping(usage.get("completion_tokens_details"))
-    return Tokens(
-        input=count(usage.get("prompt_tokens")),
-        output=count(usage.get("completion_tokens")),
-        cached=count(prompt.get("cached_tokens")),
-        reasoning=count(completion.get("reasoning_tokens")),
-    )
 
 
 def _text(event: dict[str, Any]) -> _Text:

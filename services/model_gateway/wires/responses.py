@@ -8,7 +8,17 @@ from runtimes.types import Wire
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import written
 from services.model_gateway.wires.openai_errors import openai_error
-from services.model_gateway.wires.wire import ModelWire, Part, Recording, count, items, likeness, mapping, recent
+from services.model_gateway.wires.wire import (
+    ModelWire,
+    Part,
+    Recording,
+    count,
+    items,
+    likeness,
+    mapping,
+    recent,
+    tokens_of,
+)
 
 #: Events whose `delta` lengthens a text.
 _TEXTS = {
@@ -61,7 +71,7 @@ class ResponsesWire(ModelWire):
         return any(str(item.get("type")).endswith("_call_output") for item in recent(body.get("input")))
 
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
-        return response_tokens(mapping(answer.get("usage")))
+        return tokens_of(mapping(answer.get("usage")), "input", "output")
 
     def recording(self, body: Mapping[str, Any]) -> Recording:
         return ResponseRecording()
@@ -104,19 +114,8 @@ class ResponseRecording(Recording):
 
     def _complete(self, response: Mapping[str, Any]) -> None:
         self.model = response.get("model") or ""
-        self.tokens = response_tokens(mapping(response.get("usage")))
+        self.tokens = tokens_of(mapping(response.get("usage")), "input", "output")
         self.is_complete = self.is_over = True
-
-
-def response_tokens(usage: Mapping[str, Any]) -> Tokens:
-    """The wire's usage."""
-    read, made = mapping(usage.get("input_tokens_details")), mapping(usage.get("output_tokens_details"))
-    return Tokens(
-        input=count(usage.get("input_tokens")),
-        output=count(usage.get("output_tokens")),
-        cached=count(read.get("cached_tokens")),
-        reasoning=count(made.get("reasoning_tokens")),
-    )
 
 
 def _says(item: Mapping[str, Any]) -> bool:

@@ -183,3 +183,14 @@ def items(value: Any) -> list[dict[str, Any]]:
 def count(value: Any) -> int:
     """A number of tokens; 0 if it is none."""
     return int(value) if isinstance(value, int | float) else 0
+
+
+def tokens_of(usage: Mapping[str, Any], read: str, made: str) -> Tokens:
+    """The usage of a wire of OpenAI's; they differ in the words for what was read and what was made."""
+    details_read, details_made = (mapping(usage.get(f"{word}_tokens_details")) for word in (read, made))
+    return Tokens(
+        input=count(usage.get(f"{read}_tokens")),
+        output=count(usage.get(f"{made}_tokens")),
+        cached=count(details_read.get("cached_tokens")),
+        reasoning=count(details_made.get("reasoning_tokens")),
+    )
