@@ -5,10 +5,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db.enums import TERMINAL
+from db.enums import ENDED
 from db.sql import Sql
-
-_ENDED = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 
 #: What is waited for is an approval or another execution; one that is gone keeps nobody waiting.
 _WAITS = Sql(f"""
@@ -22,7 +20,7 @@ _WAITS = Sql(f"""
         WHERE executions.id = :id AND executions.status = 'waiting' AND attempts.status = 'suspended'
     )
     SELECT CAST(wait.id AS text) AS id, coalesce(approvals.status = 'pending' AND approvals.expires_at <= now(), false)
-        AS overdue, coalesce(approvals.status <> 'pending', child.status IN ({_ENDED}), true) AS come
+        AS overdue, coalesce(approvals.status <> 'pending', child.status IN ({ENDED}), true) AS come
     FROM wait LEFT JOIN approvals ON approvals.id = wait.id LEFT JOIN executions AS child ON child.id = wait.id
 """)  # noqa: S608
 

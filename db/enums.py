@@ -19,6 +19,8 @@ class ExecutionStatus(StrEnum):
 TERMINAL = frozenset(
     {ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED, ExecutionStatus.TIMED_OUT}
 )
+#: The same as SQL writes them: `status IN ({ENDED})`.
+ENDED = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 
 
 class TurnState(StrEnum):

@@ -80,7 +80,6 @@ class Calls:
         default_factory=dict[str, "asyncio.Future[ToolResult | None]"]
     )
     _ended: dict[str, asyncio.Future[None]] = field(default_factory=dict[str, "asyncio.Future[None]"])
-
     _ours: set[str] = field(default_factory=set[str])
 
     def resume(self, claimed: Iterable[str], recorded: Mapping[str, ToolResult]) -> None:

@@ -7,11 +7,9 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.events.journal import journal_parameters, storable
-from db.enums import TERMINAL
+from db.enums import ENDED
 from db.sql import Sql
 from services.control_plane_client.models import AppendEvents, Delta, NewEvent
-
-_OPEN = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 
 #: Follows a common table expression `fence` with the row that the events belong to: organization_id, id, last_seq
 #: (counted up by `:count` already), turn and attempt.
@@ -26,7 +24,7 @@ LOGGED = """
 _APPENDED = f"""
     WITH fence AS (
         UPDATE executions SET last_seq = last_seq + :count, attempt_batch = :batch, updated_at = now()
-        WHERE id = :id AND attempt = :attempt AND attempt_batch < :batch AND status NOT IN ({_OPEN})
+        WHERE id = :id AND attempt = :attempt AND attempt_batch < :batch AND status NOT IN ({ENDED})
         RETURNING organization_id, id, last_seq, attempt_turn AS turn, attempt
     ), emptied AS (
         DELETE FROM deltas WHERE execution_id = :id AND :completes AND EXISTS (SELECT 1 FROM fence)
@@ -83,7 +81,7 @@ _APPEND_TEXT = Sql(
     f"""
     INSERT INTO deltas (organization_id, execution_id, attempt, message, "offset", text)
     SELECT organization_id, id, attempt, :message, :offset, :text FROM executions
-    WHERE id = :id AND attempt = :attempt AND status NOT IN ({_OPEN})
+    WHERE id = :id AND attempt = :attempt AND status NOT IN ({ENDED})
     ON CONFLICT DO NOTHING
     RETURNING 1
     """  # noqa: S608

@@ -33,7 +33,7 @@ ALL: Sequence[Scenario] = (
     *crowds.SCENARIOS,
 )
 #: Longest time for one scenario, in seconds.
-PATIENCE = 240.0
+PATIENCE = 90.0
 NO_MODEL = "it calls no model: there is nothing that it could do as the others do"
 
 

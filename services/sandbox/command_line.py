@@ -1,6 +1,8 @@
 """How bubblewrap is called: what a command in the sandbox sees, and what it may use up."""
 
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +34,12 @@ _SYSTEM_ETC = ("ssl/certs", "ssl/openssl.cnf", "ca-certificates", "alternatives"
 _NETWORK_ETC = ("resolv.conf", "hosts")
 #: Root owns the devices, also inside: a read-only mount keeps their modes from being changed.
 _GUARD_DEVICES = f'for d in {" ".join(_DEVICES)}; do mount --bind -o ro /dev/$d /dev/$d || exit 1; done; exec "$@"'
+#: The kernel lets root have any number of processes, but no more than their PID namespace has numbers; the first 300
+#: are given out only once, and a few go to the sandbox itself. Before Linux 6.14 this would bound the whole machine.
+_BOUND_PROCESSES = "echo $0 > /proc/sys/kernel/pid_max && "
+_PIDS_OF_ITS_OWN = 320
+_BOUNDS_SINCE = (6, 14)
+_OWN_PIDS = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 #: The first process ends with the command, and with it, at once, all others in the sandbox.
 _FIRST = ("/bin/sh", "-c", '"$@"; exit $?', "sh")
 
@@ -70,11 +78,22 @@ def command_line(command: Sequence[str], room: Room) -> list[str]:
         raise ToolsetInvalid(
             "Shell tools (and MCP servers) need bubblewrap, which is not installed on this worker.", hint=REMEDY
         )
-    return [*_guard(), program, *_namespaces(room), *_files(room), "--", *_FIRST, *_limited(room.limits), *command]
+    inside = [*_FIRST, *_limited(room.limits), *command]
+    return [*_guard(room.limits), program, *_namespaces(room), *_files(room), "--", *inside]
 
 
-def _guard() -> Sequence[str]:
-    return ("unshare", "--mount", "--", "/bin/sh", "-c", _GUARD_DEVICES, "sh") if os.geteuid() == 0 else ()
+def _guard(limits: Limits) -> Sequence[str]:
+    """What only root needs."""
+    if os.geteuid() != 0:
+        return ()
+    if _kernel() < _BOUNDS_SINCE:
+        return ("unshare", "--mount", "--", "/bin/sh", "-c", _GUARD_DEVICES, "sh")
+    most = str(limits.processes + _PIDS_OF_ITS_OWN)
+    return (*_OWN_PIDS, "--", "/bin/sh", "-c", _BOUND_PROCESSES + _GUARD_DEVICES, most)
+
+
+def _kernel() -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
 
 
 def _namespaces(room: Room) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """One execution that cannot be reconciled holds up no other, and nobody is asked too often."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 
 import psycopg
 import pytest
@@ -41,12 +40,6 @@ class Temporal(TemporalGateway):
 @pytest.fixture
 def temporal() -> Temporal:
     return Temporal()
-
-
-@pytest.fixture
-async def installation(postgres_url: str, temporal: Temporal) -> AsyncGenerator[Installation]:
-    async with installed(postgres_url, temporal) as installation:
-        yield installation
 
 
 async def reconcile(installation: Installation) -> int:

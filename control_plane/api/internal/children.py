@@ -16,7 +16,7 @@ from control_plane.api.executions.service import Executions, admission_of, requi
 from control_plane.api.internal.statements import lock
 from control_plane.api.state import ApiState
 from control_plane.gateway import TemporalGateway
-from db.enums import TERMINAL, Source
+from db.enums import ENDED, Source
 from db.session import Database
 from db.sql import Sql
 from services.control_plane_client.models import ChildState, StartChild
@@ -27,14 +27,13 @@ log = structlog.get_logger(__name__)
 #: Executions above one: agents that call each other end here.
 MAX_DEPTH = 5
 
-_ENDED = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 _CHILD = Sql("SELECT * FROM executions WHERE id = :id AND parent_id = :parent_id")
 #: Open children that nobody waits for: their parent has ended, or the turn that started them has.
 _ORPHANS = f"""
     SELECT child.id, child.workflow_id FROM executions AS child
     LEFT JOIN executions AS parent ON parent.id = child.parent_id
     LEFT JOIN turns ON turns.execution_id = parent.id AND turns.turn = parent.attempt_turn
-    WHERE child.status NOT IN ({_ENDED}) AND (parent.id IS NULL OR parent.status IN ({_ENDED})
+    WHERE child.status NOT IN ({ENDED}) AND (parent.id IS NULL OR parent.status IN ({ENDED})
         OR turns.ended_at IS NOT NULL OR child.created_at < turns.started_at)
 """  # noqa: S608
 _ORPHANS_OF = Sql(_ORPHANS, "AND child.parent_id = :id")

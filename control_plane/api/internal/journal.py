@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane import errors
 from control_plane.events.journal import Blobs, storable
-from db.enums import ApprovalStatus
+from db.enums import ENDED, ApprovalStatus
 from db.sql import Sql
 from runtimes.types import Usage
 from services.control_plane_client.models import Decision, NewEvent, Step
@@ -44,10 +44,10 @@ _KEEP_BLOB = Sql("""
     INSERT INTO blobs (organization_id, execution_id, hash, data, size)
     SELECT organization_id, id, :hash, :data, :size FROM executions WHERE id = :id ON CONFLICT DO NOTHING
 """)
-_HELD = Sql("""
+_HELD = Sql(f"""
     SELECT attempt_turn AS turn FROM executions WHERE id = :id AND attempt = :attempt
-    AND status NOT IN ('completed', 'failed', 'cancelled', 'timed_out') FOR SHARE
-""")
+    AND status NOT IN ({ENDED}) FOR SHARE
+""")  # noqa: S608
 _ENTRIES = Sql(
     "SELECT entry FROM turn_entries WHERE execution_id = :id AND turn = :turn AND name = :name ORDER BY position"
 )

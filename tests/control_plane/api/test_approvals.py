@@ -1,7 +1,6 @@
 """Approvals: seen as they were asked, decided once, in time, and told to the workflow."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -13,21 +12,10 @@ from runtimes.turns import ExecutionEnd
 from services.control_plane_client.models import AttemptEnd, Step, StepKind, StepStatus
 from services.turn_control import QuestionKind
 from tests.control_plane.api.organizations import UNKNOWN, code, new_organization
-from tests.control_plane.installation import Installation, installed
+from tests.control_plane.installation import Installation
 from tests.control_plane.turns import ARGUMENTS, DIGEST, Temporal, Turn
 
 APPROVALS = "/api/v1/approvals"
-
-
-@pytest.fixture
-def temporal() -> Temporal:
-    return Temporal()
-
-
-@pytest.fixture
-async def installation(postgres_url: str, temporal: Temporal) -> AsyncGenerator[Installation]:
-    async with installed(postgres_url, temporal) as installation:
-        yield installation
 
 
 @pytest.fixture

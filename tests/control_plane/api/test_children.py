@@ -1,29 +1,16 @@
 """Executions that a turn starts: once for each call, seen by their parent, ended with it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
-import pytest
 
 from control_plane.errors import TemporalUnavailable
 from runtimes.turns import ExecutionEnd
 from services.control_plane_client.models import AttemptEnd
 from tests.control_plane.api.organizations import Organization, code, new_organization
-from tests.control_plane.installation import Installation, installed
+from tests.control_plane.installation import Installation
 from tests.control_plane.turns import Temporal, Turn
-
-
-@pytest.fixture
-def temporal() -> Temporal:
-    return Temporal()
-
-
-@pytest.fixture
-async def installation(postgres_url: str, temporal: Temporal) -> AsyncGenerator[Installation]:
-    async with installed(postgres_url, temporal) as installation:
-        yield installation
 
 
 async def start(turn: Turn, key: str = "k", agent: str = "demo", owner: Organization | None = None) -> httpx.Response:

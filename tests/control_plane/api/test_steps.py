@@ -1,7 +1,6 @@
 """The journal of an execution, as people read it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -9,16 +8,10 @@ import pytest
 from runtimes.types import Usage
 from services.control_plane_client.models import Step, StepKind, StepStatus
 from tests.control_plane.api.organizations import code
-from tests.control_plane.installation import Installation, installed
-from tests.control_plane.turns import Temporal, Turn
+from tests.control_plane.installation import Installation
+from tests.control_plane.turns import Turn
 
 LARGE = "y" * 100_000
-
-
-@pytest.fixture
-async def installation(postgres_url: str) -> AsyncGenerator[Installation]:
-    async with installed(postgres_url, Temporal()) as installation:
-        yield installation
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Limits and output schemas, at agents and at starts: checked when they are written, shown as they hold."""
 
-from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import uuid4
 
@@ -11,8 +10,7 @@ from services.budget import Limits
 from services.control_plane_client.models import AttemptEnd
 from services.model_gateway.policy import ModelPolicy
 from tests.control_plane.api.organizations import code
-from tests.control_plane.installation import Installation, installed
-from tests.control_plane.turns import Temporal
+from tests.control_plane.installation import Installation
 
 EXECUTIONS, AGENTS = "/api/v1/executions", "/api/v1/agents"
 PROMPT = {"agent_id": "demo", "prompt": "x"}
@@ -28,12 +26,6 @@ CONFIGURATION: dict[str, Any] = {
     "model_retries": {"attempts": 2},
     "response_cache": {"ttl_seconds": 60},
 }
-
-
-@pytest.fixture
-async def installation(postgres_url: str) -> AsyncGenerator[Installation]:
-    async with installed(postgres_url, Temporal()) as installation:
-        yield installation
 
 
 async def test_a_start_has_limits_and_a_schema_of_its_own(installation: Installation) -> None:

@@ -1,24 +1,13 @@
 """What models, tools and frameworks say is stored, also where it has characters that PostgreSQL does not take."""
 
-from collections.abc import AsyncGenerator
-
-import pytest
-
 from runtimes.turns import ExecutionEnd
 from runtimes.types import ExecutionError
 from services.control_plane_client.models import AttemptEnd, Step, StepKind, StepStatus
-from tests.control_plane.installation import Installation, installed
-from tests.control_plane.turns import Temporal
+from tests.control_plane.installation import Installation
 
 NUL = "a\0b"
 SHOWN = "a\ufffdb"
 ERROR = ExecutionError(code="runtime_crashed", message=NUL)
-
-
-@pytest.fixture
-async def installation(postgres_url: str) -> AsyncGenerator[Installation]:
-    async with installed(postgres_url, Temporal()) as installation:
-        yield installation
 
 
 async def test_an_output(installation: Installation) -> None:

@@ -110,6 +110,12 @@ async def test_a_fork_bomb_is_bounded(bash: Bash) -> None:
     assert "processes" in ran.stopped or "Resource temporarily unavailable" in ran.output
 
 
+async def test_processes_one_after_another_have_no_bound(bash: Bash) -> None:
+    ran = await bash("for i in $(seq 1000); do /bin/true || exit 1; done; echo done", Limits(processes=4))
+
+    assert ran.output == "done\n"
+
+
 async def test_one_process_gets_no_more_memory_than_it_may(bash: Bash) -> None:
     ran = await bash("head -c 400000000 /dev/zero | tail", Limits(memory_mb=100))
 
