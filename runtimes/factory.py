@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
 from runtimes.base import AgentRuntime, BaseRuntime, Cancellations, ControlPlane, Shared
 from runtimes.errors import RuntimeNotInstalled
+from runtimes.import_paths import module_at
 from runtimes.manifests.known import KNOWN, manifest_of
 from runtimes.manifests.manifest import RuntimeManifest
 
@@ -51,10 +51,18 @@ class RuntimeFactory:
             RuntimeUnknown, RuntimeNotInstalled: as `create_runtime`.
         """
         if runtime_type not in self._adapters:
-            adapter = _imported(manifest_of(runtime_type, self._manifests))
+            adapter = _imported(self.manifest(runtime_type))
             self._shared[runtime_type] = adapter.share()
             self._adapters[runtime_type] = adapter
         return self._adapters[runtime_type]
+
+    def manifest(self, runtime_type: str) -> RuntimeManifest:
+        """A runtime's manifest.
+
+        Raises:
+            RuntimeUnknown: nothing has that name.
+        """
+        return manifest_of(runtime_type, self._manifests)
 
     def supported(self) -> list[str]:
         """The names of all runtimes, installed or not."""
@@ -62,7 +70,7 @@ class RuntimeFactory:
 
     def installed(self) -> list[InstalledRuntime]:
         """The runtimes that can run here, found without importing their frameworks."""
-        found = ((manifest, _installed_version(manifest.package)) for manifest in self._manifests.values())
+        found = ((manifest, installed_version(manifest)) for manifest in self._manifests.values())
         return [
             InstalledRuntime(
                 manifest.name, manifest.title, installed, sorted(each.value for each in manifest.capabilities)
@@ -82,18 +90,19 @@ class RuntimeFactory:
 
 def _imported(manifest: RuntimeManifest) -> type[BaseRuntime]:
     os.environ.update(manifest.environment)
-    module, _, name = manifest.entry.partition(":")
     try:
-        return getattr(import_module(module), name)
-    except ImportError as error:
+        module = module_at(manifest.entry, RuntimeNotInstalled)
+        return getattr(module, manifest.entry.partition(":")[2])
+    except (RuntimeNotInstalled, AttributeError) as error:
         raise RuntimeNotInstalled(
             f"Runtime '{manifest.name}' cannot be used here: {error}.",
-            hint=f"uv add 'holdfast[{manifest.extra}]' (or: pip install 'holdfast[{manifest.extra}]')",
+            hint=f"uv add '{manifest.requirement}' (or: pip install '{manifest.requirement}')",
         ) from error
 
 
-def _installed_version(package: str) -> str:
+def installed_version(manifest: RuntimeManifest) -> str:
+    """The version of a runtime's framework in this environment; empty if it is not installed."""
     try:
-        return version(package)
+        return version(manifest.package)
     except PackageNotFoundError:
         return ""

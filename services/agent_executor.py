@@ -8,7 +8,6 @@ from functools import partial
 from runtimes.base import AgentRuntime
 from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
-from runtimes.manifests.known import manifest_of
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.turns import AttemptKey, StopReason, TurnOutcome, TurnRequest
 from runtimes.types import ModelEndpoint, RuntimeExecutionContext, Tool, Wire
@@ -99,7 +98,7 @@ class AgentExecutorService:
     @asynccontextmanager
     async def prepared(self, scope: AttemptScope) -> AsyncGenerator[Prepared]:
         """The turn's context: its model behind the model gateway, its tools behind the tool gateway."""
-        manifest = manifest_of(scope.plan.opened.agent.runtime)
+        manifest = self._runtimes.manifest(scope.plan.opened.agent.runtime)
         snapshots = Snapshots(scope.plan.workspace, scope.store.keep_blob, scope.store.blob)
         async with AsyncExitStack() as stack:
             model = await self._model(scope, manifest, stack)

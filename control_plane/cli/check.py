@@ -26,10 +26,10 @@ def check(invocation: Invocation, name: NameArgument, only: OnlyOption = "") -> 
     Exit code 1 if a scenario failed, or none could be run.
     """
     from runtimes.errors import RuntimeUnknown
-    from runtimes.manifests.known import manifest_of
+    from runtimes.manifests.known import KNOWN, manifest_of
 
     try:
-        manifest_of(name)
+        manifest_of(name, KNOWN)
         results = asyncio.run(_results(invocation.printer, name, _scenarios(only)))
     except RuntimeUnknown as unknown:
         raise CliError(unknown.message, exit_code=ExitCode.NOT_FOUND, code=unknown.code, hint=unknown.hint) from None

@@ -15,7 +15,6 @@ from control_plane.worker.process import HAND_BACK, WorkerProcess, announcement_
 from control_plane.worker.slots import available_memory, turn_slots
 from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
-from runtimes.manifests.known import manifest_of
 from runtimes.turns import StopReason
 from services.agent_executor import AgentExecutorService
 from services.attempt import ExecutorLimits
@@ -43,7 +42,7 @@ def run_runtime_worker(settings: Settings, pool: str) -> None:
 async def _serve_turns(settings: Settings, pool: str) -> None:
     factory = RuntimeFactory()
     served = [runtime for runtime in factory.installed() if runtime.name == pool] or factory.installed()
-    slots = turn_slots(settings, [manifest_of(runtime.name) for runtime in served], available_memory())
+    slots = turn_slots(settings, [factory.manifest(runtime.name) for runtime in served], available_memory())
     async with worker_process(settings, pool, slots) as process, AsyncExitStack() as stack:
         turns = CancellationManager()
         stack.push_async_callback(factory.close)

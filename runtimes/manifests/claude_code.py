@@ -1,6 +1,6 @@
 """The Claude Code runtime: the Claude Agent SDK and the CLI that it carries."""
 
-from runtimes.manifests.manifest import THROUGH_GATEWAYS, RuntimeManifest
+from runtimes.manifests.manifest import AMOUNT, COUNT, FLAG, OBJECT, TEXT, THROUGH_GATEWAYS, RuntimeManifest
 from runtimes.types import Capability, RuntimeType, Wire
 
 CLAUDE_CODE = RuntimeManifest(
@@ -19,15 +19,16 @@ CLAUDE_CODE = RuntimeManifest(
         Capability.VISION,
     },
     wires=frozenset({Wire.ANTHROPIC}),
+    templates=frozenset({"custom-code-agent", "task-execution-bot", "generic-task"}),
     settings={
-        "max_turns": int,
-        "tool_call_limit": int,
-        "max_budget_usd": (int, float),
-        "permission_mode": str,
-        "agents": dict,
-        "network": bool,
-        "cwd": str,
-        "context_window": int,
+        "max_turns": COUNT,
+        "tool_call_limit": COUNT,
+        "max_budget_usd": AMOUNT,
+        "permission_mode": {"enum": ["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]},
+        "agents": OBJECT,
+        "network": FLAG,
+        "cwd": TEXT,
+        "context_window": COUNT,
     },
     own_toolsets=frozenset({"shell", "file_system", "task"}),
     memory_mb=250,

@@ -1,6 +1,6 @@
 """The default runtime: Agno."""
 
-from runtimes.manifests.manifest import THROUGH_GATEWAYS, RuntimeManifest
+from runtimes.manifests.manifest import COUNT, THROUGH_GATEWAYS, RuntimeManifest
 from runtimes.types import Capability, RuntimeType, Wire
 
 DEFAULT = RuntimeManifest(
@@ -12,7 +12,10 @@ DEFAULT = RuntimeManifest(
     versions=">=3.1.10,<3.2",
     capabilities=THROUGH_GATEWAYS | {Capability.STREAMING},
     wires=frozenset({Wire.OPENAI, Wire.ANTHROPIC}),
-    settings={"max_turns": int, "tool_call_limit": int},
+    templates=frozenset(
+        {"customer-service-bot", "chat-assistant", "generic-conversation", "generic-task", "generic-custom"}
+    ),
+    settings={"max_turns": COUNT, "tool_call_limit": COUNT},
     environment={
         "AGNO_TELEMETRY": "false",
         "AGNO_DEBUG": "false",

@@ -1,4 +1,4 @@
-"""The runtimes that Holdfast ships, known without their frameworks."""
+"""The runtimes that Holdfast ships: known everywhere, and nobody else can have their names."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ KNOWN: Mapping[str, RuntimeManifest] = {
 }
 
 
-def manifest_of(name: str, known: Mapping[str, RuntimeManifest] = KNOWN) -> RuntimeManifest:
+def manifest_of(name: str, known: Mapping[str, RuntimeManifest]) -> RuntimeManifest:
     """The manifest of a runtime.
 
     Raises:

@@ -1,6 +1,6 @@
 """The LangGraph runtime: LangChain's prebuilt agent, or a graph of the user's own."""
 
-from runtimes.manifests.manifest import THROUGH_GATEWAYS, RuntimeManifest
+from runtimes.manifests.manifest import COUNT, TEXT, THROUGH_GATEWAYS, RuntimeManifest
 from runtimes.types import Capability, RuntimeType, Wire
 
 LANGGRAPH = RuntimeManifest(
@@ -12,7 +12,10 @@ LANGGRAPH = RuntimeManifest(
     versions=">=1.2.22,<1.3",
     capabilities=THROUGH_GATEWAYS | {Capability.STREAMING, Capability.MULTI_AGENT},
     wires=frozenset({Wire.OPENAI, Wire.ANTHROPIC}),
-    settings={"max_turns": int, "tool_call_limit": int, "graph": str},
+    templates=frozenset(
+        {"workflow-agent", "task-execution-bot", "generic-conversation", "generic-task", "generic-custom"}
+    ),
+    settings={"max_turns": COUNT, "tool_call_limit": COUNT, "graph": TEXT},
     environment={
         "LANGSMITH_TRACING": "false",
         "LANGSMITH_TRACING_V2": "false",

@@ -1,56 +1,128 @@
 """What is known of a runtime without importing its framework."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import jsonschema_rs
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
 from runtimes.meant import guess
 from runtimes.types import Capability, Wire
 
+#: The version of the contract between Holdfast and adapters: `runtimes.base` and `runtimes.types`.
+CONTRACT = 1
 #: What every runtime can do whose calls pass the gateways: MCP tools come as ordinary ones, the executor checks
 #: output against its schema, and the journal answers a turn that goes on after a decision or elsewhere.
 THROUGH_GATEWAYS = frozenset(
     {Capability.TOOLS, Capability.MCP, Capability.STRUCTURED_OUTPUT, Capability.HITL, Capability.RESUME}
 )
 
+JsonSchema = Mapping[str, Any]
+#: Schemas of usual settings.
+COUNT: JsonSchema = {"type": "integer", "minimum": 1}
+AMOUNT: JsonSchema = {"type": "number", "exclusiveMinimum": 0}
+TEXT: JsonSchema = {"type": "string"}
+FLAG: JsonSchema = {"type": "boolean"}
+OBJECT: JsonSchema = {"type": "object"}
 
-@dataclass(frozen=True, slots=True)
-class RuntimeManifest:
-    """A runtime's declaration.
+#: Characters of a complaint about a setting: it repeats the value.
+_COMPLAINT_LIMIT = 300
 
-    `entry` is `module:Class` of the adapter; `extra` the extra of the distribution that installs the
-    framework; `own_toolsets` are the types of toolset that the framework brings itself; `memory_mb` and `slots`
-    are per turn and per worker; `environment` is set before the framework is imported.
+T = TypeVar("T", bound=str)
+
+
+def _is_specifier(text: str) -> str:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier as invalid:
+        raise ValueError(f"'{text}' is no version specifier (PEP 440); for example: >=1.2,<1.3") from invalid
+    return text
+
+
+def _is_schema(schema: JsonSchema) -> JsonSchema:
+    _validator(schema)
+    return schema
+
+
+def _in_order(names: frozenset[T]) -> list[T]:
+    return sorted(names)
+
+
+Specifier = Annotated[str, AfterValidator(_is_specifier)]
+Setting = Annotated[JsonSchema, AfterValidator(_is_schema)]
+Names = Annotated[frozenset[str], PlainSerializer(_in_order)]
+
+
+class RuntimeManifest(BaseModel):
+    """A runtime's declaration; travels as JSON to where the runtime is not installed.
+
+    `entry` is `module:Class` of the adapter. `distribution` carries it, with `extra` also the framework, whose own
+    distribution is `package`. `versions` (of the package) and `python` are PEP 440 specifiers, empty for any.
+    `settings` are JSON schemas of an agent's `runtime_config`, by name. `templates` are those that it suits, `weight`
+    is its say in the resolver. `own_toolsets` are the types of toolset that the framework brings itself; `memory_mb`
+    and `slots` are per turn and per worker; `environment` is set before the framework is imported.
     """
 
-    name: str
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
     title: str
-    entry: str
-    extra: str
+    entry: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
     package: str
-    versions: str
-    capabilities: frozenset[Capability]
-    wires: frozenset[Wire]
-    settings: Mapping[str, type | tuple[type, ...]] = field(default_factory=dict[str, type | tuple[type, ...]])
-    environment: Mapping[str, str] = field(default_factory=dict[str, str])
-    own_toolsets: frozenset[str] = frozenset()
-    memory_mb: int = 10
-    slots: int = 100
+    distribution: str = "holdfast"
+    extra: str = ""
+    versions: Specifier = ""
+    python: Specifier = ">=3.11"
+    contract: int = CONTRACT
+    capabilities: Annotated[frozenset[Capability], PlainSerializer(_in_order)]
+    wires: Annotated[frozenset[Wire], PlainSerializer(_in_order)]
+    templates: Names = frozenset()
+    weight: int = 0
+    settings: Mapping[str, Setting] = Field(default_factory=dict[str, Setting])
+    environment: Mapping[str, str] = Field(default_factory=dict[str, str])
+    own_toolsets: Names = frozenset()
+    memory_mb: Annotated[int, Field(ge=1)] = 10
+    slots: Annotated[int, Field(ge=1)] = 100
+
+    @property
+    def requirement(self) -> str:
+        """What has to be installed for it, as pip and uv name it."""
+        return f"{self.distribution}[{self.extra}]" if self.extra else self.distribution
+
+    def supports(self, version: str) -> bool:
+        """Whether the framework's version is among those that the adapter was made for."""
+        return _contains(self.versions, version)
+
+    def supports_python(self, version: str) -> bool:
+        """Whether the runtime can be used under this Python."""
+        return _contains(self.python, version)
 
     def problems(self, configuration: Mapping[str, Any]) -> list[str]:
         """What is wrong with an agent's `runtime_config`, one sentence each."""
-        found: list[str] = []
-        for name, value in configuration.items():
-            if name not in self.settings:
-                found.append(f"'{name}' is no setting of runtime '{self.name}'.{self._suggestion(name)}")
-            elif not isinstance(value, self.settings[name]) or isinstance(value, bool) is not self._is_flag(name):
-                found.append(f"'{name}' has the wrong type: {type(value).__name__}.")
-            elif isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
-                found.append(f"'{name}' must be greater than 0.")
-        return found
+        return [problem for name, value in configuration.items() for problem in self._problems(name, value)]
 
-    def _is_flag(self, name: str) -> bool:
-        return self.settings[name] is bool
+    def _problems(self, name: str, value: object) -> Iterator[str]:
+        schema = self.settings.get(name)
+        if schema is None:
+            yield f"'{name}' is no setting of runtime '{self.name}'. {guess(name, self.settings)}"
+            return
+        for error in _validator(schema).iter_errors(value):
+            place = ".".join(map(str, (name, *error.instance_path)))
+            yield f"'{place}' is wrong: {error.message[:_COMPLAINT_LIMIT]}."
 
-    def _suggestion(self, name: str) -> str:
-        return f" {guess(name, self.settings)}"
+
+def _contains(specifier: str, version: str) -> bool:
+    try:
+        return SpecifierSet(specifier).contains(version, prereleases=True)
+    except InvalidVersion:
+        return False
+
+
+def _validator(schema: JsonSchema) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(dict(schema), retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions())
+
+
+def _refuse(uri: str) -> NoReturn:
+    raise ValueError(f"a schema may not refer to {uri}")

@@ -14,6 +14,7 @@ import httpx
 
 from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
+from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.turns import AttemptKey, StopReason, TurnOutcome, TurnRequest
 from runtimes.types import Message, Wire
 from services.agent_executor import AgentExecutorService
@@ -140,7 +141,7 @@ class Bench:
 
     def __init__(
         self,
-        runtime: str,
+        manifest: RuntimeManifest,
         wire: Wire,
         executor: AgentExecutorService,
         control_plane: ControlPlaneInMemory,
@@ -148,7 +149,8 @@ class Bench:
         provider: httpx.AsyncClient,
         directory: Path,
     ) -> None:
-        self.runtime = runtime
+        self.manifest = manifest
+        self.runtime = manifest.name
         self.wire = wire
         self.directory = directory
         self._executor = executor
@@ -261,4 +263,4 @@ async def bench(
             workspaces=Workspaces(directory / "workspaces"),
             limits=LIMITS,
         )
-        yield Bench(runtime, wire, executor, control_plane, turns, provider, directory)
+        yield Bench(runtimes.manifest(runtime), wire, executor, control_plane, turns, provider, directory)

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ import httpx
 
 from runtimes.errors import RuntimeNotInstalled
 from runtimes.factory import RuntimeFactory
-from runtimes.manifests.known import manifest_of
+from runtimes.manifests.known import KNOWN
+from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.types import Wire
 from services.conformance.bench import Bench, bench
 from services.conformance.scenario import Mismatch, NotHere, Scenario
@@ -72,9 +73,9 @@ class Stand:
 
 
 @asynccontextmanager
-async def stand() -> AsyncGenerator[Stand]:
+async def stand(manifests: Mapping[str, RuntimeManifest] = KNOWN) -> AsyncGenerator[Stand]:
     """Start the scripted model; everything is gone afterwards."""
-    runtimes = RuntimeFactory()
+    runtimes = RuntimeFactory(manifests)
     with tempfile.TemporaryDirectory(prefix="holdfast-conformance-", ignore_cleanup_errors=True) as directory:
         try:
             async with scripted_model() as provider:
@@ -89,7 +90,7 @@ async def check(place: Stand, runtime: str, scenarios: Sequence[Scenario] = ALL)
     Raises:
         RuntimeUnknown: there is no such runtime.
     """
-    manifest = manifest_of(runtime)
+    manifest = place.runtimes.manifest(runtime)
     if not manifest.wires:
         yield Result(runtime, "-", "all", "skipped", NO_MODEL)
     for wire in sorted(manifest.wires):
@@ -104,16 +105,18 @@ async def check(place: Stand, runtime: str, scenarios: Sequence[Scenario] = ALL)
 async def run(place: Bench, scenario: Scenario) -> Result:
     """Run one scenario."""
     began = perf_counter()
-    reason = why_not(place.runtime, scenario)
+    reason = why_not(place.manifest, scenario)
     outcome, detail = ("skipped", reason) if reason else await _outcome(place, scenario)
     await place.stop()
     return Result(place.runtime, place.wire, scenario.name, outcome, detail, round(perf_counter() - began, 3))
 
 
-def why_not(runtime: str, scenario: Scenario) -> str:
+def why_not(manifest: RuntimeManifest, scenario: Scenario) -> str:
     """Why a scenario says nothing about a runtime; empty if it does."""
-    lacking = sorted(scenario.needs - manifest_of(runtime).capabilities)
-    return f"the runtime does not claim to have: {', '.join(lacking)}" if lacking else scenario.exempt.get(runtime, "")
+    lacking = sorted(scenario.needs - manifest.capabilities)
+    if lacking:
+        return f"the runtime does not claim to have: {', '.join(lacking)}"
+    return scenario.exempt.get(manifest.name, "")
 
 
 async def _outcome(place: Bench, scenario: Scenario) -> tuple[Outcome, str]:

@@ -3,14 +3,13 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
 from runtimes.errors import RuntimeNotInstalled, RuntimeUnknown
 from runtimes.factory import RuntimeFactory
 from runtimes.manifests.default import DEFAULT
-from runtimes.manifests.known import KNOWN, manifest_of
+from runtimes.manifests.known import KNOWN
 from runtimes.manifests.scripted import SCRIPTED
 
 
@@ -29,7 +28,9 @@ def test_an_unknown_name_is_refused_with_a_guess() -> None:
 
 
 def test_a_missing_framework_is_named_with_what_installs_it() -> None:
-    broken = replace(DEFAULT, name="broken", entry="no_such_framework.adapter:Adapter", extra="acme")
+    broken = DEFAULT.model_copy(
+        update={"name": "broken", "entry": "no_such_framework.adapter:Adapter", "extra": "acme"}
+    )
 
     with pytest.raises(RuntimeNotInstalled) as raised:
         RuntimeFactory({"broken": broken}).create_runtime("broken")
@@ -41,7 +42,7 @@ def test_a_missing_framework_is_named_with_what_installs_it() -> None:
 
 def test_switches_are_set_before_the_framework_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOLDFAST_TEST_SWITCH", raising=False)
-    switched = replace(SCRIPTED, environment={"HOLDFAST_TEST_SWITCH": "off"})
+    switched = SCRIPTED.model_copy(update={"environment": {"HOLDFAST_TEST_SWITCH": "off"}})
 
     RuntimeFactory({"scripted": switched}).load("scripted")
 
@@ -49,7 +50,7 @@ def test_switches_are_set_before_the_framework_is_imported(monkeypatch: pytest.M
 
 
 def test_installed_runtimes_are_told_with_versions() -> None:
-    absent = replace(DEFAULT, name="absent", package="no-such-distribution")
+    absent = DEFAULT.model_copy(update={"name": "absent", "package": "no-such-distribution"})
 
     installed = RuntimeFactory({**KNOWN, "absent": absent}).installed()
 
@@ -60,7 +61,7 @@ def test_installed_runtimes_are_told_with_versions() -> None:
 
 
 def test_supported_are_also_those_that_are_not_installed() -> None:
-    absent = replace(DEFAULT, name="absent", package="no-such-distribution")
+    absent = DEFAULT.model_copy(update={"name": "absent", "package": "no-such-distribution"})
 
     assert RuntimeFactory({**KNOWN, "absent": absent}).supported() == sorted(["absent", *KNOWN])
 
@@ -82,13 +83,13 @@ def test_nothing_but_the_adapter_imports_its_framework() -> None:
     [
         ({"max_turns": 3}, None),
         ({"max_turn": 3}, "Did you mean 'max_turns'?"),
-        ({"max_turns": "3"}, "wrong type: str"),
-        ({"max_turns": True}, "wrong type: bool"),
-        ({"max_turns": 0}, "greater than 0"),
+        ({"max_turns": "3"}, "'max_turns' is wrong"),
+        ({"max_turns": True}, 'true is not of type "integer"'),
+        ({"max_turns": 0}, "minimum of 1"),
     ],
 )
 def test_settings_of_a_runtime_are_checked(configuration: dict[str, object], problem: str | None) -> None:
-    problems = manifest_of("default").problems(configuration)
+    problems = DEFAULT.problems(configuration)
 
     assert problems == [] if problem is None else problem in problems[0]
 

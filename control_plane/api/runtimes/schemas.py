@@ -1,6 +1,7 @@
 """Shapes of runtimes and worker pools."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -15,7 +16,7 @@ class Runtime(BaseModel):
     extra: str
     capabilities: list[str]
     wires: list[str]
-    settings: dict[str, str]
+    settings: dict[str, dict[str, Any]]
     live: bool
     workers: int
     installed_versions: list[str]

@@ -99,7 +99,6 @@ def _runtime(
 
 
 def _described(manifest: RuntimeManifest) -> dict[str, Any]:
-    kinds = {name: kind if isinstance(kind, tuple) else (kind,) for name, kind in manifest.settings.items()}
     return {
         "title": manifest.title,
         "package": manifest.package,
@@ -107,7 +106,7 @@ def _described(manifest: RuntimeManifest) -> dict[str, Any]:
         "extra": manifest.extra,
         "capabilities": sorted(manifest.capabilities),
         "wires": sorted(manifest.wires),
-        "settings": {name: " or ".join(one.__name__ for one in kind) for name, kind in kinds.items()},
+        "settings": manifest.settings,
     }
 
 

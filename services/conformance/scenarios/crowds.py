@@ -3,7 +3,6 @@
 import asyncio
 from uuid import uuid4
 
-from runtimes.manifests.known import manifest_of
 from runtimes.types import Capability, Message
 from services.conformance.bench import Bench, Case, Taken
 from services.conformance.scenario import Scenario, expect, expect_success, expect_that
@@ -16,7 +15,7 @@ _OF_ITS_OWN_MB = 100
 
 
 async def canaries(bench: Bench) -> str:
-    small = manifest_of(bench.runtime).memory_mb >= _OF_ITS_OWN_MB
+    small = bench.manifest.memory_mb >= _OF_ITS_OWN_MB
     names = [f"canary-{uuid4().hex}" for _ in range(SMALL_CROWD if small else CROWD)]
 
     crowd = await asyncio.gather(*(bench.run(_guarding(name)) for name in names))
