@@ -1,0 +1,127 @@
+"""Where runtimes of others are found: installed distributions, directories, and import paths."""
+
+import importlib
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoints, distributions, entry_points
+from pathlib import Path
+
+from runtimes.errors import ConfigurationInvalid
+from runtimes.frameworks import Discovery
+from runtimes.import_paths import IMPORT_PATH, module_at
+from runtimes.manifests.manifest import CONTRACT, RuntimeManifest
+from runtimes.meant import meant
+
+#: The group of the entry points that name manifests.
+GROUP = "holdfast.runtimes"
+#: What a module in a plugin directory calls its manifest.
+MANIFEST = "MANIFEST"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something that should be a manifest: `path` is `package.module:NAME`, `origin` says where it was found.
+
+    `directory` is where its module has to be, if it has to be anywhere.
+    """
+
+    name: str
+    origin: str
+    path: str
+    directory: Path | None = None
+
+    def manifest(self) -> RuntimeManifest:
+        """Import the module, and take the manifest out of it.
+
+        Raises:
+            ConfigurationInvalid: it cannot be used; says why, and what to do.
+        """
+        if not IMPORT_PATH.fullmatch(self.path):
+            raise ConfigurationInvalid(f"'{self.path[:200]}' is no import path.", hint="Write package.module:NAME.")
+        module, name = module_at(self.path, ConfigurationInvalid), self.path.partition(":")[2]
+        self._require_place(module.__name__, module.__file__)
+        if not hasattr(module, name):
+            hint = meant(name, dir(module)) or f"Define {name} = RuntimeManifest(…) there."
+            raise ConfigurationInvalid(f"Module '{module.__name__}' has no '{name}'.", hint=hint)
+        return _usable(getattr(module, name))
+
+    def _require_place(self, module: str, file: str | None) -> None:
+        if self.directory is not None and self.directory not in Path(file or "").parents:
+            raise ConfigurationInvalid(
+                f"Another module is called '{module}' too: {file}.", hint="Give the plugin's module another name."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A place in which plugins should be, and that is not there."""
+
+    name: str
+    origin: str
+
+    def manifest(self) -> RuntimeManifest:
+        """There is none.
+
+        Raises:
+            ConfigurationInvalid: always.
+        """
+        raise ConfigurationInvalid(f"There is no directory '{self.name}'.", hint="Make it, or take it off the list.")
+
+
+def candidates(discovery: Discovery) -> Iterator[Candidate | Missing]:
+    """All that is found, in an order that does not change; imports nothing."""
+    if discovery.auto_scan:
+        yield from _of_distributions(entry_points(group=GROUP))
+    for directory in discovery.directories:
+        yield from _in_directory(directory)
+    for path in discovery.modules:
+        yield Candidate(path, f"module {path}", path)
+
+
+def _of_distributions(found: EntryPoints) -> Iterator[Candidate]:
+    for point in sorted(found, key=lambda point: (point.dist.name if point.dist else "", point.name)):
+        source = f"{point.dist.name} {point.dist.version}" if point.dist else "no distribution"
+        yield Candidate(point.name, f"entry point of {source}", point.value)
+
+
+def _in_directory(directory: Path) -> Iterator[Candidate | Missing]:
+    """A directory into which distributions were installed speaks by their entry points, any other by its modules."""
+    if not directory.is_dir():
+        yield Missing(str(directory), "configuration")
+        return
+    if str(directory) not in sys.path:
+        sys.path.append(str(directory))
+    importlib.invalidate_caches()
+    if any(directory.glob("*.dist-info")):
+        points = (point for each in distributions(path=[str(directory)]) for point in each.entry_points)
+        yield from _of_distributions(EntryPoints(point for point in points if point.group == GROUP))
+        return
+    for module in sorted(_modules(directory.iterdir())):
+        yield Candidate(module, f"directory {directory}", f"{module}:{MANIFEST}", directory)
+
+
+def _modules(paths: Iterable[Path]) -> Iterator[str]:
+    for path in paths:
+        if path.suffix == ".py" and not path.name.startswith("_"):
+            yield path.stem
+        elif (path / "__init__.py").is_file():
+            yield path.name
+
+
+def _usable(found: object) -> RuntimeManifest:
+    if isinstance(found, type):
+        raise ConfigurationInvalid(
+            f"'{found.__name__}' is a class.", hint="Name the runtime's manifest there, not its adapter."
+        )
+    if not isinstance(found, RuntimeManifest):
+        raise ConfigurationInvalid(
+            f"It is of type '{type(found).__name__}', no RuntimeManifest.", hint="See docs/plugins.md."
+        )
+    if found.contract != CONTRACT:
+        older = found.distribution if found.contract < CONTRACT else "Holdfast"
+        raise ConfigurationInvalid(
+            f"It was made for contract {found.contract}; this Holdfast has contract {CONTRACT}.",
+            hint=f"Upgrade {older}.",
+        )
+    return found

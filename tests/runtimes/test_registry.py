@@ -1,0 +1,114 @@
+"""Which runtimes are known: those that are shipped, and plugins; broken ones are told."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtimes.frameworks import Discovery
+from runtimes.manifests.known import KNOWN
+from runtimes.registry import BUILT_IN, BrokenRuntime, RuntimeRegistry
+from tests.runtimes.sample_manifests import ACME
+
+SAMPLES = "tests.runtimes.sample_manifests"
+PLUGIN = """
+from runtimes.manifests.manifest import RuntimeManifest
+
+MANIFEST = RuntimeManifest(
+    name="{name}", title="Of a directory", entry="{name}:Adapter", package="pytest", capabilities=[], wires=[]
+)
+"""
+
+
+def test_what_is_shipped_is_known_without_looking_anywhere() -> None:
+    registry = RuntimeRegistry.discover(Discovery(auto_scan=False))
+
+    assert dict(registry) == dict(KNOWN)
+    assert {registry.origin(name) for name in registry} == {BUILT_IN}
+    assert registry.broken == []
+
+
+def test_a_manifest_is_found_by_its_import_path() -> None:
+    registry = found(f"{SAMPLES}:ACME")
+
+    assert registry["acme"] is ACME
+    assert registry.origin("acme") == f"module {SAMPLES}:ACME"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason", "hint"),
+    [
+        ("no_such_module:ACME", "ModuleNotFoundError", ""),
+        (f"{SAMPLES}:ACMO", "has no 'ACMO'", "Did you mean 'ACME'?"),
+        (f"{SAMPLES}:Adapter", "is a class", "Name the runtime's manifest"),
+        (f"{SAMPLES}:NO_MANIFEST", "of type 'str'", "docs/plugins.md"),
+        (f"{SAMPLES}:TAKEN", "'default' is taken: built in", "another name"),
+        (f"{SAMPLES}:OF_THE_FUTURE", "contract 2; this Holdfast has contract 1", "Upgrade Holdfast."),
+        (f"{SAMPLES}:OF_THE_PAST", "contract 0; this Holdfast has contract 1", "Upgrade acme-runtime."),
+        ("acme", "no import path", "package.module:NAME"),
+    ],
+)
+def test_a_broken_one_is_told_with_its_reason_and_stops_nobody(path: str, reason: str, hint: str) -> None:
+    registry = found(path, f"{SAMPLES}:ACME")
+
+    assert set(registry) == {*KNOWN, "acme"}
+    broken = only(registry.broken)
+    assert (broken.name, broken.origin) == (path, f"module {path}")
+    assert reason in broken.reason
+    assert hint in broken.hint
+
+
+def test_of_two_with_one_name_the_first_stays() -> None:
+    registry = found(f"{SAMPLES}:ACME", f"{SAMPLES}:SAME_NAME")
+
+    assert registry["acme"] is ACME
+    assert only(registry.broken).reason == f"The name 'acme' is taken: module {SAMPLES}:ACME."
+
+
+def test_what_is_found_twice_is_no_collision() -> None:
+    assert found(f"{SAMPLES}:ACME", f"{SAMPLES}:ACME").broken == []
+
+
+def test_a_directory_holds_modules_and_packages(tmp_path: Path) -> None:
+    (tmp_path / "holdfast_test_module.py").write_text(PLUGIN.format(name="holdfast_test_module"))
+    (tmp_path / "holdfast_test_package").mkdir()
+    (tmp_path / "holdfast_test_package" / "__init__.py").write_text(PLUGIN.format(name="holdfast_test_package"))
+    (tmp_path / "_of_its_own.py").write_text("raise SystemExit")
+    (tmp_path / "notes.txt").write_text("Not a plugin.")
+
+    registry = RuntimeRegistry.discover(Discovery(auto_scan=False, directories=(tmp_path,)))
+
+    assert set(registry) - set(KNOWN) == {"holdfast_test_module", "holdfast_test_package"}
+    assert registry.origin("holdfast_test_module") == f"directory {tmp_path}"
+    assert registry.broken == []
+
+
+def test_broken_modules_of_a_directory_are_told(tmp_path: Path) -> None:
+    (tmp_path / "holdfast_test_raises.py").write_text("raise RuntimeError('no licence')")
+    (tmp_path / "holdfast_test_empty.py").write_text("")
+    (tmp_path / "json.py").write_text(PLUGIN.format(name="json"))
+
+    registry = RuntimeRegistry.discover(Discovery(auto_scan=False, directories=(tmp_path,)))
+
+    reasons = {broken.name: broken.reason for broken in registry.broken}
+    assert "RuntimeError: no licence" in reasons["holdfast_test_raises"]
+    assert reasons["holdfast_test_empty"] == "Module 'holdfast_test_empty' has no 'MANIFEST'."
+    assert "Another module is called 'json' too" in reasons["json"]
+    assert sys.path[-1] == str(tmp_path)
+
+
+def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+    registry = RuntimeRegistry.discover(Discovery(auto_scan=False, directories=(tmp_path / "gone",)))
+
+    assert only(registry.broken).reason == f"There is no directory '{tmp_path / 'gone'}'."
+
+
+def found(*modules: str) -> RuntimeRegistry:
+    """The registry with these references."""
+    return RuntimeRegistry.discover(Discovery(auto_scan=False, modules=modules))
+
+
+def only(broken: list[BrokenRuntime]) -> BrokenRuntime:
+    """The one that is there."""
+    assert len(broken) == 1, broken
+    return broken[0]
