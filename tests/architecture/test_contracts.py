@@ -19,7 +19,7 @@ THIRD_PARTIES = {
     "runtimes": {"pydantic"},
     "workflows": {"pydantic", "temporalio"},
 }
-#: The SDKs of adapters, by the modules of each.
+#: The SDKs of adapters, and what checks manifests, by the modules of each.
 SDKS = {
     "runtimes.agno_models": {"agno", "anthropic", "openai"},
     "runtimes.agno_turn": {"agno"},
@@ -36,6 +36,7 @@ SDKS = {
     "runtimes.langgraph_models": {"anthropic", "langchain_anthropic", "langchain_core", "langchain_openai"},
     "runtimes.langgraph_runtime": {"langgraph", "pydantic_core"},
     "runtimes.langgraph_tools": {"langchain", "langchain_core", "langgraph"},
+    "runtimes.manifests.manifest": {"jsonschema_rs", "packaging"},
     "runtimes.model_clients": {"anthropic", "httpx2", "openai"},
     "runtimes.native_model": {"pydantic_ai"},
 }
