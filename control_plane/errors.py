@@ -16,6 +16,7 @@ HoldfastError
 ├── BodyTimeout 408 body_timeout
 ├── Conflict 409
 │   ├── NameConflict name_conflict · AgentInUse agent_in_use · SessionInUse session_in_use
+│   ├── TemplateInUse template_in_use · TemplateBuiltIn template_built_in
 │   ├── ExecutionClosed execution_closed · ExecutionNotInteractive execution_not_interactive
 │   ├── TurnNotRunning turn_not_running · QueueFull queue_full
 │   ├── ApprovalClosed approval_closed · ArgumentsChanged args_changed
@@ -31,7 +32,7 @@ HoldfastError
 │   ├── FieldMissing field_missing · FieldUnknown field_unknown · FieldReadonly field_readonly
 │   ├── TypeMismatch type_error · ValueInvalid value_invalid · NumberOutOfRange number_out_of_range
 │   ├── TextNul text_nul · TextNotUtf8 text_not_utf8 · MetadataLimits metadata_limits
-│   ├── RuntimeUnknown runtime_unknown · OptionUnsupported option_unsupported
+│   ├── RuntimeUnknown runtime_unknown · TemplateUnknown template_unknown · OptionUnsupported option_unsupported
 │   ├── UrlForbidden url_forbidden · CommandForbidden command_forbidden
 │   └── SchemaInvalid schema_invalid · IdempotencyMismatch idempotency_mismatch
 ├── HeadersTooLarge 431 headers_too_large
@@ -229,6 +230,18 @@ class SessionInUse(Conflict):
     default_hint = "Wait for its executions to end, or cancel them."
 
 
+class TemplateInUse(Conflict):
+    code = "template_in_use"
+    title = "Template in use"
+    default_hint = "Delete its agents first, or leave it: it does nothing by itself."
+
+
+class TemplateBuiltIn(Conflict):
+    code = "template_built_in"
+    title = "Built-in template"
+    default_hint = "Make a template of your own, under another name."
+
+
 class ExecutionClosed(Conflict):
     code = "execution_closed"
     title = "Execution already ended"
@@ -393,6 +406,12 @@ class RuntimeUnknown(ValidationFailed):
     code = "runtime_unknown"
     title = "Unknown runtime"
     default_hint = "See: holdfast runtimes list"
+
+
+class TemplateUnknown(ValidationFailed):
+    code = "template_unknown"
+    title = "Unknown template"
+    default_hint = "See: holdfast templates list"
 
 
 class OptionUnsupported(ValidationFailed):

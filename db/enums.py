@@ -75,6 +75,12 @@ class MessageRole(StrEnum):
     ASSISTANT = "assistant"
 
 
+class AgentType(StrEnum):
+    CONVERSATION = "conversation"
+    TASK = "task"
+    CUSTOM = "custom"
+
+
 class Source(StrEnum):
     """Who started an execution: our API, or a Temporal client."""
 

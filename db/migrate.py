@@ -20,8 +20,8 @@ class MigrationRefused(Exception):
     """The database user may not do what a migration needs; the message says what would help."""
 
 
-def upgrade(url: str, *, app_role: str = "holdfast_app") -> None:
-    """Bring the database to the newest schema and let the current user act as `app_role`.
+def upgrade(url: str, *, app_role: str = "holdfast_app", revision: str = "head") -> None:
+    """Bring the database to a schema, the newest one, and let the current user act as `app_role`.
 
     Does nothing where nothing is to do; a second caller waits for the first.
 
@@ -37,17 +37,17 @@ def upgrade(url: str, *, app_role: str = "holdfast_app") -> None:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
         _ensure_role(connection, app_role)
         connection.commit()
-        _run(connection, app_role)
+        _run(connection, app_role, revision)
 
 
-def _run(connection: Connection, app_role: str) -> None:
+def _run(connection: Connection, app_role: str, revision: str) -> None:
     with as_file(files("db") / "migrations") as scripts:
         config = Config()
         config.set_main_option("script_location", str(scripts).replace("%", "%%"))
         config.attributes["connection"] = connection
         config.attributes["app_role"] = app_role
         try:
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == "42501":
                 raise MigrationRefused(f"The database user may not migrate: {error.orig}") from error

@@ -23,6 +23,7 @@ from control_plane.api.runtimes.endpoints import router as runtimes
 from control_plane.api.sessions.endpoints import router as sessions
 from control_plane.api.state import ApiState
 from control_plane.api.steps.endpoints import router as steps
+from control_plane.api.templates.endpoints import router as templates
 from control_plane.reconciler import Reconciler
 
 
@@ -42,7 +43,7 @@ def create_app(state: ApiState) -> FastAPI:
     install_problem_handlers(app)
     app.add_middleware(BodyGuard, max_bytes=state.settings.max_body_bytes)
     app.add_middleware(RequestGuard, allowed_hosts=state.settings.allowed_hosts)
-    public = (agents, executions, approvals, steps, sessions, runtimes, keys, health)
+    public = (agents, templates, executions, approvals, steps, sessions, runtimes, keys, health)
     for router in (*public, internal, journal, decisions):
         app.include_router(router)
     complete_document(app)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from control_plane.api.agents.schemas import EXAMPLE as NEW_AGENT
+from control_plane.api.templates.schemas import EXAMPLE as NEW_TEMPLATE
 
 AGENT_ID = "01a1fc59-5b47-7662-aa3d-035e4b201bd4"
 SESSION_ID = "01a1fc75-068f-71dd-b826-b4e21cef6a02"
@@ -25,11 +26,13 @@ USAGE: Example = {
 }
 AGENT: Example = NEW_AGENT | {
     "id": AGENT_ID,
+    "template": "customer-service-bot",
     "version": 3,
     "created_at": MORNING,
     "updated_at": LATER,
     "warnings": [],
 }
+TEMPLATE: Example = NEW_TEMPLATE | {"built_in": False, "created_at": MORNING, "updated_at": LATER}
 EXECUTION: Example = {
     "id": EXECUTION_ID,
     "agent_id": AGENT_ID,
@@ -177,6 +180,8 @@ def _page(item: Example) -> Example:
 ANSWERS: dict[str, Example] = {
     "Agent": AGENT,
     "AgentPage": _page(AGENT),
+    "Template": TEMPLATE,
+    "TemplatePage": _page(TEMPLATE),
     "Execution": EXECUTION,
     "ExecutionPage": _page(EXECUTION),
     "ExecutionPending": {"execution_id": EXECUTION_ID, "status": "running"},

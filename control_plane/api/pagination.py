@@ -4,12 +4,12 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Row
-
 from control_plane.errors import CursorInvalid
+
+Item = TypeVar("Item")
 
 
 class Cursors:
@@ -41,9 +41,7 @@ class Cursors:
             raise CursorInvalid("The cursor is not one of this list's.", field="cursor") from None
 
 
-def page(
-    rows: Sequence[Row[Any]], limit: int, after: Callable[[Row[Any]], str]
-) -> tuple[Sequence[Row[Any]], str | None]:
+def page(rows: Sequence[Item], limit: int, after: Callable[[Item], str]) -> tuple[Sequence[Item], str | None]:
     """The first `limit` of rows that were read with one more, and the cursor of what follows."""
     if len(rows) <= limit:
         return rows, None

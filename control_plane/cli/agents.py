@@ -1,13 +1,12 @@
 """`holdfast agents …`."""
 
-import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from control_plane.cli.commands import command_group
+from control_plane.cli.definitions import FileOption, definition
 from control_plane.cli.failures import usage_error
 from control_plane.cli.options import (
     CursorOption,
@@ -24,18 +23,19 @@ COLUMNS = {
     "ID": "id",
     "NAME": "name",
     "RUNTIME": "runtime",
+    "TEMPLATE": "template",
     "MODEL": "model_id",
     "VERSION": "version",
     "UPDATED": "updated",
     "DESCRIPTION": "description",
 }
-CREATE = "holdfast agents create NAME --model PROVIDER/MODEL"
+CREATE = "holdfast agents create NAME --model PROVIDER/MODEL [--template TEMPLATE]"
 AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", parser=segment, help="Name or id of the agent.")]
 DescriptionOption = Annotated[str | None, typer.Option("--description", help="What it is for.")]
 RuntimeOption = Annotated[str | None, typer.Option("--runtime", help="The runtime that runs it.")]
 ModelOption = Annotated[str | None, typer.Option("--model", help="provider/model.")]
 PromptOption = Annotated[str | None, typer.Option("--system-prompt", help="What it is told before everything else.")]
-FileOption = Annotated[Path | None, typer.Option("--file", "-f", help="Definition as JSON; - reads it from stdin.")]
+TemplateOption = Annotated[str | None, typer.Option("--template", help="Where what is left out comes from.")]
 
 
 app = command_group("Define agents.")
@@ -67,15 +67,16 @@ def create(
     invocation: Invocation,
     name: Annotated[str | None, typer.Argument(help="Name of the new agent.")] = None,
     description: DescriptionOption = None,
+    template: TemplateOption = None,
     runtime: RuntimeOption = None,
     model: ModelOption = None,
     system_prompt: PromptOption = None,
     file: FileOption = None,
 ) -> None:
     """Create an agent from options, from a file, or from both (options win)."""
-    given = {"name": name, "description": description, "runtime": runtime}
-    body = _definition(file, given | {"model_id": model, "system_prompt": system_prompt})
-    if not body.keys() >= {"name", "model_id"}:
+    given = {"name": name, "description": description, "template": template, "runtime": runtime}
+    body = definition(file, given | {"model_id": model, "system_prompt": system_prompt})
+    if "name" not in body or not body.keys() & {"model_id", "template"}:
         raise usage_error("An agent has a name and a model.", hint=f"{CREATE}, or --file with `name` and `model_id`")
     _show(invocation, invocation.api.send("POST", "/agents", body=body))
 
@@ -95,7 +96,7 @@ def update(
 ) -> None:
     """Change what is given; the rest stays."""
     given = {"name": name, "description": description, "runtime": runtime}
-    body = _definition(file, given | {"model_id": model, "system_prompt": system_prompt})
+    body = definition(file, given | {"model_id": model, "system_prompt": system_prompt})
     if not body:
         raise usage_error("There is nothing to change.", hint="holdfast agents update --help")
     headers = {"If-Match": f'"{if_version}"'} if if_version is not None else None
@@ -110,22 +111,6 @@ def delete(invocation: Invocation, agent: AgentArgument, yes: YesOption = False)
         confirm(f"Delete the agent {agent}?")
     invocation.api.send("DELETE", f"/agents/{agent}")
     invocation.printer.note(f"Deleted the agent {agent}.")
-
-
-def _definition(file: Path | None, options: dict[str, Any]) -> dict[str, Any]:
-    given = {name: value for name, value in options.items() if value is not None}
-    return (_read(file) if file else {}) | given
-
-
-def _read(file: Path) -> dict[str, Any]:
-    place = "stdin" if str(file) == "-" else str(file)
-    try:
-        definition = json.loads(sys.stdin.read() if place == "stdin" else file.read_text())
-    except (OSError, ValueError) as error:
-        raise usage_error(f"{place} cannot be read as JSON: {error}.") from error
-    if not isinstance(definition, dict):
-        raise usage_error(f"{place} holds no JSON object.")
-    return definition  # pyright: ignore[reportUnknownVariableType]
 
 
 def _show(invocation: Invocation, agent: dict[str, Any]) -> None:

@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, Entry] = {
     "executions": Entry("executions", "app", "Look at executions and steer them."),
     "approvals": Entry("approvals", "app", "Decide what agents may do."),
     "agents": Entry("agents", "app", "Define agents."),
+    "templates": Entry("templates", "app", "Define templates, which agents are made from."),
     "sessions": Entry("sessions", "app", "Look at conversations."),
     "runtimes": Entry("workers", "runtimes", "Look at runtimes, and check them."),
     "pools": Entry("workers", "pools", "Look at worker pools."),

@@ -1,4 +1,4 @@
-"""Agents and the versions that executions pin."""
+"""Agents, the versions that executions pin, and the templates that agents are made from."""
 
 from datetime import datetime
 from typing import Any
@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, Created, Owned
+from db.enums import AgentType
+from db.models.base import Base, Created, Owned, one_of
 
 
 class Agent(Owned, Created, Base):
@@ -15,6 +16,7 @@ class Agent(Owned, Created, Base):
     __table_args__ = (
         Index("uq_agents_organization_id_name", "organization_id", "name", unique=True),
         Index("ix_agents_organization_id_runtime", "organization_id", "runtime"),
+        Index("ix_agents_organization_id_template", "organization_id", "template"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -22,6 +24,8 @@ class Agent(Owned, Created, Base):
     name: Mapped[str]
     description: Mapped[str] = mapped_column(server_default="")
     runtime: Mapped[str] = mapped_column(server_default="default", index=True)
+    #: The name of the template that it was made from.
+    template: Mapped[str | None]
     model_id: Mapped[str]
     system_prompt: Mapped[str] = mapped_column(server_default="")
     toolsets: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
@@ -38,3 +42,20 @@ class AgentVersion(Owned, Created, Base):
     agent_id: Mapped[UUID] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
     spec: Mapped[dict[str, Any]]
+
+
+class Template(Owned, Created, Base):
+    """A preset of an organization's own; the built-in ones are in the code."""
+
+    __tablename__ = "templates"
+    __table_args__ = (one_of("type", AgentType),)
+
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(server_default="")
+    description: Mapped[str] = mapped_column(server_default="")
+    type: Mapped[str]
+    preferred_runtimes: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
+    required_capabilities: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
+    defaults: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Table, insert
 
-from db.models.agents import Agent, AgentVersion
+from db.models.agents import Agent, AgentVersion, Template
 from db.models.base import Base
 from db.models.events import Delta, Event
 from db.models.executions import Attempt, Execution, Turn
@@ -21,6 +21,7 @@ MODELS = (
     ApiKey,
     Agent,
     AgentVersion,
+    Template,
     Session,
     Execution,
     Message,
@@ -54,6 +55,7 @@ def owned_rows(organization_id: UUID) -> dict[str, dict[str, Any]]:
         | {"id": uuid4(), "name": "key", "prefix": "hf_x", "hash": organization_id.bytes, "scopes": ["read"]},
         "agents": mine | {"id": agent_id, "name": "agent", "model_id": "scripted/model"},
         "agent_versions": mine | {"agent_id": agent_id, "version": 1, "spec": {"name": "agent"}},
+        "templates": mine | {"name": "template", "type": "task"},
         "sessions": mine | {"id": session_id, "agent_id": agent_id},
         "executions": mine | _execution(execution_id, agent_id, session_id),
         "messages": mine

@@ -25,6 +25,7 @@ from control_plane.errors import (
     PromptTooLarge,
     RuntimeUnknown,
     SchemaInvalid,
+    TemplateUnknown,
     UrlForbidden,
     VersionConflict,
 )
@@ -45,7 +46,9 @@ DEFINITION = (
 _ETAG = re.compile(r'"(\d{1,9})"')
 
 
-@router.post("", operation_id="create_agent", status_code=201, responses=problems(WITH_BODY, *DEFINITION))
+@router.post(
+    "", operation_id="create_agent", status_code=201, responses=problems(WITH_BODY, TemplateUnknown, *DEFINITION)
+)
 async def create_agent(body: CreateAgent, principal: Writer, state: State, response: Response) -> Agent:
     """Define an agent."""
     check_urls(body.toolsets, state.settings.web_allow)

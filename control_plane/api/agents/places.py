@@ -8,8 +8,10 @@ from services.egress import UrlForbidden as Refused
 from services.tools.configuration import McpToolset, ToolsetConfiguration
 
 
-def check_urls(toolsets: Sequence[ToolsetConfiguration], allow: Iterable[str]) -> None:
+def check_urls(toolsets: Sequence[ToolsetConfiguration], allow: Iterable[str], below: str = "") -> None:
     """Accept URLs of MCP servers that lead to the internet, or to places that the operator allows.
+
+    `below` is where in the body the toolsets are.
 
     Raises:
         UrlForbidden: one leads elsewhere.
@@ -20,4 +22,4 @@ def check_urls(toolsets: Sequence[ToolsetConfiguration], allow: Iterable[str]) -
             try:
                 _ = server.url and egress.check(server.url)
             except Refused as error:
-                raise UrlForbidden(str(error), field=f"/toolsets/{index}/servers/{name}/url") from error
+                raise UrlForbidden(str(error), field=f"{below}/toolsets/{index}/servers/{name}/url") from error

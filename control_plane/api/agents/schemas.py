@@ -147,8 +147,11 @@ class CreateAgent(Strict):
 
     name: AgentName
     description: Description = ""
+    template: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        None, description="Where what is left out here comes from."
+    )
     runtime: RuntimeName = "default"
-    model_id: ModelId
+    model_id: ModelId | None = Field(None, description="`provider/model`; needed unless the template has one.")
     system_prompt: str = ""
     toolsets: Toolsets = Field(default_factory=list[Toolset])
     configuration: Configuration = Field(default_factory=Configuration)
@@ -176,6 +179,7 @@ class Agent(BaseModel):
     id: UUID
     name: str
     description: str
+    template: str | None
     runtime: str
     model_id: str
     system_prompt: str

@@ -11,10 +11,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from control_plane.api.agents.inheritance import definition
 from control_plane.api.agents.schemas import Agent as AgentBody
 from control_plane.api.agents.schemas import CreateAgent, ListAgents, UpdateAgent
 from control_plane.api.agents.warnings import agent_warnings
 from control_plane.api.runtimes.service import Manifests, Workers, check_runtime
+from control_plane.api.templates.service import Templates
 from control_plane.errors import AgentInUse, NameConflict, NotFound, OptionUnsupported, PromptTooLarge, VersionConflict
 from db.enums import TERMINAL
 from db.models.agents import Agent, AgentVersion
@@ -39,11 +41,11 @@ class Agents:
 
         Raises:
             NameConflict: the name is taken.
-            RuntimeUnknown, OptionUnsupported, PromptTooLarge: the definition cannot be run.
+            TemplateUnknown, FieldMissing, RuntimeUnknown, OptionUnsupported, PromptTooLarge: it cannot be run.
         """
-        values = body.model_dump(mode="json", exclude_unset=False)
-        values["configuration"] = body.configuration.model_dump(exclude_unset=True)
-        values["toolsets"] = [toolset.model_dump(mode="json", exclude_unset=True) for toolset in body.toolsets]
+        templates = Templates(self.connection, self.organization_id, self.manifests)
+        template = await templates.require(body.template) if body.template else None
+        values = definition(body, template)
         self._check(values)
         return await self._store(insert(Agent).values(id=uuid7(), organization_id=self.organization_id, **values))
 

@@ -38,8 +38,8 @@ async def live_workers(connection: AsyncConnection, principal: Principal) -> Wor
     return (await connection.execute(query)).all()
 
 
-def check_runtime(name: str, manifests: Manifests, workers: Workers) -> None:
-    """Accept what is known or live.
+def check_runtime(name: str, manifests: Manifests, workers: Workers, field: str = "/runtime") -> None:
+    """Accept what is known or live; `field` is where it is named.
 
     Raises:
         RuntimeUnknown: with what was perhaps meant.
@@ -48,7 +48,7 @@ def check_runtime(name: str, manifests: Manifests, workers: Workers) -> None:
     if name in known:
         return
     hint = f"{meant(name, known)} Known: {', '.join(sorted(known))}.".strip()
-    raise RuntimeUnknown(f"There is no runtime '{name}'.", hint=hint, field="/runtime")
+    raise RuntimeUnknown(f"There is no runtime '{name}'.", hint=hint, field=field)
 
 
 def list_runtimes(manifests: Manifests, workers: Workers) -> list[Runtime]:

@@ -62,6 +62,7 @@ async def fuzzed(stack: Stack) -> AsyncGenerator[Fuzzed]:
         execution = (await client.post(EXECUTIONS, json=body)).json()
         ids = {
             "agent": made[0].json()["id"],
+            "template": "chat-assistant",
             "key_id": made[1].json()["id"],
             "execution_id": execution["id"],
             "session_id": execution["session_id"],

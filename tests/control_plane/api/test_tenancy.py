@@ -24,6 +24,7 @@ ASK = """
 
 BODIES: dict[str, dict[str, Any]] = {
     "update_agent": {"description": "x"},
+    "update_template": {"description": "x"},
     "send_message": {"content": "x"},
     "finish_execution": {"end": "failed"},
     "open_attempt": {"turn": 2, "dispatch": 1, "try_number": 1, "token": "t", "worker_id": "w"},
@@ -73,10 +74,13 @@ async def belongings(stack: Stack) -> Belongings:
     execution = await stack.start(prompt, CANARY, interactive=True, metadata=metadata)
     await stack.until_status(execution, "waiting")
     await stack.result(await stack.start(prompt, CANARY))
+    template = {"name": CANARY, "type": "task", "description": CANARY, "defaults": {"system_prompt": CANARY}}
+    await stack.http.post("/api/v1/templates", json=template)
     key = await stack.http.post("/api/v1/keys", json={"name": CANARY, "scopes": ["read"]})
     started = next(event for event in await stack.log(execution) if event["type"] == "attempt.started")
     ids = {
         "agent": agent["id"],
+        "template": CANARY,
         "execution_id": execution,
         "session_id": (await stack.get(execution))["session_id"],
         "key_id": key.json()["id"],
@@ -240,7 +244,7 @@ async def test_lists_hold_nothing_foreign(
             assert CANARY not in answer.text, route
 
 
-@pytest.mark.parametrize("path", ["agents", "executions", "sessions", "keys"])
+@pytest.mark.parametrize("path", ["agents", "templates", "executions", "sessions", "keys"])
 async def test_a_foreign_cursor_is_refused(
     stack: Stack, nobody: httpx.AsyncClient, theirs: Organization, belongings: Belongings, path: str
 ) -> None:

@@ -132,7 +132,7 @@ def test_a_url_of_something_else_is_recognised(cli: Cli, stack: Stack) -> None:
         assert (done.returncode, json.loads(done.stderr)["code"]) == (ExitCode.UNREACHABLE, "not_an_api")
 
 
-@pytest.mark.parametrize("group", ["agents", "executions", "sessions", "runtimes", "pools", "keys"])
+@pytest.mark.parametrize("group", ["agents", "templates", "executions", "sessions", "runtimes", "pools", "keys"])
 def test_every_list_can_be_read(cli: Cli, group: str) -> None:
     done = cli(group, "list")
 

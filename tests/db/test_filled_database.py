@@ -1,0 +1,55 @@
+"""Migrations of a database that is in use: what was there stays as it was."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import NullPool, create_engine, text
+
+from db.migrate import upgrade
+from db.session import driver_url
+from tests.postgres import database_url, execute
+
+#: An organization's rows as version 0.1 wrote them.
+ROWS = (
+    "INSERT INTO organizations (id, name) VALUES ('00000000-0000-0000-0000-000000000001', 'old')",
+    """
+    INSERT INTO agents (id, organization_id, name, model_id)
+    SELECT '00000000-0000-0000-0000-000000000002', id, 'old', 'scripted/scripted' FROM organizations WHERE name = 'old'
+    """,
+    """
+    INSERT INTO agent_versions (agent_id, version, spec, organization_id)
+    SELECT id, 1, '{"name": "old"}'::jsonb, organization_id FROM agents
+    """,
+    """
+    INSERT INTO executions (id, organization_id, agent_id, agent_name, agent_version, workflow_id, runtime, task_queue,
+        status, last_seq)
+    SELECT gen_random_uuid(), organization_id, id, 'old', 1, 'old/' || status, 'default', 'holdfast.default', status, 1
+    FROM agents, unnest(ARRAY['queued', 'running', 'waiting', 'completed', 'failed']) AS status
+    """,
+)
+
+
+@pytest.fixture
+def filled_before(postgres_server: str) -> Callable[[str], str]:
+    """Makes a database at an old revision with rows in it."""
+
+    def make(revision: str) -> str:
+        execute(postgres_server, f"CREATE DATABASE filled_at_{revision}")
+        url = database_url(postgres_server, f"filled_at_{revision}")
+        upgrade(url, revision=revision)
+        for statement in ROWS:
+            execute(url, statement)
+        return url
+
+    return make
+
+
+def test_agents_keep_their_runtime_and_come_from_no_template(filled_before: Callable[[str], str]) -> None:
+    url = filled_before("0002")
+
+    upgrade(url)
+
+    with create_engine(driver_url(url), poolclass=NullPool).connect() as connection:
+        agents = connection.execute(text("SELECT name, runtime, template FROM agents")).all()
+        templates = connection.execute(text("SELECT count(*) FROM templates")).scalar_one()
+    assert (agents, templates) == ([("old", "default", None)], 0)
