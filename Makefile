@@ -1,5 +1,5 @@
 # Needs Python 3.11 or newer and PyPI; everything else goes into .tools and .venv.
-.PHONY: demo test conformance faults bench setup lint fmt clean
+.PHONY: demo test conformance faults bench setup crewai locks lint fmt clean
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -17,6 +17,12 @@ NO_PYTHON := Holdfast needs Python 3.11 or newer; none of python3.13, python3.12
 
 # $(call step,what it does,command)
 step = @printf '==> %s\n' '$(1)'; start=$$(date +%s); $(2) && printf '    done in %s s\n' "$$(($$(date +%s) - start))"
+
+# runtime:extra, or runtime:extra:mcp where the framework does not bring an SDK for MCP servers
+LOCKS := default:agno:mcp claude_code:claude langgraph:langgraph:mcp native:native:mcp openai_agents:openai-agents:mcp \
+  crewai:crewai
+export_lock = $(UV) export --locked --quiet --no-dev --no-emit-project --no-header --no-annotate \
+  $(patsubst %,--extra %,$(wordlist 2,3,$(1))) --output-file locks/$(firstword $(1)).txt
 
 # The demo: start everything, run an agent, kill its worker, see it carry on, stop everything.
 demo: setup
@@ -52,7 +58,16 @@ fmt: setup
 	$(call step,Format,$(BIN)/ruff check --fix --quiet; $(BIN)/ruff format)
 
 setup: $(UV)
-	$(call step,Dependencies into .venv,$(UV) sync --locked --all-extras --quiet --python .tools/bin/python)
+	$(call step,Dependencies into .venv,$(UV) sync --locked --all-extras --no-extra crewai --quiet --python .tools/bin/python)
+
+# CrewAI cannot live beside the others: its dependencies are older.
+crewai: $(UV)
+	$(call step,CrewAI into .venvs/crewai,UV_PROJECT_ENVIRONMENT=.venvs/crewai $(UV) sync --locked --extra crewai --no-dev \
+	  --quiet --python .tools/bin/python)
+
+# Write anew what each runtime's environment consists of: locks/<runtime>.txt, out of uv.lock.
+locks: $(UV)
+	$(call step,Lock files of the runtimes,$(foreach lock,$(LOCKS),$(call export_lock,$(subst :, ,$(lock))) &&) true)
 
 $(UV): Makefile
 	@[ -n "$(PYTHON)" ] || { echo "$(NO_PYTHON)" >&2; exit 1; }

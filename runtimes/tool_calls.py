@@ -69,11 +69,13 @@ class ToolCalls:
         while self._events:
             yield self._events.popleft()
 
+    def unknown(self, call: RequestedCall) -> ToolResult:
+        """Answer a call of a tool that there is not."""
+        return self._answered(call, f"There is no tool '{call.name}'. {self._known()}")
+
     async def _run(self, call: RequestedCall) -> ToolResult:
         tool = self._tools.get(call.name)
-        if tool is None:
-            return self._answered(call, f"There is no tool '{call.name}'. {self._known()}")
-        return await tool.call(call.id, decoded(call.arguments))
+        return self.unknown(call) if tool is None else await tool.call(call.id, decoded(call.arguments))
 
     def _answered(self, call: RequestedCall, text: str) -> ToolResult:
         self._events.append(ToolCallStarted(call.id, call.name, call.arguments))

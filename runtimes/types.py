@@ -16,6 +16,7 @@ class RuntimeType(StrEnum):
     CLAUDE_CODE = "claude_code"
     NATIVE = "native"
     LANGGRAPH = "langgraph"
+    OPENAI_AGENTS = "openai_agents"
     SCRIPTED = "scripted"
 
 

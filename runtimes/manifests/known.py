@@ -8,12 +8,13 @@ from runtimes.manifests.default import DEFAULT
 from runtimes.manifests.langgraph import LANGGRAPH
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.manifests.native import NATIVE
+from runtimes.manifests.openai_agents import OPENAI_AGENTS
 from runtimes.manifests.scripted import SCRIPTED
 from runtimes.meant import meant
 
 #: Manifests by the name that agents write.
 KNOWN: Mapping[str, RuntimeManifest] = {
-    manifest.name: manifest for manifest in (DEFAULT, CLAUDE_CODE, LANGGRAPH, NATIVE, SCRIPTED)
+    manifest.name: manifest for manifest in (DEFAULT, CLAUDE_CODE, LANGGRAPH, NATIVE, OPENAI_AGENTS, SCRIPTED)
 }
 
 

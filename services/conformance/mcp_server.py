@@ -1,8 +1,13 @@
 """A real MCP server on standard input and output, for agents that are checked."""
 
-from mcp.server import MCPServer
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
 
-server = MCPServer("conformance")
+#: The SDK's generations call their servers otherwise.
+_MODULE, _CLASS = ("mcp.server.fastmcp", "FastMCP") if version("mcp").startswith("1.") else ("mcp.server", "MCPServer")
+
+server: Any = getattr(import_module(_MODULE), _CLASS)("conformance")
 
 
 @server.tool()

@@ -9,12 +9,11 @@ from contextlib import asynccontextmanager, suppress
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp import MCPError
 from mcp.shared.message import SessionMessage
-from mcp.types import jsonrpc_message_adapter
 
 from services.sandbox.command_line import Limits
 from services.sandbox.sandbox import end, told, watch
+from services.tools.mcp_sdk import ServerError, message_of
 
 #: Seconds that a server gets to end by itself, after nobody listens any more.
 _GRACE = 1.0
@@ -43,7 +42,7 @@ async def as_process(
             with hears, heard, says, saying:
                 yield heard, says
                 await _let_end(process)
-        except (MCPError, ExceptionGroup) as error:
+        except (ServerError, ExceptionGroup) as error:
             error.add_note(f"{told(watching)} {_end_of(said.fileno())}".strip())
             raise
         finally:
@@ -61,7 +60,7 @@ async def _hear(process: Process, hears: MemoryObjectSendStream[SessionMessage |
 
 def _message(line: bytes) -> SessionMessage | Exception:
     try:
-        return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
+        return message_of(line)
     except ValueError as error:
         return error
 

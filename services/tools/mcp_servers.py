@@ -10,9 +10,8 @@ from functools import partial
 from typing import Any, cast
 
 import httpx2
-from mcp import ClientSession, MCPError
-from mcp.client.streamable_http import streamable_http_client
-from mcp.types import CONNECTION_CLOSED, CallToolResult, PaginatedRequestParams, TextContent, Tool
+from mcp import ClientSession
+from mcp.types import CONNECTION_CLOSED
 
 from runtimes.errors import McpServerFailed, ToolsetInvalid
 from runtimes.meant import guess
@@ -22,6 +21,7 @@ from services.sandbox.command_line import ENVIRONMENT, Limits, Room, command_lin
 from services.sandbox.sandbox import Sandbox
 from services.tools.configuration import McpServer, McpToolset
 from services.tools.mcp_process import as_process
+from services.tools.mcp_sdk import ServerError, called, error_of, over_http, tools_of
 from services.tools.place import TurnPlace
 from services.tools.sandboxed import check_network
 from services.tools.spec import Call, ToolFailed, ToolSpec
@@ -71,7 +71,8 @@ class McpServers:
 
     async def _transport(self, name: str, server: McpServer, place: TurnPlace) -> _Transport:
         if server.url is not None:
-            return partial(_over_http, await self._url(name, server.url), dict(server.headers), self._egress)
+            url, guarded = await self._url(name, server.url), self._egress.transport(kept=10)
+            return partial(over_http, url, server.headers, guarded, _TIMEOUT)
         command = server.command or []
         if command[0] not in self._commands:
             allowed = ", ".join(sorted(self._commands)) or "none at all"
@@ -100,7 +101,7 @@ class _Connection:
     def __init__(self, name: str, server: McpServer) -> None:
         self.name = name
         self.server = server
-        self.tools: list[Tool] = []
+        self.tools: list[Mapping[str, Any]] = []
         self._session: ClientSession | None = None
         self._leave = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -128,13 +129,14 @@ class _Connection:
         if self._session is None or self._keeper is None or self._keeper.done():
             raise McpServerFailed(f"MCP server '{self.name}' has ended in the middle of the turn.")
         try:
-            result = await self._session.call_tool(tool, dict(arguments), meta={KEY: call.idempotency_key})
-        except MCPError as error:
+            result = await called(self._session, tool, arguments, {KEY: call.idempotency_key})
+        except ServerError as failure:
+            error = error_of(failure)
             if error.code == CONNECTION_CLOSED:
                 told = f"MCP server '{self.name}' has ended in the middle of a call: {error.message}"
-                raise McpServerFailed(told) from error
-            raise ToolFailed(f"The MCP server refuses the call: {error.message}") from error
-        if result.is_error:
+                raise McpServerFailed(told) from failure
+            raise ToolFailed(f"The MCP server refuses the call: {error.message}") from failure
+        if result.get("isError"):
             raise ToolFailed(_text(result) or "The tool failed and does not say why.")
         return _text(result)
 
@@ -151,49 +153,30 @@ class _Connection:
     async def _keep(self, transport: _Transport, ready: "asyncio.Future[None]") -> None:
         async with transport() as (read, write), ClientSession(read, write) as session:
             await session.initialize()
-            self.tools = await _tools(session)
+            self.tools = await tools_of(session, TOOLS_LIMIT)
             self._session = session
             ready.set_result(None)
             await self._leave.wait()
 
 
-async def _tools(session: ClientSession) -> list[Tool]:
-    page = await session.list_tools()
-    found = list(page.tools)
-    while page.next_cursor and len(found) < TOOLS_LIMIT:
-        page = await session.list_tools(params=PaginatedRequestParams(cursor=page.next_cursor))
-        found += page.tools
-    return found[:TOOLS_LIMIT]
-
-
-@asynccontextmanager
-async def _over_http(url: str, headers: Mapping[str, str], egress: Egress) -> AsyncGenerator[Any]:
-    transport = egress.transport(kept=10)
-    async with (
-        httpx2.AsyncClient(transport=transport, headers=dict(headers), timeout=_TIMEOUT) as client,
-        streamable_http_client(url, http_client=client) as streams,
-    ):
-        yield streams
-
-
 def _specs(connection: _Connection, wanted: McpToolset) -> list[ToolSpec]:
-    names = [tool.name for tool in connection.tools]
+    names = [tool["name"] for tool in connection.tools]
     only = connection.server.only or names
     missing = next((name for name in only if name not in names), None)
     if missing is not None:
         told = f"MCP server '{connection.name}' has no tool '{missing[:100]}'."
         raise ToolsetInvalid(told, hint=guess(missing, names))
-    return [_spec(connection, tool, wanted) for tool in connection.tools if tool.name in only]
+    return [_spec(connection, tool, wanted) for tool in connection.tools if tool["name"] in only]
 
 
-def _spec(connection: _Connection, tool: Tool, wanted: McpToolset) -> ToolSpec:
-    name = tool_name(connection.name, tool.name)
+def _spec(connection: _Connection, tool: Mapping[str, Any], wanted: McpToolset) -> ToolSpec:
+    name = tool_name(connection.name, tool["name"])
     effect = _effect(tool)
     return ToolSpec(
         name=name,
-        description=tool.description or "",
-        parameters=tool.input_schema,
-        handler=partial(connection.call, tool.name),
+        description=tool.get("description") or "",
+        parameters=tool["inputSchema"],
+        handler=partial(connection.call, tool["name"]),
         effect=effect,
         writes=connection.server.command is not None and effect is not Effect.READ_ONLY,
         timeout_seconds=wanted.seconds_of(name),
@@ -210,27 +193,27 @@ def tool_name(server: str, tool: str) -> str:
     return f"{plain[: _NAME_LIMIT - 9]}_{mark}"
 
 
-def _effect(tool: Tool) -> Effect:
-    hints = tool.annotations
-    if hints is not None and hints.read_only_hint:
+def _effect(tool: Mapping[str, Any]) -> Effect:
+    hints: Mapping[str, Any] = tool.get("annotations") or {}
+    if hints.get("readOnlyHint"):
         return Effect.READ_ONLY
-    return Effect.IDEMPOTENT if hints is not None and hints.idempotent_hint else Effect.AT_MOST_ONCE
+    return Effect.IDEMPOTENT if hints.get("idempotentHint") else Effect.AT_MOST_ONCE
 
 
-def _text(result: CallToolResult) -> str:
-    parts = [part.text if isinstance(part, TextContent) else _described(part) for part in result.content]
-    if not parts and result.structured_content is not None:
-        return json.dumps(result.structured_content, ensure_ascii=False)
+def _text(result: Mapping[str, Any]) -> str:
+    parts = [part["text"] if part["type"] == "text" else _described(part) for part in result["content"]]
+    if not parts and result.get("structuredContent") is not None:
+        return json.dumps(result["structuredContent"], ensure_ascii=False)
     return "\n".join(parts)
 
 
-def _described(part: Any) -> str:
+def _described(part: Mapping[str, Any]) -> str:
     """What is no text: a resource's own text if it has one, else what it is."""
-    resource = getattr(part, "resource", None)
-    if (text := getattr(resource, "text", None)) is not None:
+    resource: Mapping[str, Any] = part.get("resource") or part
+    if (text := resource.get("text")) is not None:
         return str(text)
-    where = getattr(resource or part, "uri", None) or getattr(part, "mime_type", None) or ""
-    return f"[{part.type} {where}]"
+    where = resource.get("uri") or part.get("mimeType") or ""
+    return f"[{part['type']} {where}]"
 
 
 def _reason(error: BaseException | None) -> str:
@@ -238,5 +221,5 @@ def _reason(error: BaseException | None) -> str:
     said = " ".join(getattr(error, "__notes__", []))
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseException", error.exceptions[0])
-    told = error.message if isinstance(error, MCPError) else f"{type(error).__name__}: {error}"
+    told = error_of(error).message if isinstance(error, ServerError) else f"{type(error).__name__}: {error}"
     return f"{told}. It said: {said}" if said else told

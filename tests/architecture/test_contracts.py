@@ -39,6 +39,10 @@ SDKS = {
     "runtimes.manifests.manifest": {"jsonschema_rs", "packaging"},
     "runtimes.model_clients": {"anthropic", "httpx2", "openai"},
     "runtimes.native_model": {"pydantic_ai"},
+    "runtimes.openai_agents_model": {"agents", "openai"},
+    "runtimes.openai_agents_runtime": {"agents"},
+    "runtimes.openai_agents_team": {"agents"},
+    "runtimes.openai_agents_tools": {"agents"},
 }
 
 #: Modules that may hold a Temporal client; the doctor asks one whether Temporal is well.

@@ -46,6 +46,7 @@ def test_a_runtime_worker_never_loads_workflow_code() -> None:
 
 
 def ours() -> set[str]:
-    """Every file of our packages, as the wheel names them."""
+    """Every file of our packages, as the wheel names them, and the lock files."""
     files = (path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file())
-    return {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+    locks = {f"control_plane/locks/{path.name}" for path in (ROOT / "locks").iterdir()}
+    return {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts} | locks

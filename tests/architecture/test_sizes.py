@@ -25,6 +25,7 @@ BROAD_EXCEPTS = {
     "control_plane/reconciler.py": 1,
     "runtimes/import_paths.py": 1,
     "runtimes/langgraph_runtime.py": 1,
+    "runtimes/openai_agents_runtime.py": 1,
     "services/conformance/suite.py": 1,
     "services/tools/gateway.py": 1,
 }

@@ -13,7 +13,7 @@ from tests.faults.field import SETTINGS, Field
 from tests.faults.report import Report
 from tests.postgres import embedded_postgres
 
-RUNTIMES = ("native", "default", "langgraph", "claude_code")
+RUNTIMES = ("native", "default", "langgraph", "openai_agents", "claude_code")
 #: What `make test` runs of the matrix and the scenarios.
 QUICK = {
     "native": {
@@ -25,6 +25,7 @@ QUICK = {
     },
     "default": {"during-the-last-message"},
     "langgraph": {"during-the-last-message"},
+    "openai_agents": {"during-the-last-message"},
     "claude_code": {"during-the-last-message"},
 }
 HERE = Path(__file__).parent
