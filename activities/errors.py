@@ -29,7 +29,9 @@ def translated_errors() -> Generator[None]:
         yield
     except RuntimeFailure as failure:
         error = failure.as_error()
-        raise application_error(error, retried=error.retryable, retry_after=failure.retry_after) from None
+        raise application_error(
+            error, retried=error.retryable and not failure.final, retry_after=failure.retry_after
+        ) from None
 
 
 def application_error(error: ExecutionError, *, retried: bool, retry_after: float | None = None) -> ApplicationError:

@@ -20,7 +20,7 @@ HoldfastError
 │   ├── ExecutionClosed execution_closed · ExecutionNotInteractive execution_not_interactive
 │   ├── TurnNotRunning turn_not_running · QueueFull queue_full
 │   ├── ApprovalClosed approval_closed · ArgumentsChanged args_changed
-│   └── DepthExceeded depth_exceeded · AttemptFenced attempt_fenced
+│   └── DepthExceeded depth_exceeded · AttemptFenced attempt_fenced · WorkerLost worker_lost
 ├── ApprovalExpired 410 approval_expired
 ├── VersionConflict 412 version_conflict
 ├── TooLarge 413
@@ -284,6 +284,12 @@ class DepthExceeded(Conflict):
 class AttemptFenced(Conflict):
     code = "attempt_fenced"
     title = "A newer attempt has taken over"
+
+
+class WorkerLost(Conflict):
+    code = "worker_lost"
+    title = "Every worker that began the turn fell silent"
+    default_hint = "Look at the workers' logs: holdfast pools list"
 
 
 class ApprovalExpired(HoldfastError):

@@ -28,6 +28,7 @@ RuntimeFailure
 ├── RuntimeCrashed            the framework raised what nobody expected; retried
 ├── ControlPlaneUnavailable   the control plane did not answer for too long; retried
 ├── WorkerRefused             the control plane does not accept the worker's key; retried, by another one
+├── WorkerLost                every worker that began the turn fell silent; not retried
 ├── ExecutionClosed           there is nothing left to run
 └── AttemptFenced             a newer attempt has taken over; this one must stop
 """
@@ -38,7 +39,8 @@ from runtimes.types import ExecutionError
 class RuntimeFailure(Exception):
     """A turn failed.
 
-    `message` is one sentence for the user, `hint` what to do; `retry_after` is in seconds.
+    `message` is one sentence for the user, `hint` what to do; `retry_after` is in seconds; `final` says that the turn
+    has been tried as often as it may, whatever the failure.
     """
 
     code = "runtime_failed"
@@ -50,6 +52,7 @@ class RuntimeFailure(Exception):
         super().__init__(self.message)
         self.hint = hint or self.default_hint
         self.retry_after = retry_after
+        self.final = False
 
     def as_error(self) -> ExecutionError:
         """The error in the shape that API, CLI and workflow failures share."""
@@ -191,6 +194,11 @@ class WorkerRefused(RuntimeFailure):
     code = "worker_refused"
     retryable = True
     default_hint = "Give the worker a key of its own as HOLDFAST_API_KEY: holdfast keys create NAME --scope worker"
+
+
+class WorkerLost(RuntimeFailure):
+    code = "worker_lost"
+    default_hint = "Look at the workers' logs: holdfast pools list"
 
 
 class ExecutionClosed(RuntimeFailure):

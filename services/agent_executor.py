@@ -1,7 +1,7 @@
 """Runs turns on a worker, for every runtime alike."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -74,7 +74,8 @@ class AgentExecutorService:
         opened = await self._open(turn, key)
         if opened.closed is not None:
             return opened.closed
-        with self._turns.running(RunningTurn(turn.execution_id, opened.attempt)) as running:
+        attempt = RunningTurn(turn.execution_id, opened.attempt)
+        with _failing_for_good(opened), self._turns.running(attempt) as running:
             plan = TurnPlan(turn, opened, self._workspaces.of(turn.execution_id))
             return await AttemptRun(plan, self._client, running, self._limits, why_cancelled).run(self)
 
@@ -177,3 +178,12 @@ class AgentExecutorService:
             own_tools=JournalledTools(scope.desk, snapshots.keep, own_tools(opened.agent.toolsets)),
             store=scope.store,
         )
+
+
+@contextmanager
+def _failing_for_good(opened: AttemptOpened) -> Generator[None]:
+    try:
+        yield
+    except RuntimeFailure as failure:
+        failure.final = opened.last_try
+        raise

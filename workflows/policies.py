@@ -4,12 +4,13 @@ from datetime import timedelta
 
 from temporalio.common import RetryPolicy
 
-#: How often a turn is tried: a killed worker costs one, a preempted one none.
+#: How often a turn is handed to a worker. A frozen one takes as many as it had asked for and begins none of them, so
+#: this is more than the control plane lets a turn be begun: a killed worker costs one of those, a preempted one none.
 TURN_RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1),
     backoff_coefficient=2,
     maximum_interval=timedelta(seconds=30),
-    maximum_attempts=5,
+    maximum_attempts=50,
     non_retryable_error_types=["TemporalTimeout:StartToClose"],
 )
 

@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 #: A heartbeat's answer is how an activity hears of a cancellation.
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
+#: A worker that freezes takes a turn with each of its open polls: as few as the load needs.
+POLLERS = PollerBehaviorAutoscaling(initial=1)
 
 
 def run_runtime_worker(settings: Settings, pool: str) -> None:
@@ -75,7 +77,7 @@ def _turn_worker(process: WorkerProcess, pool: str, executor: AgentExecutorServi
         task_queue=pool_queue(pool),
         activities=[AgentActivities(executor).execute_agent_llm],
         max_concurrent_activities=process.slots,
-        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=POLLERS,
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         graceful_shutdown_timeout=grace + HAND_BACK,

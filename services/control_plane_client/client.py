@@ -18,6 +18,7 @@ from runtimes.errors import (
     ExecutionClosed,
     RuntimeFailure,
     RuntimeUnknown,
+    WorkerLost,
     WorkerRefused,
 )
 from runtimes.turns import (
@@ -44,7 +45,7 @@ from services.control_plane_client.models import (
 
 #: What a problem's `code` means to a turn.
 FAILURES: dict[str, type[RuntimeFailure]] = {
-    failure.code: failure for failure in (AgentUnknown, AttemptFenced, ExecutionClosed, RuntimeUnknown)
+    failure.code: failure for failure in (AgentUnknown, AttemptFenced, ExecutionClosed, RuntimeUnknown, WorkerLost)
 }
 #: What refuses the worker itself: each further turn would end in the same way.
 REFUSALS = frozenset({"auth_missing", "key_invalid", "key_expired", "key_revoked", "scope_missing", "host_forbidden"})
@@ -69,6 +70,7 @@ class ControlPlaneClient:
         ControlPlaneUnavailable: no answer within `patience`.
         WorkerRefused: the worker's key is not accepted.
         AttemptFenced: a newer attempt has taken over.
+        WorkerLost: the turn was begun as often as it may.
         RuntimeFailure: the control plane refused, with its own words.
     """
 

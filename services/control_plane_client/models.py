@@ -110,6 +110,7 @@ class OpenAttempt(BaseModel):
 class AttemptOpened(BaseModel):
     """All that a worker needs to run the turn; `closed` is set if the turn has ended already.
 
+    `last_try` says that no other attempt follows if this one fails.
     `spent` is what earlier attempts at the turn used, `used` what the whole execution has, within `seconds` of running.
     `steps`, `decisions` and `told` are the turn's journal, its approvals and its messages so far.
     """
@@ -117,6 +118,7 @@ class AttemptOpened(BaseModel):
     attempt: int
     session_id: str
     agent: AgentSpec
+    last_try: bool = False
     prompt: str = ""
     history: list[Message] = Field(default_factory=list[Message])
     interactive: bool = False

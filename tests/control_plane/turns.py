@@ -69,6 +69,7 @@ class Turn:
     attempt: int = 0
     batch: int = 0
     dispatch: int = 0
+    tries: int = 0
     waits: list[str] = field(default_factory=list[str])
 
     @property
@@ -77,13 +78,18 @@ class Turn:
         return f"/internal/v1/executions/{self.execution['id']}"
 
     async def open(self) -> dict[str, Any]:
-        """Begin an attempt."""
-        self.dispatch, self.batch = self.dispatch + 1, 0
+        """Begin an attempt, after the turn was handed out."""
+        self.dispatch, self.tries = self.dispatch + 1, 0
+        return await self.retry()
+
+    async def retry(self, *, swallowed: int = 0) -> dict[str, Any]:
+        """Begin another attempt; a frozen worker may have swallowed some before it."""
+        self.tries, self.batch = self.tries + swallowed + 1, 0
         request = OpenAttempt(
             organization_id=str(self.owner.id),
             turn=1,
             dispatch=self.dispatch,
-            try_number=1,
+            try_number=self.tries,
             token=str(uuid4()),
             worker_id="worker",
             message_id=self.execution["id"],

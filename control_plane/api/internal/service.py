@@ -27,6 +27,8 @@ from services.control_plane_client.models import (
 
 #: Characters of a prompt that its event shows; the whole message is in its session.
 SHOWN_PROMPT = 2_000
+#: How often a turn is begun each time that it is handed out.
+MAX_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,13 @@ class TurnLedger:
             errors.NotFound: the organization has no such execution.
             errors.AttemptFenced: a newer attempt holds the turn.
             errors.ExecutionClosed: the execution has ended without this turn.
+            errors.WorkerLost: the turn was begun as often as it may.
         """
         row = await self._locked(with_spec=True)
         held = (row.attempt_turn, row.attempt_dispatch, row.attempt_try)
         asked = (request.turn, request.dispatch, request.try_number)
         if asked == held and request.token == row.attempt_token:
-            return await self._opened(row, row.attempt_turn, row.attempt)
+            return await self._opened(row, row.attempt_turn, row.attempt, await self._tries(request))
         closed = await self._closed_turn(row, request.turn) if request.turn <= row.attempt_turn else None
         if closed is not None:
             return closed
@@ -119,7 +122,7 @@ class TurnLedger:
         return AttemptOpened(attempt=closed.attempt, session_id=str(row.session_id), agent=_spec(row), closed=closed)
 
     async def _take_over(self, row: Row[Any], request: OpenAttempt) -> AttemptOpened:
-        attempt = row.attempt + 1
+        attempt, tries = row.attempt + 1, 1
         events: list[NewEvent] = []
         if request.turn > row.attempt_turn:
             message_id = self._message_id(request)
@@ -127,6 +130,9 @@ class TurnLedger:
             shown = {"turn": request.turn, "message_id": str(message_id), "prompt": prompt[:SHOWN_PROMPT]}
             events.append(NewEvent(type="turn.started", data=shown))
         else:
+            tries += await self._tries(request)
+            if tries > MAX_TRIES:
+                raise errors.WorkerLost("Every worker that took the turn stopped answering.")
             events += await self._lost(row)
             events += await self._journal(request.turn).expire()
         started = {"worker_id": request.worker_id, "runtime": row.runtime}
@@ -134,7 +140,11 @@ class TurnLedger:
         await statements.begin_attempt(
             self.connection, self.organization_id, self.execution_id, attempt, request, events
         )
-        return await self._opened(row, request.turn, attempt)
+        return await self._opened(row, request.turn, attempt, tries)
+
+    async def _tries(self, request: OpenAttempt) -> int:
+        """How often the turn was begun since it was handed out; what a frozen worker was given does not count."""
+        return await statements.tries(self.connection, self.execution_id, request.turn, request.dispatch)
 
     async def _lost(self, row: Row[Any]) -> list[NewEvent]:
         if not await statements.lose_attempt(self.connection, self.execution_id, row.attempt):
@@ -170,12 +180,13 @@ class TurnLedger:
             return UUID(request.message_id)
         return uuid5(self.execution_id, f"turn/{request.turn}")
 
-    async def _opened(self, row: Row[Any], turn: int, attempt: int) -> AttemptOpened:
+    async def _opened(self, row: Row[Any], turn: int, attempt: int, tries: int) -> AttemptOpened:
         messages = await statements.conversation(self.connection, self.execution_id, row.session_id, turn)
         opened = AttemptOpened(
             attempt=attempt,
             session_id=str(row.session_id),
             agent=_spec(row),
+            last_try=tries >= MAX_TRIES,
             prompt=messages[-1].content,
             history=[Message(role=message.role, content=message.content) for message in messages[:-1]],
             interactive=row.interactive,

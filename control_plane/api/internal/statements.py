@@ -26,6 +26,10 @@ _LOCK_WITH_SPEC = Sql("""
     WHERE executions.id = :id AND executions.organization_id = :organization_id FOR UPDATE OF executions
 """)
 _TURN_OUTCOME = Sql("SELECT outcome FROM turns WHERE execution_id = :id AND turn = :turn")
+#: A preempted or suspended attempt ends its dispatch.
+_TRIES = Sql("""
+    SELECT count(*) FROM attempts WHERE execution_id = :id AND turn = :turn AND dispatch = :dispatch
+""")
 _STORE_MESSAGE = Sql("""
     INSERT INTO messages (id, organization_id, session_id, execution_id, role, content)
     VALUES (:message_id, :organization_id, :session_id, :id, 'user', :content) ON CONFLICT DO NOTHING
@@ -160,6 +164,12 @@ async def lock(
 async def turn_outcome(connection: AsyncConnection, execution_id: UUID, turn: int) -> dict[str, Any] | None:
     """What an ended turn came to; None if it has not ended."""
     return (await _TURN_OUTCOME.execute(connection, {"id": execution_id, "turn": turn})).scalar_one_or_none()
+
+
+async def tries(connection: AsyncConnection, execution_id: UUID, turn: int, dispatch: int) -> int:
+    """How many attempts there were since the turn was handed out."""
+    parameters = {"id": execution_id, "turn": turn, "dispatch": dispatch}
+    return (await _TRIES.execute(connection, parameters)).scalar_one_or_none()
 
 
 async def store_message(

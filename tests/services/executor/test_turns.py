@@ -90,6 +90,16 @@ async def test_a_rate_limit_is_waited_for_and_retried(stack: Stack) -> None:
     assert len(await stack.model_calls(marker)) == 2
 
 
+async def test_a_turn_that_fails_each_time_is_tried_five_times(stack: Stack) -> None:
+    execution = await stack.start("[[crash]]", "plain")
+
+    result = await stack.result(execution)
+
+    assert result["error"]["code"] == "runtime_crashed"
+    events = await assert_ended_well(stack, execution, "failed")
+    assert [event["type"] for event in events].count("attempt.failed") == 5
+
+
 async def test_the_anthropic_wire_answers_the_same(stack: Stack) -> None:
     await stack.agent("other-wire", model_id="anthropic_scripted/claude-scripted", toolsets=[{"type": "file_system"}])
     execution = await stack.start("[[tool list_files {};; emit 5;; say end]]", "other-wire")
