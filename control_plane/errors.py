@@ -169,7 +169,7 @@ class ScopeMissing(Forbidden):
 
 class OperatorOnly(Forbidden):
     code = "operator_only"
-    title = "For the operator's workers only"
+    title = "For the operator only"
 
 
 class HostForbidden(Forbidden):

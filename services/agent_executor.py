@@ -74,7 +74,7 @@ class AgentExecutorService:
         opened = await self._open(turn, key)
         if opened.closed is not None:
             return opened.closed
-        attempt = RunningTurn(turn.execution_id, opened.attempt)
+        attempt = RunningTurn(turn.execution_id, opened.attempt, opened.agent.runtime)
         with _failing_for_good(opened), self._turns.running(attempt) as running:
             plan = TurnPlan(turn, opened, self._workspaces.of(turn.execution_id))
             return await AttemptRun(plan, self._client, running, self._limits, why_cancelled).run(self)

@@ -1,7 +1,7 @@
 """The turns that run in this worker, and how each is told to stop."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from runtimes.turns import StopReason
@@ -10,9 +10,10 @@ from runtimes.turns import StopReason
 class RunningTurn:
     """One attempt at work; the first reason to stop wins."""
 
-    def __init__(self, execution_id: str, attempt: int) -> None:
+    def __init__(self, execution_id: str, attempt: int, runtime: str = "") -> None:
         self.execution_id = execution_id
         self.attempt = attempt
+        self.runtime = runtime
         self._stopped = asyncio.get_running_loop().create_future()
 
     def stop(self, reason: StopReason) -> None:
@@ -38,6 +39,7 @@ class CancellationManager:
         self._turns: dict[str, RunningTurn] = {}
         self._idle = asyncio.Event()
         self._idle.set()
+        self._watchers: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
         return len(self._turns)
@@ -50,6 +52,7 @@ class CancellationManager:
             older.stop(StopReason.FENCED)
         self._turns[turn.execution_id] = turn
         self._idle.clear()
+        self._tell()
         try:
             yield turn
         finally:
@@ -57,6 +60,7 @@ class CancellationManager:
                 del self._turns[turn.execution_id]
             if not self._turns:
                 self._idle.set()
+            self._tell()
 
     def stop(self, execution_id: str, attempt: int, reason: StopReason) -> bool:
         """Stop one attempt; False if it does not run here."""
@@ -75,6 +79,18 @@ class CancellationManager:
         """Stop every turn."""
         for turn in list(self._turns.values()):
             turn.stop(reason)
+
+    def runtimes(self) -> list[str]:
+        """The runtime of each turn that runs."""
+        return [turn.runtime for turn in self._turns.values()]
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever a turn begins or ends."""
+        self._watchers.append(changed)
+
+    def _tell(self) -> None:
+        for changed in self._watchers:
+            changed()
 
     async def idle(self) -> None:
         """Return as soon as no turn runs."""

@@ -45,7 +45,7 @@ COMMANDS: Mapping[str, Entry] = {
     "templates": Entry("templates", "app", "Define templates, which agents are made from."),
     "sessions": Entry("sessions", "app", "Look at conversations."),
     "runtimes": Entry("workers", "runtimes", "Look at runtimes, and check them."),
-    "pools": Entry("workers", "pools", "Look at worker pools."),
+    "pools": Entry("workers", "pools", "Look at worker pools, and drain them."),
     "keys": Entry("keys", "app", "Manage API keys."),
     "api": Entry("processes", "api", "Serve the API, against any PostgreSQL and any Temporal."),
     "worker": Entry("processes", "worker", "Run a worker, for turns (--pool NAME) or for workflows (--workflows)."),

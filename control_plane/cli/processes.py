@@ -30,11 +30,17 @@ def api(invocation: Invocation) -> None:
 def worker(
     invocation: Invocation,
     pool: Annotated[str | None, typer.Option("--pool", help="Run turns of this worker pool.")] = None,
+    runtimes: Annotated[
+        str | None,
+        typer.Option("--runtimes", help="What the pool serves: a,b; else the runtime of its name."),
+    ] = None,
     workflows: Annotated[bool, typer.Option("--workflows", help="Run workflows.")] = False,
 ) -> None:
     """Run a worker, for turns (--pool NAME) or for workflows (--workflows)."""
     if workflows == (pool is not None):
         raise usage_error("A worker runs either workflows or turns.", hint="Give --workflows or --pool NAME.")
+    if pool is not None:
+        _check_pool_name(pool)
     settings = invocation.settings
     if pool is None:
         from control_plane.worker.workflows import run_workflow_worker
@@ -43,13 +49,25 @@ def worker(
     else:
         from control_plane.worker.turns import run_runtime_worker
 
-        _run_worker(lambda: run_runtime_worker(settings, pool), settings.api_url)
+        served = [name.strip() for name in (runtimes or "").split(",") if name.strip()]
+        _run_worker(lambda: run_runtime_worker(settings, pool, served), settings.api_url)
+
+
+def _check_pool_name(pool: str) -> None:
+    import re
+
+    from runtimes.pools import POOL_NAME, POOL_RULE, WORKFLOWS
+
+    if not re.fullmatch(POOL_NAME, pool):
+        raise usage_error(f"{pool!r} is no name of a pool.", hint=f"A pool's name has {POOL_RULE}.")
+    if pool == WORKFLOWS:
+        raise usage_error(f"The pool '{pool}' runs workflows, no turns.", hint="holdfast worker --workflows")
 
 
 def _run_worker(run: Callable[[], None], api_url: str) -> None:
     from control_plane.settings import SettingsInvalid
     from control_plane.temporal import TemporalUnreachable
-    from runtimes.errors import WorkerRefused
+    from runtimes.errors import ConfigurationInvalid, WorkerRefused
 
     try:
         run()
@@ -58,6 +76,8 @@ def _run_worker(run: Callable[[], None], api_url: str) -> None:
     except WorkerRefused as refusal:
         text = f"The API at {api_url} refuses this worker: {refusal.message}"
         _end(CliError(text, exit_code=ExitCode.AUTH, code="worker_refused", hint=refusal.hint))
+    except ConfigurationInvalid as invalid:
+        _end(CliError(invalid.message, exit_code=ExitCode.USAGE, code=invalid.code, hint=invalid.hint))
     except TemporalUnreachable as gone:
         text, unreachable = str(gone), ExitCode.UNREACHABLE
         _end(CliError(text, exit_code=unreachable, code="temporal_unreachable", checks=gone.checks, hint=gone.hint))

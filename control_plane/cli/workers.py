@@ -18,14 +18,28 @@ POOL_COLUMNS = {
     "RUNNING": "running",
     "SLOTS": "slots",
     "RUNTIMES": "runtimes",
+    "BUILDS": "build_ids",
     "DRAINING": "draining",
     "SEEN": "seen",
 }
+WORKER_COLUMNS = {
+    "WORKER": "id",
+    "HOST": "host",
+    "PID": "pid",
+    "BUILD": "build_id",
+    "RUNNING": "running",
+    "SLOTS": "slots",
+    "MEMORY": "memory",
+    "STATE": "state",
+    "SEEN": "seen",
+}
+GIGABYTE = 1e9
+PoolArgument = Annotated[str, typer.Argument(metavar="POOL", parser=segment, help="Name of the pool.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", parser=segment, help="Name of the runtime.")]
 
 
 runtimes = command_group("Look at runtimes, and check them.")
-pools = command_group("Look at worker pools.")
+pools = command_group("Look at worker pools, and drain them.")
 
 
 @runtimes.command("list")
@@ -54,6 +68,43 @@ def list_pools(invocation: Invocation) -> None:
         for item in page["items"]:
             item["seen"] = ago(item["seen_at"])
     invocation.printer.page(page, POOL_COLUMNS)
+
+
+@pools.command("show")
+@with_api
+def show_pool(invocation: Invocation, pool: PoolArgument) -> None:
+    """Show one pool's workers: slots, turns, memory, build."""
+    found = invocation.api.get(f"/worker-pools/{pool}")
+    if invocation.printer.output is Output.TABLE:
+        invocation.printer.table(map(_shown, found["live_workers"]), WORKER_COLUMNS)
+    else:
+        invocation.printer.document(found)
+
+
+@pools.command("drain")
+@with_api
+def drain_pool(
+    invocation: Invocation,
+    pool: PoolArgument,
+    build_id: Annotated[str | None, typer.Option("--build-id", help="Only the workers of this build.")] = None,
+) -> None:
+    """Let a pool's present workers take nothing new, hand back what does not end in time, and end."""
+    drained = invocation.api.send("POST", f"/worker-pools/{pool}/drain", query={"build_id": build_id})
+    if invocation.printer.output is Output.TABLE:
+        invocation.printer.note(f"{drained['draining']} of {drained['workers']} workers drain.")
+        invocation.printer.note(f"See: holdfast pools show {pool}")
+    else:
+        invocation.printer.document(drained)
+
+
+def _shown(worker: dict[str, Any]) -> dict[str, Any]:
+    used, limit = (worker[name] / GIGABYTE for name in ("memory_used", "memory_limit"))
+    leaves = worker["draining"] or worker["drain_requested_at"]
+    return worker | {
+        "memory": f"{used:.1f} of {limit:.1f} GB" if limit else "",
+        "state": "draining" if leaves else "serving",
+        "seen": ago(worker["seen_at"]),
+    }
 
 
 def _page(listed: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from control_plane.telemetry import configure_logging
 from control_plane.temporal import connect_patiently
 from control_plane.worker.canary import CORE_HEARTBEAT, Canary
 from control_plane.worker.health import WorkerHealth
+from control_plane.worker.slots import Capacity, available_memory, memory_limit
 from runtimes.errors import RuntimeFailure, WorkerRefused
 from runtimes.turns import StopReason
 from services.cancellation import CancellationManager
@@ -88,8 +89,7 @@ class WorkerProcess:
 
     settings: Settings
     worker_id: str
-    #: How much it does at once.
-    slots: int
+    capacity: Capacity
     temporal: Client
     control_plane: ControlPlaneClient
     http: aiohttp.ClientSession
@@ -100,7 +100,7 @@ class WorkerProcess:
 
 
 @asynccontextmanager
-async def worker_process(settings: Settings, name: str, slots: int) -> AsyncGenerator[WorkerProcess]:
+async def worker_process(settings: Settings, name: str, capacity: Capacity) -> AsyncGenerator[WorkerProcess]:
     worker_id = f"{name}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     stop, at_work = asyncio.Event(), asyncio.Event()
     refusals = Refusals(stop)
@@ -110,10 +110,10 @@ async def worker_process(settings: Settings, name: str, slots: int) -> AsyncGene
         telemetry=TelemetryConfig(logging=LoggingConfig(TelemetryFilter(core_level="WARN", other_level="ERROR"))),
         worker_heartbeat_interval=CORE_HEARTBEAT,
     )
-    async with _http(settings, slots) as http, WorkerHealth(settings.worker_health_port, at_work, stop):
+    async with _http(settings, capacity.most) as http, WorkerHealth(settings.worker_health_port, at_work, stop):
         temporal = await _unless_stopped(stop, connect_patiently(worker_id, runtime, log.warning))
         control_plane = ControlPlaneClient(http, refused=refusals.add)
-        yield WorkerProcess(settings, worker_id, slots, temporal, control_plane, http, stop, refusals, at_work)
+        yield WorkerProcess(settings, worker_id, capacity, temporal, control_plane, http, stop, refusals, at_work)
 
 
 async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
@@ -147,8 +147,9 @@ def announcement_of(
         host=socket.gethostname(),
         pid=os.getpid(),
         version=version("holdfast"),
-        slots=process.slots,
+        slots=process.capacity.room(0),
         running=0,
+        memory_limit=memory_limit(),
     )
 
 
@@ -188,7 +189,8 @@ async def _report(process: WorkerProcess, announcement: AnnounceWorker) -> None:
     told = False
     while True:
         try:
-            return await process.control_plane.announce(announcement)
+            await process.control_plane.announce(announcement)
+            return
         except WorkerRefused:
             raise
         except UNHEARD as error:
@@ -203,7 +205,7 @@ async def _drain(
 ) -> None:
     log.info("worker drains", worker_id=process.worker_id, running=len(turns))
     shutdown = asyncio.create_task(worker.shutdown())
-    await _announce_once(process, announcement.model_copy(update={"draining": True, "running": len(turns)}))
+    await _announce_once(process, _as_it_is(process, announcement, turns).model_copy(update={"draining": True}))
     with suppress(TimeoutError):
         await asyncio.wait_for(turns.idle(), process.settings.worker_grace_seconds)
     turns.stop_all(StopReason.DRAIN)
@@ -212,19 +214,28 @@ async def _drain(
 
 async def _announce(process: WorkerProcess, announcement: AnnounceWorker, turns: CancellationManager) -> NoReturn:
     while True:
-        heard = await _announce_once(process, announcement.model_copy(update={"running": len(turns)}))
+        heard = await _announce_once(process, _as_it_is(process, announcement, turns))
         await asyncio.sleep(ANNOUNCE_SECONDS if heard else REANNOUNCE_SECONDS)
+
+
+def _as_it_is(process: WorkerProcess, announcement: AnnounceWorker, turns: CancellationManager) -> AnnounceWorker:
+    running = turns.runtimes()
+    slots = len(running) + process.capacity.room(process.capacity.taken(running))
+    used = max(0, announcement.memory_limit - available_memory())
+    return announcement.model_copy(update={"running": len(running), "slots": slots, "memory_used": used})
 
 
 async def _announce_once(process: WorkerProcess, announcement: AnnounceWorker) -> bool:
     try:
-        await process.control_plane.announce(announcement)
+        told = await process.control_plane.announce(announcement)
     except WorkerRefused as refusal:
         process.refusals.add(refusal)
         return False
     except UNHEARD as error:
         log.warning("announcement failed", error=str(error))
         return False
+    if told.drain:
+        process.stop.set()
     return True
 
 

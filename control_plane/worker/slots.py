@@ -1,6 +1,7 @@
 """How many turns a worker runs at once: as many as its settings say, else as many as its memory holds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -12,16 +13,57 @@ from runtimes.manifests.manifest import RuntimeManifest
 WORKFLOW_SLOTS = 100
 #: The share of the memory that turns may take.
 _SHARE = 0.8
+#: What sums of shares may be wrong by.
+_ROUNDING = 1e-9
 _MEGABYTE = 1_000_000
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def turn_slots(settings: Settings, runtimes: Iterable[RuntimeManifest], free: int) -> int:
-    """The slots of a worker with so many bytes: the least that any of its runtimes allows, and never none."""
-    if settings.worker_slots is not None:
-        return settings.worker_slots
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a worker holds: by runtime, how many turns of that one alone."""
+
+    turns: Mapping[str, int]
+
+    @property
+    def most(self) -> int:
+        """Turns at once if all are of the runtime that takes least."""
+        return max(self.turns.values())
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether every turn takes the same."""
+        return len(set(self.turns.values())) == 1
+
+    @property
+    def dearest(self) -> float:
+        """The share of the worker that a turn takes whose runtime nobody knows yet."""
+        return 1 / min(self.turns.values())
+
+    def taken(self, running: Iterable[str]) -> float:
+        """The share of the worker that turns of these runtimes take."""
+        return sum(1 / self.turns[name] if name in self.turns else self.dearest for name in running)
+
+    def room(self, taken: float) -> int:
+        """How many more turns there is room for, whatever their runtimes."""
+        return max(0, int((1 - taken + _ROUNDING) / self.dearest))
+
+
+def capacity_of(settings: Settings, runtimes: Iterable[RuntimeManifest], free: int) -> Capacity:
+    """The capacity of a worker with so many bytes; there is room for one turn in any case."""
     memory = _SHARE * free / _MEGABYTE
-    return max(1, min((min(each.slots, int(memory / each.memory_mb)) for each in runtimes), default=1))
+    return Capacity(
+        {each.name: settings.worker_slots or max(1, min(each.slots, int(memory / each.memory_mb))) for each in runtimes}
+    )
+
+
+def memory_limit(cgroup: Path = _CGROUP) -> int:
+    """Bytes that the machine, or the container, has."""
+    total = psutil.virtual_memory().total
+    try:
+        return min(total, int((cgroup / "memory.max").read_text()))
+    except (OSError, ValueError):
+        return total
 
 
 def available_memory(cgroup: Path = _CGROUP) -> int:

@@ -1,6 +1,7 @@
 """The runtime worker: runs the turns of one pool. It imports no workflow code."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,9 @@ from activities.agent_activities import AgentActivities
 from activities.queues import pool_queue
 from control_plane.settings import Settings
 from control_plane.worker.process import HAND_BACK, WorkerProcess, announcement_of, run_process, serve, worker_process
-from control_plane.worker.slots import available_memory, turn_slots
+from control_plane.worker.served import served_runtimes
+from control_plane.worker.slots import available_memory, capacity_of
+from control_plane.worker.tuner import tuner_of
 from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
 from runtimes.turns import StopReason
@@ -36,28 +39,32 @@ HEARTBEAT_THROTTLE = timedelta(seconds=1)
 POLLERS = PollerBehaviorAutoscaling(initial=1)
 
 
-def run_runtime_worker(settings: Settings, pool: str) -> None:
-    """Serve a pool's turns until SIGTERM; then take nothing new, give turns their grace, hand the rest back."""
-    run_process(settings, _serve_turns(settings, pool))
+def run_runtime_worker(settings: Settings, pool: str, runtimes: Sequence[str]) -> None:
+    """Serve a pool's turns until SIGTERM; then take nothing new, give turns their grace, hand the rest back.
+
+    Raises:
+        RuntimeUnknown, RuntimeNotInstalled: one of the runtimes cannot be served here.
+    """
+    run_process(settings, _serve_turns(settings, pool, runtimes))
 
 
-async def _serve_turns(settings: Settings, pool: str) -> None:
+async def _serve_turns(settings: Settings, pool: str, runtimes: Sequence[str]) -> None:
     factory = RuntimeFactory()
-    served = [runtime for runtime in factory.installed() if runtime.name == pool] or factory.installed()
-    slots = turn_slots(settings, [factory.manifest(runtime.name) for runtime in served], available_memory())
-    async with worker_process(settings, pool, slots) as process, AsyncExitStack() as stack:
+    served = served_runtimes(factory, pool, runtimes)
+    capacity = capacity_of(settings, [factory.manifest(runtime.name) for runtime in served], available_memory())
+    async with worker_process(settings, pool, capacity) as process, AsyncExitStack() as stack:
         turns = CancellationManager()
         stack.push_async_callback(factory.close)
         for runtime in served:
             _preload(factory, runtime.name)
         providers = _providers(settings)
-        toolsets = _toolsets(settings, slots)
+        toolsets = _toolsets(settings, capacity.most)
         workspaces = Workspaces(settings.workspace_dir)
         models = ModelGateway(providers)
         stack.push_async_callback(models.close)
         await models.start()
         executor = _executor(process, factory, models, toolsets, turns, workspaces)
-        worker = _turn_worker(process, pool, executor)
+        worker = _turn_worker(process, pool, executor, turns)
         announced = {
             "runtimes": [RuntimeAnnouncement(**runtime._asdict()) for runtime in served],
             "providers": providers.announce(),
@@ -69,14 +76,16 @@ async def _serve_turns(settings: Settings, pool: str) -> None:
         await serve(process, worker, announcement, turns, tasks)
 
 
-def _turn_worker(process: WorkerProcess, pool: str, executor: AgentExecutorService) -> Worker:
+def _turn_worker(
+    process: WorkerProcess, pool: str, executor: AgentExecutorService, turns: CancellationManager
+) -> Worker:
     settings = process.settings
     grace = timedelta(seconds=settings.worker_grace_seconds + settings.cancel_deadline_seconds)
     return Worker(
         process.temporal,
         task_queue=pool_queue(pool),
         activities=[AgentActivities(executor).execute_agent_llm],
-        max_concurrent_activities=process.slots,
+        tuner=tuner_of(process.capacity, turns),
         activity_task_poller_behavior=POLLERS,
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,

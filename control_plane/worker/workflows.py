@@ -10,7 +10,8 @@ from activities.execution_activities import ExecutionActivities
 from activities.queues import WORKFLOW_QUEUE
 from control_plane.settings import Settings
 from control_plane.worker.process import HAND_BACK, announcement_of, run_process, serve, worker_process
-from control_plane.worker.slots import WORKFLOW_SLOTS
+from control_plane.worker.slots import WORKFLOW_SLOTS, Capacity
+from runtimes.pools import WORKFLOWS
 from services.cancellation import CancellationManager
 from workflows.agent_execution import AgentExecutionWorkflow
 
@@ -26,7 +27,7 @@ def run_workflow_worker(settings: Settings) -> None:
 
 
 async def _serve_workflows(settings: Settings) -> None:
-    async with worker_process(settings, "workflows", WORKFLOW_SLOTS) as process:
+    async with worker_process(settings, WORKFLOWS, Capacity({"": WORKFLOW_SLOTS})) as process:
         bookkeeping = ExecutionActivities(process.control_plane)
         worker = Worker(
             process.temporal,
@@ -45,7 +46,7 @@ async def _serve_workflows(settings: Settings) -> None:
             sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
             graceful_shutdown_timeout=HAND_BACK,
         )
-        announcement = announcement_of(process, "workflows", WORKFLOW_QUEUE, "workflow")
+        announcement = announcement_of(process, WORKFLOWS, WORKFLOW_QUEUE, "workflow")
         await serve(process, worker, announcement, CancellationManager(), [])
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.enums import AttemptState, ExecutionStatus, Source, TurnState
@@ -22,6 +22,7 @@ class Execution(Owned, Created, Base):
     __table_args__ = (
         one_of("status", ExecutionStatus),
         one_of("source", Source),
+        CheckConstraint("priority BETWEEN 1 AND 5", name="priority"),
         Index("ix_executions_organization_id_created_at", "organization_id", "created_at", "id"),
         Index("ix_executions_agent_id", "agent_id"),
         Index("ix_executions_session_id", "session_id"),
@@ -64,6 +65,8 @@ class Execution(Owned, Created, Base):
     output_schema: Mapped[dict[str, Any] | None]
     parent_id: Mapped[UUID | None]
     depth: Mapped[int] = mapped_column(server_default="0")
+    #: 1 goes first, 5 last.
+    priority: Mapped[int] = mapped_column(server_default="3")
 
     last_seq: Mapped[int] = mapped_column(BigInteger, server_default="0")
     attempt: Mapped[int] = mapped_column(server_default="0")

@@ -41,6 +41,7 @@ from services.control_plane_client.models import (
     DecideApproval,
     OpenAttempt,
     StartChild,
+    WorkerAnnounced,
 )
 
 #: What a problem's `code` means to a turn.
@@ -150,10 +151,11 @@ class ControlPlaneClient:
             finish_reason=FinishReason.INTERRUPTED,
         )
 
-    async def announce(self, request: AnnounceWorker) -> None:
+    async def announce(self, request: AnnounceWorker) -> WorkerAnnounced:
         """Show a sign of life; not retried, the next one comes anyway."""
         try:
-            await self._once("/internal/v1/workers", request.model_dump_json().encode())
+            answer = await self._once("/internal/v1/workers", request.model_dump_json().encode())
+            return WorkerAnnounced.model_validate_json(answer or b"{}")
         except _Unavailable as error:
             raise ControlPlaneUnavailable(str(error)) from error
 

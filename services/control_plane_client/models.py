@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from runtimes.pools import PoolName
 from runtimes.turns import ApprovalDecision, StopReason, TurnOutcome
 from runtimes.types import ExecutionError, FinishReason, Message, ToolMessage, Usage
 from services.turn_control import QuestionKind
@@ -262,11 +263,13 @@ class ProviderAnnouncement(BaseModel):
 class AnnounceWorker(BaseModel):
     """A worker's sign of life, every ten seconds.
 
+    `slots` are the turns that it runs and those that it surely has room for. `memory_limit` and `memory_used` are
+    bytes of its machine or container. `deployment` and `build_id` are of Temporal's worker versioning, else empty.
     `tool_modules` are the modules whose functions it allows as tools, with all that is below them.
     """
 
     worker_id: str
-    pool: str
+    pool: PoolName
     task_queue: str
     kind: Literal["runtime", "workflow"]
     host: str
@@ -278,6 +281,16 @@ class AnnounceWorker(BaseModel):
     providers: dict[str, ProviderAnnouncement] = Field(default_factory=dict[str, ProviderAnnouncement])
     tool_modules: list[str] = Field(default_factory=list[str])
     draining: bool = False
+    memory_limit: int = 0
+    memory_used: int = 0
+    deployment: str = ""
+    build_id: str = ""
+
+
+class WorkerAnnounced(BaseModel):
+    """What a worker is told when it announces itself; `drain`: it is to take nothing new and end."""
+
+    drain: bool = False
 
 
 class ControlCommand(BaseModel):

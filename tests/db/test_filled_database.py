@@ -53,3 +53,22 @@ def test_agents_keep_their_runtime_and_come_from_no_template(filled_before: Call
         agents = connection.execute(text("SELECT name, runtime, template FROM agents")).all()
         templates = connection.execute(text("SELECT count(*) FROM templates")).scalar_one()
     assert (agents, templates) == ([("old", "default", None)], 0)
+
+
+def test_executions_get_the_usual_priority_and_workers_are_asked_nothing(filled_before: Callable[[str], str]) -> None:
+    url = filled_before("0003")
+    execute(
+        url,
+        """
+        INSERT INTO workers (id, organization_id, pool, task_queue, kind, host, pid, version, slots, running)
+        SELECT 'old', id, 'default', 'holdfast.default', 'runtime', 'here', 1, '0.1', 8, 3 FROM organizations
+        WHERE name = 'old'
+        """,
+    )
+
+    upgrade(url)
+
+    with create_engine(driver_url(url), poolclass=NullPool).connect() as connection:
+        priorities = connection.execute(text("SELECT priority, count(*) FROM executions GROUP BY priority")).all()
+        workers = connection.execute(text("SELECT slots, build_id, drain_requested_at FROM workers")).all()
+    assert (priorities, workers) == ([(3, 5)], [(8, "", None)])

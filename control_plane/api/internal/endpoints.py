@@ -23,6 +23,7 @@ from services.control_plane_client.models import (
     CloseAttempt,
     OpenAttempt,
     StartChild,
+    WorkerAnnounced,
 )
 
 router = APIRouter(prefix="/internal/v1", tags=["internal"], include_in_schema=False)
@@ -86,10 +87,10 @@ async def close_attempt(
         await cancel_children(state.database, state.gateway, organization_id, execution_id)
 
 
-@router.post("/workers", status_code=204)
-async def announce_worker(request: AnnounceWorker, principal: WorkerKey, state: State) -> None:
+@router.post("/workers")
+async def announce_worker(request: AnnounceWorker, principal: WorkerKey, state: State) -> WorkerAnnounced:
     async with state.database.transaction(principal.organization_id) as connection:
-        await workers.announce(connection, principal.organization_id, request)
+        return await workers.announce(connection, principal.organization_id, request)
 
 
 @router.get("/workers/{worker_id}/control")

@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from control_plane.api.credentials import Principal
 from control_plane.errors import NotFound
 from db.models.workers import Worker
-from services.control_plane_client.models import AnnounceWorker
+from services.control_plane_client.models import AnnounceWorker, WorkerAnnounced
 
 
-async def announce(connection: AsyncConnection, organization_id: UUID, request: AnnounceWorker) -> None:
-    """Keep the worker's latest sign of life.
+async def announce(connection: AsyncConnection, organization_id: UUID, request: AnnounceWorker) -> WorkerAnnounced:
+    """Keep the worker's latest sign of life; tell it whether somebody wants it to drain.
 
     Raises:
         NotFound: another organization runs a worker of that id.
@@ -25,8 +25,10 @@ async def announce(connection: AsyncConnection, organization_id: UUID, request: 
         set_=values | {"seen_at": func.now()},
         where=Worker.organization_id == organization_id,
     )
-    if (await connection.execute(upsert.returning(Worker.id))).first() is None:
+    kept = (await connection.execute(upsert.returning(Worker.drain_requested_at))).first()
+    if kept is None:
         raise NotFound("There is no such worker.")
+    return WorkerAnnounced(drain=kept.drain_requested_at is not None)
 
 
 async def require_worker(connection: AsyncConnection, principal: Principal, worker_id: str) -> None:

@@ -1,11 +1,11 @@
-"""Routes of runtimes and worker pools."""
+"""Routes of runtimes."""
 
 from fastapi import APIRouter
 
 from control_plane.api.auth import Reader
 from control_plane.api.openapi import KEYED, problems
 from control_plane.api.runtimes import service
-from control_plane.api.runtimes.schemas import Runtime, RuntimeList, WorkerPoolList
+from control_plane.api.runtimes.schemas import Runtime, RuntimeList
 from control_plane.api.state import State
 from control_plane.errors import NotFound
 
@@ -26,11 +26,3 @@ async def get_runtime(name: str, principal: Reader, state: State) -> Runtime:
     async with state.database.transaction(principal.organization_id) as connection:
         workers = await service.live_workers(connection, principal)
     return service.get_runtime(name, state.manifests, workers)
-
-
-@router.get("/worker-pools", operation_id="list_worker_pools", responses=problems(KEYED))
-async def list_worker_pools(principal: Reader, state: State) -> WorkerPoolList:
-    """The pools whose workers were seen within 30 seconds."""
-    async with state.database.transaction(principal.organization_id) as connection:
-        workers = await service.live_workers(connection, principal)
-    return WorkerPoolList(items=service.list_pools(workers))

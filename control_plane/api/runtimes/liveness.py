@@ -19,7 +19,12 @@ REMEMBERED = 5.0
 def serving(workers: Workers, runtime: str) -> list[Row[Any]]:
     """The workers that take new turns of a runtime."""
     queue = pool_queue(runtime)
-    return [worker for worker in workers if worker.task_queue == queue and not worker.draining]
+    return [worker for worker in workers if worker.task_queue == queue and not is_leaving(worker)]
+
+
+def is_leaving(worker: Row[Any]) -> bool:
+    """Whether the worker takes nothing new, or is about to hear that it is not to."""
+    return worker.draining or worker.drain_requested_at is not None
 
 
 def not_live(runtime: str, waits: str) -> Notice:

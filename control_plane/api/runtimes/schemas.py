@@ -1,6 +1,5 @@
-"""Shapes of runtimes and worker pools."""
+"""Shapes of runtimes."""
 
-from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,21 +24,3 @@ class Runtime(BaseModel):
 
 class RuntimeList(BaseModel):
     items: list[Runtime]
-
-
-class WorkerPool(BaseModel):
-    """The workers of one task queue; `slots` and `running` are summed, `draining` workers take nothing new."""
-
-    pool: str
-    task_queue: str
-    kind: str
-    workers: int
-    slots: int
-    running: int
-    runtimes: list[str]
-    draining: int
-    seen_at: datetime
-
-
-class WorkerPoolList(BaseModel):
-    items: list[WorkerPool]

@@ -1,4 +1,4 @@
-"""Runtimes and worker pools, from manifests and from what live workers announce."""
+"""Runtimes, from manifests and from what live workers announce."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from sqlalchemy import Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.api.credentials import Principal
-from control_plane.api.runtimes.schemas import Runtime, WorkerPool
+from control_plane.api.runtimes.schemas import Runtime
 from control_plane.errors import NotFound, RuntimeUnknown
 from db.models.workers import Worker
 from runtimes.manifests.manifest import RuntimeManifest
@@ -69,14 +69,6 @@ def get_runtime(name: str, manifests: Manifests, workers: Workers) -> Runtime:
     raise NotFound("There is no runtime of this name.", hint="See: holdfast runtimes list")
 
 
-def list_pools(workers: Workers) -> list[WorkerPool]:
-    """The live pools, by name and task queue."""
-    pools: dict[tuple[str, str, str], list[Row[Any]]] = defaultdict(list)
-    for worker in workers:
-        pools[worker.pool, worker.task_queue, worker.kind].append(worker)
-    return [_pool(pools[key]) for key in sorted(pools)]
-
-
 def _announced(workers: Workers) -> dict[str, list[tuple[Row[Any], Mapping[str, Any]]]]:
     found: dict[str, list[tuple[Row[Any], Mapping[str, Any]]]] = defaultdict(list)
     for worker in workers:
@@ -113,18 +105,3 @@ def _described(manifest: RuntimeManifest) -> dict[str, Any]:
 def _as_announced(runtime: Mapping[str, Any]) -> dict[str, Any]:
     unknown: dict[str, Any] = {"package": "", "versions": "", "extra": "", "wires": [], "settings": {}}
     return unknown | {"title": runtime["title"], "capabilities": sorted(runtime["capabilities"])}
-
-
-def _pool(workers: Sequence[Row[Any]]) -> WorkerPool:
-    first = workers[0]
-    return WorkerPool(
-        pool=first.pool,
-        task_queue=first.task_queue,
-        kind=first.kind,
-        workers=len(workers),
-        slots=sum(worker.slots for worker in workers),
-        running=sum(worker.running for worker in workers),
-        runtimes=sorted({runtime["name"] for worker in workers for runtime in worker.runtimes}),
-        draining=sum(worker.draining for worker in workers),
-        seen_at=max(worker.seen_at for worker in workers),
-    )

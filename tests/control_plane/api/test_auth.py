@@ -24,6 +24,7 @@ SCOPES = {
         "list_runtimes",
         "get_runtime",
         "list_worker_pools",
+        "get_worker_pool",
         "runtimes_health",
         "models_health",
         "list_approvals",
@@ -45,7 +46,7 @@ SCOPES = {
         "approve",
         "deny",
     },
-    Scope.ADMIN: {"create_key", "list_keys", "revoke_key"},
+    Scope.ADMIN: {"create_key", "list_keys", "revoke_key", "drain_worker_pool"},
     Scope.WORKER: {
         "admit_execution",
         "finish_execution",

@@ -1,0 +1,109 @@
+"""Pools with real workers: what they serve, what they say of themselves, how they are drained."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import NewStack
+from tests.control_plane.cli.conftest import HOLDFAST, Cli
+from tests.stack import Process, Stack
+
+
+@pytest.fixture(scope="module")
+async def own(new_stack: NewStack) -> AsyncGenerator[Stack]:
+    async with new_stack(settings={"HOLDFAST_WORKER_GRACE_SECONDS": "0.2"}) as stack:
+        yield stack
+
+
+@pytest.fixture
+def cli(own: Stack, tmp_path: Path) -> Cli:
+    return Cli(tmp_path, own.api_url, own.api_key)
+
+
+def pool_worker(stack: Stack, pool: str, runtimes: str, name: str = "") -> Process:
+    """A worker of a pool that serves several runtimes."""
+    worker = stack.add_worker(pool, name or pool)
+    worker.command = [*worker.command, "--runtimes", runtimes]
+    return worker
+
+
+async def until_live(stack: Stack, pool: str) -> None:
+    async def is_live() -> bool:
+        return (await stack.http.get(f"/api/v1/worker-pools/{pool}")).is_success
+
+    await stack.until(is_live)
+
+
+async def test_a_worker_serves_the_runtimes_that_it_is_given_and_says_what_it_has(own: Stack, cli: Cli) -> None:
+    worker = pool_worker(own, "gpu.eu-1", "native,scripted,native")
+    worker.start()
+    await until_live(own, "gpu.eu-1")
+
+    (shown,) = cli.json("pools", "show", "gpu.eu-1")["live_workers"]
+
+    assert [runtime["name"] for runtime in shown["runtimes"]] == ["native", "scripted"]
+    assert (shown["pid"], shown["running"], shown["build_id"]) == (worker.pid, 0, "")
+    assert 0 < shown["memory_used"] < shown["memory_limit"]
+    assert "serving" in cli("pools", "show", "gpu.eu-1").stdout
+    worker.stop()
+
+
+async def test_a_worker_of_unlike_runtimes_takes_more_than_would_fit_of_the_dearest(own: Stack) -> None:
+    worker = pool_worker(own, "native", "native,claude_code")
+    worker.start()
+    await until_live(own, "native")
+    await own.agent("many", runtime="native")
+    sure = (await own.http.get("/api/v1/worker-pools/native")).json()["slots"]
+
+    executions = [await own.start("[[hang]]", "many") for _ in range(sure + 2)]
+    for execution in executions:
+        await own.until_event(execution, "attempt.started")
+
+    assert sure <= 8
+    for execution in executions:
+        await own.http.post(f"/api/v1/executions/{execution}/cancel")
+    for execution in executions:
+        await own.until_status(execution, "cancelled")
+    worker.stop()
+
+
+async def test_a_drained_worker_hands_its_turn_to_one_that_starts_later(own: Stack, cli: Cli) -> None:
+    execution = await own.start("[[emit 120 @20;; say end]]")
+    await own.until_event(execution, "message.delta")
+    drained = own.processes["default"]
+
+    done = cli("pools", "drain", "default")
+    heir = own.add_worker("default", "after-the-drain")
+    heir.start()
+
+    assert (done.returncode, done.stderr.splitlines()[0]) == (0, "1 of 1 workers drain.")
+    assert await asyncio.to_thread(drained.wait, 60) == 0
+    assert (await own.result(execution, 90))["response"].endswith("tok120 end")
+    assert "attempt.preempted" in await own.types(execution)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--pool", "a/b"), "'a/b' is no name of a pool."),
+        (("--pool", "workflows"), "runs workflows, no turns"),
+        (("--pool", "nobodys"), "holdfast worker --pool nobodys --runtimes "),
+        (("--pool", "mixed", "--runtimes", "native,langraph"), "Did you mean 'langgraph'?"),
+    ],
+)
+def test_what_cannot_be_served_is_said_before_anything_starts(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HOLDFAST_API_URL": "http://127.0.0.1:9"}
+
+    done = subprocess.run(
+        [HOLDFAST, "worker", *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
