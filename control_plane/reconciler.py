@@ -14,6 +14,7 @@ from control_plane.api.executions.service import Executions, admission_of
 from control_plane.api.internal.children import cancel_children, is_orphan, workflow_of_parent
 from control_plane.api.internal.service import TurnLedger
 from control_plane.events.hub import EventHub
+from control_plane.frameworks import Frameworks
 from control_plane.gateway import TemporalGateway
 from control_plane.settings import Settings
 from control_plane.waits import waits_of
@@ -50,6 +51,7 @@ class Reconciler:
     gateway: TemporalGateway
     hub: EventHub
     settings: Settings
+    frameworks: Frameworks
 
     async def run(self) -> NoReturn:
         """Reconcile for ever, whatever fails."""
@@ -104,9 +106,11 @@ class Reconciler:
             query = select(func.count()).select_from(Message).where(Message.id == row.id)
             has_message = bool((await connection.execute(query)).scalar_one())
             parent = await workflow_of_parent(connection, row.organization_id, execution)
+        config = self.frameworks.config
+        started = admission_of(execution, self.settings, config, has_message=has_message, parent_workflow_id=parent)
         await self.gateway.start(
             execution.workflow_id,
-            admission_of(execution, self.settings, has_message=has_message, parent_workflow_id=parent),
+            started,
             interactive=execution.interactive,
             metadata=execution.metadata,
         )

@@ -185,6 +185,8 @@ class Settings(BaseSettings):
     mcp_commands: Words = Field(default_factory=list[str])
     providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
 
+    frameworks_file: Directory | None = None
+
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.CONSOLE
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from runtimes.base import AgentRuntime, BaseRuntime, Cancellations, ControlPlane, Shared
 from runtimes.errors import RuntimeNotInstalled
@@ -13,12 +13,13 @@ from runtimes.manifests.manifest import RuntimeManifest
 
 
 class InstalledRuntime(NamedTuple):
-    """A runtime whose framework is installed here; `version` is the framework's."""
+    """A runtime whose framework is installed here; `version` is the framework's, `manifest` JSON."""
 
     name: str
     title: str
     version: str
     capabilities: list[str]
+    manifest: dict[str, Any]
 
 
 class RuntimeFactory:
@@ -73,7 +74,11 @@ class RuntimeFactory:
         found = ((manifest, installed_version(manifest)) for manifest in self._manifests.values())
         return [
             InstalledRuntime(
-                manifest.name, manifest.title, installed, sorted(each.value for each in manifest.capabilities)
+                manifest.name,
+                manifest.title,
+                installed,
+                sorted(each.value for each in manifest.capabilities),
+                manifest.model_dump(mode="json"),
             )
             for manifest, installed in found
             if installed

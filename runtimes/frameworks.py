@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.types import Capability, RuntimeType
@@ -45,7 +45,7 @@ class FrameworkLimits(_Section):
     """
 
     max_concurrent_executions: Annotated[StrictInt, Field(ge=1)] | None = None
-    timeout_seconds: Annotated[StrictFloat | StrictInt, Field(ge=1)] | None = None
+    timeout_seconds: Annotated[float, Field(ge=1, strict=True)] | None = None
     memory_limit_mb: Annotated[StrictInt, Field(ge=1)] | None = None
     weight: StrictInt | None = None
 

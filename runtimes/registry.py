@@ -4,13 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Self
 
 from runtimes.errors import ConfigurationInvalid
-from runtimes.frameworks import Discovery
+from runtimes.frameworks import FrameworksConfig
 from runtimes.manifests.known import KNOWN, manifest_of
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.plugins import Candidate, Missing, candidates
 
 #: The origin of what Holdfast ships.
 BUILT_IN = "built in"
+#: Where there is no frameworks file.
+NOTHING_SAID = FrameworksConfig()
 
 
 class BrokenRuntime(NamedTuple):
@@ -23,18 +25,19 @@ class BrokenRuntime(NamedTuple):
 
 
 class RuntimeRegistry(Mapping[str, RuntimeManifest]):
-    """Manifests by name; what is broken is told apart, and stops nobody."""
+    """Manifests by name, with the operator's limits in them; what is broken is told apart, and stops nobody."""
 
-    def __init__(self, built_in: Mapping[str, RuntimeManifest] = KNOWN) -> None:
-        self._manifests = dict(built_in)
-        self._origins = dict.fromkeys(built_in, BUILT_IN)
+    def __init__(self, config: FrameworksConfig = NOTHING_SAID) -> None:
+        self._config = config
+        self._manifests = {name: config.applied(manifest) for name, manifest in KNOWN.items()}
+        self._origins = dict.fromkeys(KNOWN, BUILT_IN)
         self._broken: list[BrokenRuntime] = []
 
     @classmethod
-    def discover(cls, discovery: Discovery) -> Self:
+    def discover(cls, config: FrameworksConfig = NOTHING_SAID) -> Self:
         """Look for plugins everywhere that is said, and import their manifests; frameworks are not imported."""
-        registry = cls()
-        for candidate in candidates(discovery):
+        registry = cls(config)
+        for candidate in candidates(config.discovery):
             registry.add(candidate)
         return registry
 
@@ -62,11 +65,15 @@ class RuntimeRegistry(Mapping[str, RuntimeManifest]):
         """
         return manifest_of(name, self._manifests)
 
+    def limited(self, manifest: RuntimeManifest) -> RuntimeManifest:
+        """A manifest from elsewhere, with the operator's limits in it."""
+        return self._config.applied(manifest)
+
     def _take(self, manifest: RuntimeManifest, origin: str) -> None:
-        owner = self._origins.get(manifest.name)
+        owner, limited = self._origins.get(manifest.name), self.limited(manifest)
         if owner is None:
-            self._manifests[manifest.name], self._origins[manifest.name] = manifest, origin
-        elif self._manifests[manifest.name] is not manifest:
+            self._manifests[manifest.name], self._origins[manifest.name] = limited, origin
+        elif self._manifests[manifest.name] != limited:
             raise ConfigurationInvalid(f"The name '{manifest.name}' is taken: {owner}.", hint="Choose another name.")
 
     def __getitem__(self, name: str) -> RuntimeManifest:

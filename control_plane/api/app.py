@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -55,11 +55,12 @@ def create_app(state: ApiState) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     state: ApiState = app.state.api
     state.hub.start()
-    reconciling = asyncio.create_task(_reconciler(state).run())
+    state.frameworks.log_findings()
+    background = [asyncio.create_task(_reconciler(state).run()), asyncio.create_task(state.frameworks.watch())]
     yield
-    reconciling.cancel()
-    with suppress(asyncio.CancelledError):
-        await reconciling
+    for task in background:
+        task.cancel()
+    await asyncio.gather(*background, return_exceptions=True)
     await state.hub.stop()
     await state.database.close()
 
@@ -70,4 +71,5 @@ def _reconciler(state: ApiState) -> Reconciler:
         state.gateway,
         state.hub,
         state.settings,
+        state.frameworks,
     )

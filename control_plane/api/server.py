@@ -7,6 +7,7 @@ from control_plane.api.app import create_app
 from control_plane.api.credentials import Credentials
 from control_plane.api.state import ApiState
 from control_plane.events.hub import EventHub
+from control_plane.frameworks import Frameworks
 from control_plane.gateway import TemporalGateway
 from control_plane.settings import Settings
 from control_plane.telemetry import configure_logging
@@ -44,6 +45,7 @@ async def api_state(settings: Settings) -> ApiState:
         credentials=Credentials(database),
         gateway=TemporalGateway(await connect(lazy=True)),
         hub=EventHub(driver_url(url).set(drivername="postgresql").render_as_string(hide_password=False)),
+        frameworks=Frameworks(settings.frameworks_file),
     )
 
 

@@ -1,6 +1,5 @@
 """What the endpoints of one process share; made by the composition root, held by the app."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -9,11 +8,11 @@ from fastapi import Depends, Request
 from control_plane.api.credentials import Credentials
 from control_plane.api.runtimes.liveness import LiveRuntimes
 from control_plane.events.hub import EventHub
+from control_plane.frameworks import Frameworks
 from control_plane.gateway import TemporalGateway
 from control_plane.settings import Settings
 from db.session import Database
-from runtimes.manifests.known import KNOWN
-from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.registry import RuntimeRegistry
 
 
 @dataclass
@@ -25,8 +24,13 @@ class ApiState:
     credentials: Credentials
     gateway: TemporalGateway
     hub: EventHub
-    manifests: Mapping[str, RuntimeManifest] = field(default_factory=lambda: KNOWN)
+    frameworks: Frameworks = field(default_factory=Frameworks)
     live: LiveRuntimes = field(default_factory=LiveRuntimes)
+
+    @property
+    def manifests(self) -> RuntimeRegistry:
+        """The runtimes that are known here now."""
+        return self.frameworks.registry
 
 
 async def state_of(request: Request) -> ApiState:

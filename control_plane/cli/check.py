@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from control_plane.cli.failures import CliError, ExitCode, usage_error
-from control_plane.cli.options import Invocation, with_output
+from control_plane.cli.failures import CliError, ExitCode, settings_error, usage_error
+from control_plane.cli.options import Invocation, with_stack
 from control_plane.cli.output import Output, Printer
 
 if TYPE_CHECKING:
+    from runtimes.registry import RuntimeRegistry
     from services.conformance.scenario import Scenario
 
 COLUMNS = {"SCENARIO": "scenario", "WIRE": "wire", "OUTCOME": "outcome", "SECONDS": "seconds", "DETAIL": "detail"}
@@ -19,18 +20,18 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the r
 OnlyOption = Annotated[str, typer.Option("--only", metavar="TEXT", help="Only scenarios with this in their name.")]
 
 
-@with_output
+@with_stack
 def check(invocation: Invocation, name: NameArgument, only: OnlyOption = "") -> None:
     """Check a runtime that is installed here in every scenario; needs no running stack.
 
     Exit code 1 if a scenario failed, or none could be run.
     """
     from runtimes.errors import RuntimeUnknown
-    from runtimes.manifests.known import KNOWN, manifest_of
 
+    registry = _registry(invocation)
     try:
-        manifest_of(name, KNOWN)
-        results = asyncio.run(_results(invocation.printer, name, _scenarios(only)))
+        registry.manifest(name)
+        results = asyncio.run(_results(invocation.printer, registry, name, _scenarios(only)))
     except RuntimeUnknown as unknown:
         raise CliError(unknown.message, exit_code=ExitCode.NOT_FOUND, code=unknown.code, hint=unknown.hint) from None
     if invocation.printer.output is Output.TABLE:
@@ -40,6 +41,19 @@ def check(invocation: Invocation, name: NameArgument, only: OnlyOption = "") -> 
     outcomes = {result["outcome"] for result in results}
     if "failed" in outcomes or "passed" not in outcomes:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _registry(invocation: Invocation) -> "RuntimeRegistry":
+    from control_plane.frameworks import Frameworks
+    from control_plane.settings import SettingsInvalid
+
+    try:
+        registry = Frameworks(invocation.settings.frameworks_file).registry
+    except SettingsInvalid as invalid:
+        raise settings_error(invalid) from None
+    for broken in registry.broken:
+        invocation.printer.note(f"Broken plugin '{broken.name}' ({broken.origin}): {broken.reason} {broken.hint}")
+    return registry
 
 
 def _scenarios(only: str) -> "Sequence[Scenario]":
@@ -52,12 +66,14 @@ def _scenarios(only: str) -> "Sequence[Scenario]":
     return found
 
 
-async def _results(printer: Printer, name: str, scenarios: "Sequence[Scenario]") -> list[dict[str, Any]]:
+async def _results(
+    printer: Printer, registry: "RuntimeRegistry", name: str, scenarios: "Sequence[Scenario]"
+) -> list[dict[str, Any]]:
     from services.conformance.suite import check as checked
     from services.conformance.suite import stand
 
     results: list[dict[str, Any]] = []
-    async with stand() as place:
+    async with stand(registry) as place:
         async for result in checked(place, name, scenarios):
             results.append(asdict(result))
             if printer.output is Output.JSONL:

@@ -118,13 +118,8 @@ def with_settings(command: Callable[Concatenate[Invocation, P], None]) -> Callab
     return _with_options(command, (_CONFIG, _DATA_DIR))
 
 
-def with_output(command: Callable[Concatenate[Invocation, P], None]) -> Callable[..., None]:
-    """A command that needs nothing but itself."""
-    return _with_options(command, _OUTPUT)
-
-
 def with_stack(command: Callable[Concatenate[Invocation, P], None]) -> Callable[..., None]:
-    """A command on the local stack."""
+    """A command on this machine alone."""
     return _with_options(command, (*_OUTPUT, _CONFIG, _DATA_DIR))
 
 

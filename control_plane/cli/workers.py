@@ -9,7 +9,16 @@ from control_plane.cli.commands import command_group
 from control_plane.cli.options import Invocation, segment, with_api
 from control_plane.cli.output import Output, ago
 
-RUNTIME_COLUMNS = {"NAME": "name", "LIVE": "live", "CAPABILITIES": "capabilities", "TITLE": "title"}
+RUNTIME_COLUMNS = {
+    "NAME": "name",
+    "LIVE": "live",
+    "POOLS": "pools",
+    "PACKAGE": "package",
+    "INSTALLED": "installed",
+    "SUPPORTED": "versions",
+    "CAPABILITIES": "capabilities",
+    "TITLE": "title",
+}
 POOL_COLUMNS = {
     "POOL": "pool",
     "KIND": "kind",
@@ -45,8 +54,15 @@ pools = command_group("Look at worker pools, and drain them.")
 @runtimes.command("list")
 @with_api
 def list_runtimes(invocation: Invocation) -> None:
-    """List runtimes, and which of them a live worker serves."""
-    invocation.printer.page(_page(invocation.api.get("/runtimes")), RUNTIME_COLUMNS)
+    """List runtimes: which a live worker serves, which versions are there, and which plugins are broken."""
+    page = _page(invocation.api.get("/runtimes"))
+    if invocation.printer.output is Output.TABLE:
+        for item in page["items"]:
+            item["installed"] = _installed(item)
+    invocation.printer.page(page, RUNTIME_COLUMNS)
+    for broken in page.get("broken", ()):
+        text = "Broken plugin '{name}' ({origin}): {reason} {hint}".format(**broken)
+        invocation.printer.note(text.rstrip())
 
 
 @runtimes.command("show")
@@ -105,6 +121,13 @@ def _shown(worker: dict[str, Any]) -> dict[str, Any]:
         "state": "draining" if leaves else "serving",
         "seen": ago(worker["seen_at"]),
     }
+
+
+def _installed(runtime: dict[str, Any]) -> list[str]:
+    """The versions of live workers, else the one beside the API; those that the adapter was not made for say so."""
+    versions: list[str] = runtime["installed_versions"] or [runtime["installed_version"]]
+    unsupported: list[str] = runtime["unsupported_versions"]
+    return [f"{version} (unsupported)" if version in unsupported else version for version in versions if version]
 
 
 def _page(listed: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from activities.agent_activities import AgentActivities
 from activities.queues import pool_queue
+from control_plane.frameworks import Frameworks
 from control_plane.settings import Settings
 from control_plane.worker.process import HAND_BACK, WorkerProcess, announcement_of, run_process, serve, worker_process
 from control_plane.worker.served import served_runtimes
@@ -49,7 +50,9 @@ def run_runtime_worker(settings: Settings, pool: str, runtimes: Sequence[str]) -
 
 
 async def _serve_turns(settings: Settings, pool: str, runtimes: Sequence[str]) -> None:
-    factory = RuntimeFactory()
+    frameworks = Frameworks(settings.frameworks_file)
+    frameworks.log_findings()
+    factory = RuntimeFactory(frameworks.registry)
     served = served_runtimes(factory, pool, runtimes)
     capacity = capacity_of(settings, [factory.manifest(runtime.name) for runtime in served], available_memory())
     async with worker_process(settings, pool, capacity) as process, AsyncExitStack() as stack:

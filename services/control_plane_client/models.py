@@ -245,12 +245,13 @@ class CloseAttempt(BaseModel):
 
 
 class RuntimeAnnouncement(BaseModel):
-    """A runtime that a worker can run."""
+    """A runtime that a worker can run; `manifest` is the whole of it, for an API that does not have the runtime."""
 
     name: str
     title: str
     version: str
     capabilities: list[str]
+    manifest: dict[str, Any] = Field(default_factory=dict[str, Any])
 
 
 class ProviderAnnouncement(BaseModel):

@@ -33,7 +33,8 @@ class Installation:
     @property
     def reconciler(self) -> Reconciler:
         """A reconciler of this installation."""
-        return Reconciler(self.state.database, self.state.gateway, self.state.hub, self.state.settings)
+        state = self.state
+        return Reconciler(state.database, state.gateway, state.hub, state.settings, state.frameworks)
 
     async def accept(self, **body: Any) -> dict[str, Any]:
         """Post an execution of the agent."""

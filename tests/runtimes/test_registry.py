@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtimes.frameworks import Discovery
+from runtimes.frameworks import Discovery, FrameworksConfig
 from runtimes.manifests.known import KNOWN
 from runtimes.registry import BUILT_IN, BrokenRuntime, RuntimeRegistry
 from tests.runtimes.sample_manifests import ACME
@@ -21,7 +21,7 @@ MANIFEST = RuntimeManifest(
 
 
 def test_what_is_shipped_is_known_without_looking_anywhere() -> None:
-    registry = RuntimeRegistry.discover(Discovery(auto_scan=False))
+    registry = found()
 
     assert dict(registry) == dict(KNOWN)
     assert {registry.origin(name) for name in registry} == {BUILT_IN}
@@ -31,7 +31,7 @@ def test_what_is_shipped_is_known_without_looking_anywhere() -> None:
 def test_a_manifest_is_found_by_its_import_path() -> None:
     registry = found(f"{SAMPLES}:ACME")
 
-    assert registry["acme"] is ACME
+    assert registry["acme"] == ACME
     assert registry.origin("acme") == f"module {SAMPLES}:ACME"
 
 
@@ -61,7 +61,7 @@ def test_a_broken_one_is_told_with_its_reason_and_stops_nobody(path: str, reason
 def test_of_two_with_one_name_the_first_stays() -> None:
     registry = found(f"{SAMPLES}:ACME", f"{SAMPLES}:SAME_NAME")
 
-    assert registry["acme"] is ACME
+    assert registry["acme"] == ACME
     assert only(registry.broken).reason == f"The name 'acme' is taken: module {SAMPLES}:ACME."
 
 
@@ -76,7 +76,7 @@ def test_a_directory_holds_modules_and_packages(tmp_path: Path) -> None:
     (tmp_path / "_of_its_own.py").write_text("raise SystemExit")
     (tmp_path / "notes.txt").write_text("Not a plugin.")
 
-    registry = RuntimeRegistry.discover(Discovery(auto_scan=False, directories=(tmp_path,)))
+    registry = found_in(tmp_path)
 
     assert set(registry) - set(KNOWN) == {"holdfast_test_module", "holdfast_test_package"}
     assert registry.origin("holdfast_test_module") == f"directory {tmp_path}"
@@ -88,7 +88,7 @@ def test_broken_modules_of_a_directory_are_told(tmp_path: Path) -> None:
     (tmp_path / "holdfast_test_empty.py").write_text("")
     (tmp_path / "json.py").write_text(PLUGIN.format(name="json"))
 
-    registry = RuntimeRegistry.discover(Discovery(auto_scan=False, directories=(tmp_path,)))
+    registry = found_in(tmp_path)
 
     reasons = {broken.name: broken.reason for broken in registry.broken}
     assert "RuntimeError: no licence" in reasons["holdfast_test_raises"]
@@ -98,14 +98,19 @@ def test_broken_modules_of_a_directory_are_told(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
-    registry = RuntimeRegistry.discover(Discovery(auto_scan=False, directories=(tmp_path / "gone",)))
+    registry = found_in(tmp_path / "gone")
 
     assert only(registry.broken).reason == f"There is no directory '{tmp_path / 'gone'}'."
 
 
 def found(*modules: str) -> RuntimeRegistry:
     """The registry with these references."""
-    return RuntimeRegistry.discover(Discovery(auto_scan=False, modules=modules))
+    return RuntimeRegistry.discover(FrameworksConfig(discovery=Discovery(auto_scan=False, modules=modules)))
+
+
+def found_in(directory: Path) -> RuntimeRegistry:
+    """The registry with a directory of plugins."""
+    return RuntimeRegistry.discover(FrameworksConfig(discovery=Discovery(auto_scan=False, directories=(directory,))))
 
 
 def only(broken: list[BrokenRuntime]) -> BrokenRuntime:

@@ -15,6 +15,7 @@ from control_plane.api.agents.inheritance import definition
 from control_plane.api.agents.schemas import Agent as AgentBody
 from control_plane.api.agents.schemas import CreateAgent, ListAgents, UpdateAgent
 from control_plane.api.agents.warnings import agent_warnings
+from control_plane.api.runtimes.description import manifest_for
 from control_plane.api.runtimes.service import Manifests, Workers, check_runtime
 from control_plane.api.templates.service import Templates
 from control_plane.errors import AgentInUse, NameConflict, NotFound, OptionUnsupported, PromptTooLarge, VersionConflict
@@ -131,13 +132,15 @@ class Agents:
         return self._body(row)
 
     def _body(self, row: Row[Any]) -> AgentBody:
-        return AgentBody.model_validate(row).model_copy(update={"warnings": agent_warnings(row, self.workers)})
+        return AgentBody.model_validate(row).model_copy(
+            update={"warnings": agent_warnings(row, self.manifests, self.workers)}
+        )
 
     def _check(self, values: Mapping[str, Any]) -> None:
         if len(values["system_prompt"].encode()) > MAX_SYSTEM_PROMPT:
             raise PromptTooLarge(f"A system prompt has at most {MAX_SYSTEM_PROMPT} bytes.", field="/system_prompt")
         check_runtime(values["runtime"], self.manifests, self.workers)
-        manifest = self.manifests.get(values["runtime"])
+        manifest = manifest_for(values["runtime"], self.manifests, self.workers)
         settings = values["configuration"].get("runtime_config", {})
         problems = manifest.problems(settings) if manifest else []
         if problems:

@@ -6,21 +6,23 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from control_plane.api.runtimes.description import manifest_for
 from control_plane.api.runtimes.liveness import not_live, serving
-from control_plane.api.runtimes.service import Workers
+from control_plane.api.runtimes.service import Manifests, Workers
 from control_plane.api.schemas import Notice
 from runtimes.errors import ConfigurationInvalid, RuntimeFailure
-from runtimes.manifests.known import KNOWN
+from runtimes.manifests.manifest import RuntimeManifest
 from services.providers import NO_KEY, Provider, ProviderRegistry
 from services.tools.python_functions import check_allowed
 
 
-def agent_warnings(agent: Row[Any], workers: Workers) -> list[Notice]:
+def agent_warnings(agent: Row[Any], manifests: Manifests, workers: Workers) -> list[Notice]:
     """What is wrong with the agent now, by what the live workers of its runtime announce."""
     able = serving(workers, agent.runtime)
     if not able:
         return [not_live(agent.runtime, "its executions wait")]
-    checks = (_reach_model, _allow_functions)
+    manifest = manifest_for(agent.runtime, manifests, workers)
+    checks = (partial(_reach_model, manifest), _allow_functions)
     return [notice for check in checks for notice in _of_all(able, partial(check, agent))]
 
 
@@ -39,8 +41,7 @@ def _failure(check: Callable[[Row[Any]], None], worker: Row[Any]) -> RuntimeFail
     return None
 
 
-def _reach_model(agent: Row[Any], worker: Row[Any]) -> None:
-    manifest = KNOWN.get(agent.runtime)
+def _reach_model(manifest: RuntimeManifest | None, agent: Row[Any], worker: Row[Any]) -> None:
     if manifest is not None and not manifest.wires:
         return
     registry = ProviderRegistry(

@@ -99,7 +99,7 @@ class ExecutionControl:
         try:
             await self.state.gateway.start(
                 row.workflow_id,
-                admission_of(row, self.state.settings, has_message=has_message),
+                admission_of(row, self.state.settings, self.state.frameworks.config, has_message=has_message),
                 interactive=row.interactive,
                 metadata=row.metadata,
             )

@@ -22,6 +22,7 @@ from db.enums import TERMINAL, ExecutionStatus, MessageRole, Source
 from db.models.executions import Execution, Turn
 from db.models.sessions import Message
 from db.sql import Sql
+from runtimes.frameworks import FrameworksConfig
 from runtimes.turns import Admission, TurnOutcome
 from runtimes.types import ExecutionError, Usage
 from workflows.types import AgentExecutionResult, workflow_id_of
@@ -173,7 +174,12 @@ def require_open(row: Row[Any]) -> None:
 
 
 def admission_of(
-    row: Row[Any], settings: Settings, *, has_message: bool, parent_workflow_id: str | None = None
+    row: Row[Any],
+    settings: Settings,
+    frameworks: FrameworksConfig,
+    *,
+    has_message: bool,
+    parent_workflow_id: str | None = None,
 ) -> Admission:
     """What the execution's workflow is started with; its first message has the execution's id."""
     return Admission(
@@ -186,7 +192,7 @@ def admission_of(
         task_queue=row.task_queue,
         message_id=str(row.id) if has_message else None,
         heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
-        turn_timeout_seconds=settings.turn_timeout_seconds,
+        turn_timeout_seconds=frameworks.limits(row.runtime).timeout_seconds or settings.turn_timeout_seconds,
         parent_workflow_id=parent_workflow_id,
     )
 

@@ -64,7 +64,7 @@ async def _admitted(state: ApiState, principal: Principal, request: AdmitExecuti
         row = await insert(connection, new, agent) or await _of_this_workflow(connection, new)
         if row is None:
             raise Conflict(f"Another workflow has the execution '{new.id}'.", hint=IN_USE, field="/execution_id")
-    return admission_of(row, state.settings, has_message=new.message_id is not None)
+    return admission_of(row, state.settings, state.frameworks.config, has_message=new.message_id is not None)
 
 
 def _parsed(given: Any) -> WorkflowInput:

@@ -93,7 +93,13 @@ class Children:
 
     async def _begin(self, row: Row[Any], parent: Row[Any]) -> None:
         """Start its workflow; the reconciler does where this cannot."""
-        wanted = admission_of(row, self.state.settings, has_message=True, parent_workflow_id=parent.workflow_id)
+        wanted = admission_of(
+            row,
+            self.state.settings,
+            self.state.frameworks.config,
+            has_message=True,
+            parent_workflow_id=parent.workflow_id,
+        )
         try:
             await self.state.gateway.start(row.workflow_id, wanted, interactive=False, metadata={})
         except (errors.TemporalUnavailable, errors.TemporalRejected) as error:

@@ -1,7 +1,6 @@
 """Runtimes, from manifests and from what live workers announce."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,16 +8,17 @@ from sqlalchemy import Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.api.credentials import Principal
+from control_plane.api.runtimes.description import announced_runtimes, describe
 from control_plane.api.runtimes.schemas import Runtime
 from control_plane.errors import NotFound, RuntimeUnknown
 from db.models.workers import Worker
-from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.meant import meant
+from runtimes.registry import RuntimeRegistry
 
 #: How long ago a live worker was seen at most.
 LIVE = timedelta(seconds=30)
 
-Manifests = Mapping[str, RuntimeManifest]
+Manifests = RuntimeRegistry
 Workers = Sequence[Row[Any]]
 
 
@@ -44,7 +44,7 @@ def check_runtime(name: str, manifests: Manifests, workers: Workers, field: str 
     Raises:
         RuntimeUnknown: with what was perhaps meant.
     """
-    known = {*manifests, *_announced(workers)}
+    known = {*manifests, *announced_runtimes(workers)}
     if name in known:
         return
     hint = f"{meant(name, known)} Known: {', '.join(sorted(known))}.".strip()
@@ -53,8 +53,8 @@ def check_runtime(name: str, manifests: Manifests, workers: Workers, field: str 
 
 def list_runtimes(manifests: Manifests, workers: Workers) -> list[Runtime]:
     """All that agents may name, by name."""
-    announced = _announced(workers)
-    return [_runtime(name, manifests.get(name), announced.get(name, [])) for name in sorted({*manifests, *announced})]
+    announced = announced_runtimes(workers)
+    return [describe(name, manifests, announced.get(name, [])) for name in sorted({*manifests, *announced})]
 
 
 def get_runtime(name: str, manifests: Manifests, workers: Workers) -> Runtime:
@@ -67,41 +67,3 @@ def get_runtime(name: str, manifests: Manifests, workers: Workers) -> Runtime:
         if runtime.name == name:
             return runtime
     raise NotFound("There is no runtime of this name.", hint="See: holdfast runtimes list")
-
-
-def _announced(workers: Workers) -> dict[str, list[tuple[Row[Any], Mapping[str, Any]]]]:
-    found: dict[str, list[tuple[Row[Any], Mapping[str, Any]]]] = defaultdict(list)
-    for worker in workers:
-        for runtime in worker.runtimes:
-            found[runtime["name"]].append((worker, runtime))
-    return found
-
-
-def _runtime(
-    name: str, manifest: RuntimeManifest | None, announced: Sequence[tuple[Row[Any], Mapping[str, Any]]]
-) -> Runtime:
-    return Runtime(
-        name=name,
-        **(_described(manifest) if manifest else _as_announced(announced[0][1])),
-        live=bool(announced),
-        workers=len(announced),
-        installed_versions=sorted({runtime["version"] for _, runtime in announced}),
-        pools=sorted({worker.pool for worker, _ in announced}),
-    )
-
-
-def _described(manifest: RuntimeManifest) -> dict[str, Any]:
-    return {
-        "title": manifest.title,
-        "package": manifest.package,
-        "versions": manifest.versions,
-        "extra": manifest.extra,
-        "capabilities": sorted(manifest.capabilities),
-        "wires": sorted(manifest.wires),
-        "settings": manifest.settings,
-    }
-
-
-def _as_announced(runtime: Mapping[str, Any]) -> dict[str, Any]:
-    unknown: dict[str, Any] = {"package": "", "versions": "", "extra": "", "wires": [], "settings": {}}
-    return unknown | {"title": runtime["title"], "capabilities": sorted(runtime["capabilities"])}

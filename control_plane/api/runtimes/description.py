@@ -1,0 +1,94 @@
+"""What is said of a runtime: by its manifest, here or as workers announce it, and by the workers that run it."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Row
+
+from control_plane.api.runtimes.schemas import BrokenPlugin, Runtime
+from runtimes.factory import installed_version
+from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.registry import RuntimeRegistry
+
+#: The origin of a runtime that is known by its workers alone.
+ANNOUNCED = "announced by workers"
+
+#: A worker, and one of the runtimes that it announces.
+Announced = tuple[Row[Any], Mapping[str, Any]]
+
+
+def announced_runtimes(workers: Sequence[Row[Any]]) -> Mapping[str, list[Announced]]:
+    """Who announces what, by the runtimes' names."""
+    found: dict[str, list[Announced]] = defaultdict(list)
+    for worker in workers:
+        for runtime in worker.runtimes:
+            found[runtime["name"]].append((worker, runtime))
+    return found
+
+
+def manifest_for(name: str, registry: RuntimeRegistry, workers: Sequence[Row[Any]]) -> RuntimeManifest | None:
+    """The manifest that is known here, else the one that a live worker announces."""
+    return registry.get(name) or _announced_manifest(registry, announced_runtimes(workers).get(name, []))
+
+
+def describe(name: str, registry: RuntimeRegistry, announced: Sequence[Announced]) -> Runtime:
+    """A runtime as the API shows it."""
+    manifest = registry.get(name) or _announced_manifest(registry, announced)
+    here = installed_version(manifest) if manifest else ""
+    theirs = {str(runtime["version"]) for _, runtime in announced}
+    return Runtime(
+        name=name,
+        origin=registry.origin(name) if name in registry else ANNOUNCED,
+        **(_described(manifest) if manifest else _as_announced(announced[0][1])),
+        installed_version=here,
+        installed_versions=sorted(theirs),
+        unsupported_versions=_unsupported(manifest, theirs | ({here} - {""})),
+        live=bool(announced),
+        workers=len(announced),
+        pools=sorted({worker.pool for worker, _ in announced}),
+    )
+
+
+def broken_plugins(registry: RuntimeRegistry) -> list[BrokenPlugin]:
+    """The plugins beside the API that cannot be used."""
+    return [BrokenPlugin(**broken._asdict()) for broken in registry.broken]
+
+
+def _announced_manifest(registry: RuntimeRegistry, announced: Sequence[Announced]) -> RuntimeManifest | None:
+    for _, runtime in announced:
+        try:
+            return registry.limited(RuntimeManifest.model_validate(runtime.get("manifest"), extra="ignore"))
+        except ValidationError:
+            continue
+    return None
+
+
+def _unsupported(manifest: RuntimeManifest | None, versions: set[str]) -> list[str]:
+    return sorted(version for version in versions if manifest and not manifest.supports(version))
+
+
+def _described(manifest: RuntimeManifest) -> dict[str, Any]:
+    shown = {"name", "entry", "distribution", "environment", "own_toolsets"}
+    return manifest.model_dump(exclude=shown) | {"requirement": manifest.requirement}
+
+
+def _as_announced(runtime: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a worker without a manifest that can be read here."""
+    return {
+        "title": runtime["title"],
+        "capabilities": sorted(runtime["capabilities"]),
+        "requirement": "",
+        "package": "",
+        "versions": "",
+        "python": "",
+        "contract": 0,
+        "extra": "",
+        "wires": [],
+        "templates": [],
+        "weight": 0,
+        "settings": {},
+        "memory_mb": None,
+        "slots": None,
+    }
