@@ -1,6 +1,6 @@
 """Manifests as plugins have them, and things that are none."""
 
-from runtimes.manifests.manifest import CONTRACT, RuntimeManifest
+from runtimes.manifests.manifest import CONTRACT, COUNT, RuntimeManifest
 from runtimes.manifests.scripted import SCRIPTED
 
 ACME = RuntimeManifest(
@@ -12,6 +12,10 @@ ACME = RuntimeManifest(
     versions=">=2,<3",
     capabilities=SCRIPTED.capabilities,
     wires=SCRIPTED.wires,
+    templates=frozenset({"chat-assistant"}),
+    settings={"speed": COUNT},
+    memory_mb=75,
+    slots=12,
 )
 SAME_NAME = ACME.model_copy(update={"title": "Another Acme"})
 TAKEN = ACME.model_copy(update={"name": "default"})
