@@ -1,0 +1,1 @@
+"""A runtime for Holdfast: one model call a turn."""
