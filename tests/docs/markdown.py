@@ -29,8 +29,11 @@ class Document:
     @property
     def script(self) -> str:
         """Its blocks of `bash run`, one after the other."""
-        blocks = (match["body"] for match in _FENCE.finditer(self.text) if match["info"] == "bash run")
-        return "".join(blocks)
+        return self.blocks("bash run")
+
+    def blocks(self, info: str) -> str:
+        """Its blocks of a kind, one after the other."""
+        return "".join(match["body"] for match in _FENCE.finditer(self.text) if match["info"] == info)
 
     def commands(self) -> Iterator[list[str]]:
         """The words after `holdfast` of every command that it shows."""

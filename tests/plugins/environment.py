@@ -24,7 +24,9 @@ class Environment:
     def create(cls, directory: Path) -> "Environment":
         """Make it, with the `holdfast` command in it."""
         environment = cls(directory)
-        environment.uv("venv", "--quiet", "--python", sys.executable, str(directory))
+        directory.mkdir()
+        (directory / "uv.toml").write_text("[pip]\nno-deps = true\n")
+        environment.uv("venv", "--allow-existing", "--quiet", "--python", sys.executable, str(directory))
         (site,) = directory.glob("lib/python*/site-packages")
         (site / "holdfast-checkout.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n")
         command = environment.command
@@ -47,13 +49,14 @@ class Environment:
             "VIRTUAL_ENV": str(self.directory),
             "UV_NO_BUILD_ISOLATION": "1",
             "UV_OFFLINE": "1",
+            "UV_CONFIG_FILE": str(self.directory / "uv.toml"),
             "NO_PROXY": "127.0.0.1",
             "HOLDFAST_DATA_DIR": str(self.directory / "data"),
         }
 
     def install(self, *requirements: str) -> None:
         """Build and install distributions, without what they depend on: that is there."""
-        self.uv("pip", "install", "--quiet", "--no-deps", *requirements)
+        self.uv("pip", "install", "--quiet", *requirements)
 
     def uv(self, *arguments: str) -> None:
         """Run uv in the environment."""

@@ -8,6 +8,7 @@ ONESHOT = RuntimeManifest(
     title="One shot",
     entry="holdfast_oneshot.runtime:OneShotRuntime",
     distribution="holdfast-oneshot",
+    contract=1,
     package="httpx",
     versions=">=0.28,<1",
     capabilities=frozenset({Capability.STREAMING, Capability.STRUCTURED_OUTPUT}),
