@@ -34,12 +34,12 @@ test: lint
 	@$(BIN)/pytest --ignore=tests/benchmarks -m 'not whole'
 
 # Every runtime in every scenario on every wire; writes .bench/conformance.json.
-conformance: setup
+conformance: setup crewai
 	@printf '==> %s\n' 'Conformance'
 	@$(BIN)/python -m tests.conformance
 
 # Kill, freeze, cut off and restart everything under every runtime; writes .bench/faults.json.
-faults: setup
+faults: setup crewai
 	@printf '==> %s\n' 'Faults'
 	@$(BIN)/pytest tests/faults
 
@@ -48,10 +48,11 @@ bench: setup
 	@printf '==> %s\n' 'Benchmarks'
 	@$(BIN)/python -m tests.benchmarks
 
-lint: setup
+lint: setup crewai
 	$(call step,Style,$(BIN)/ruff check --quiet)
 	$(call step,Format,$(BIN)/ruff format --check --quiet)
 	$(call step,Types,$(BIN)/pyright --warnings)
+	$(call step,Types of the CrewAI adapter,$(BIN)/pyright --warnings --project pyright-crewai.json)
 	$(call step,Import contracts,$(BIN)/lint-imports --no-logo --no-cache)
 
 fmt: setup
@@ -75,4 +76,4 @@ $(UV): Makefile
 	  --disable-pip-version-check uv==$(UV_VERSION) && touch $(UV))
 
 clean:
-	rm -rf .tools .venv .bench .demo dist
+	rm -rf .tools .venv .venvs .bench .demo dist

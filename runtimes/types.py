@@ -17,6 +17,7 @@ class RuntimeType(StrEnum):
     NATIVE = "native"
     LANGGRAPH = "langgraph"
     OPENAI_AGENTS = "openai_agents"
+    CREWAI = "crewai"
     SCRIPTED = "scripted"
 
 

@@ -22,6 +22,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from control_plane.local.keys import insert_key
 from control_plane.local.ports import is_free
 from control_plane.local.temporal import DYNAMIC_CONFIG, PRAGMAS, SEARCH_ATTRIBUTES, temporal_binary
+from tests.environments import ELSEWHERE, holdfast_of
 
 BIN = Path(sys.executable).parent
 START_SECONDS = 90.0
@@ -279,7 +280,8 @@ class Stack:
     def add(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> Process:
         """Define a further process of ours."""
         given = self._environment() | dict(environment or {})
-        process = Process(name, (str(BIN / "holdfast"), *command), given, self.directory / f"{name}.log")
+        place = holdfast_of(command[-1]) if command[-1] in ELSEWHERE else BIN / "holdfast"
+        process = Process(name, (str(place), *command), given, self.directory / f"{name}.log")
         self.processes[name] = process
         return process
 

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 COLUMNS = {"SCENARIO": "scenario", "WIRE": "wire", "OUTCOME": "outcome", "SECONDS": "seconds", "DETAIL": "detail"}
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the runtime.")]
+FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the scenarios that take long.")]
 OnlyOption = Annotated[str, typer.Option("--only", metavar="TEXT", help="Only scenarios with this in their name.")]
 
 
 @with_stack
-def check(invocation: Invocation, name: NameArgument, only: OnlyOption = "") -> None:
+def check(invocation: Invocation, name: NameArgument, only: OnlyOption = "", fast: FastOption = False) -> None:
     """Check a runtime that is installed here in every scenario; needs no running stack.
 
     Exit code 1 if a scenario failed, or none could be run.
@@ -31,7 +32,7 @@ def check(invocation: Invocation, name: NameArgument, only: OnlyOption = "") -> 
     registry = _registry(invocation)
     try:
         registry.manifest(name)
-        results = asyncio.run(_results(invocation.printer, registry, name, _scenarios(only)))
+        results = asyncio.run(_results(invocation.printer, registry, name, _scenarios(only, fast=fast)))
     except RuntimeUnknown as unknown:
         raise CliError(unknown.message, exit_code=ExitCode.NOT_FOUND, code=unknown.code, hint=unknown.hint) from None
     if invocation.printer.output is Output.TABLE:
@@ -56,10 +57,10 @@ def _registry(invocation: Invocation) -> "RuntimeRegistry":
     return registry
 
 
-def _scenarios(only: str) -> "Sequence[Scenario]":
+def _scenarios(only: str, *, fast: bool) -> "Sequence[Scenario]":
     from services.conformance.suite import ALL
 
-    found = [scenario for scenario in ALL if only.lower() in scenario.name.lower()]
+    found = [each for each in ALL if only.lower() in each.name.lower() and (each.fast or not fast)]
     if not found:
         names = ", ".join(scenario.name for scenario in ALL)
         raise usage_error(f"No scenario has '{only}' in its name.", hint=f"There are: {names}.")

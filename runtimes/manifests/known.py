@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from runtimes.errors import RuntimeUnknown
 from runtimes.manifests.claude_code import CLAUDE_CODE
+from runtimes.manifests.crewai import CREWAI
 from runtimes.manifests.default import DEFAULT
 from runtimes.manifests.langgraph import LANGGRAPH
 from runtimes.manifests.manifest import RuntimeManifest
@@ -14,7 +15,7 @@ from runtimes.meant import meant
 
 #: Manifests by the name that agents write.
 KNOWN: Mapping[str, RuntimeManifest] = {
-    manifest.name: manifest for manifest in (DEFAULT, CLAUDE_CODE, LANGGRAPH, NATIVE, OPENAI_AGENTS, SCRIPTED)
+    manifest.name: manifest for manifest in (DEFAULT, CLAUDE_CODE, LANGGRAPH, NATIVE, OPENAI_AGENTS, CREWAI, SCRIPTED)
 }
 
 

@@ -8,12 +8,13 @@ import pytest
 
 from db.migrate import upgrade
 from runtimes.factory import RuntimeFactory
+from tests.environments import ELSEWHERE
 from tests.faults.evidence import has_journal
 from tests.faults.field import SETTINGS, Field
 from tests.faults.report import Report
 from tests.postgres import embedded_postgres
 
-RUNTIMES = ("native", "default", "langgraph", "openai_agents", "claude_code")
+RUNTIMES = ("native", "default", "langgraph", "openai_agents", "crewai", "claude_code")
 #: What `make test` runs of the matrix and the scenarios.
 QUICK = {
     "native": {
@@ -26,6 +27,7 @@ QUICK = {
     "default": {"during-the-last-message"},
     "langgraph": {"during-the-last-message"},
     "openai_agents": {"during-the-last-message"},
+    "crewai": {"during-the-last-message"},
     "claude_code": {"during-the-last-message"},
 }
 HERE = Path(__file__).parent
@@ -61,7 +63,7 @@ async def mutant_field(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerat
 @asynccontextmanager
 async def _field_of(runtime: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Field]:
     installed = [found.name for found in RuntimeFactory().installed()]
-    if runtime not in installed:
+    if runtime not in installed and runtime not in ELSEWHERE:
         pytest.skip(f"the runtime '{runtime}' is not installed: {', '.join(installed)} are")
     with embedded_postgres(*CRASH_SAFE) as postgres:
         upgrade(postgres.url)

@@ -33,9 +33,12 @@ async def history(bench: Bench) -> None:
 
     expect_success(taken)
     lines = taken.response.splitlines()
-    wanted = ["Be brief.", "user: What is one?", "assistant: A number.", "user: [[history]]"]
-    places = [next((at for at, line in enumerate(lines) if text in line), -1) for text in wanted]
-    missing = [text for text, at in zip(wanted, places, strict=True) if at < 0]
+    wanted = [("", "Be brief."), ("user: ", "What is one?"), ("assistant: ", "A number."), ("user: ", "[[history]]")]
+    places = [
+        next((at for at, line in enumerate(lines) if line.startswith(role) and text in line), -1)
+        for role, text in wanted
+    ]
+    missing = [text for (_, text), at in zip(wanted, places, strict=True) if at < 0]
     expect("messages that the model did not get", missing, [])
     expect_that(all(one < other for one, other in pairwise(places)), f"the order of the messages: {lines}")
 

@@ -1,0 +1,174 @@
+"""What a turn of the CrewAI runtime runs: one agent that answers the prompt, or the crew of its `runtime_config`."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from crewai import Agent, Crew, Process, Task
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from runtimes.crewai_model import GatewayLLM
+from runtimes.crewai_tools import Toolbox
+from runtimes.errors import ConfigurationInvalid
+from runtimes.meant import guess
+from runtimes.types import RuntimeExecutionContext
+
+#: Above every limit of a turn, which are Holdfast's to keep.
+_NO_LIMIT = 1_000_000
+_PLACES = re.compile(r"\{(prompt|history)\}")
+
+#: Runs in a thread; gives the answer.
+Work = Callable[[], str]
+
+
+class CrewAgent(BaseModel):
+    """One of a crew's agents, in CrewAI's words; without `tools` it has all of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: str
+    goal: str
+    backstory: str
+    tools: list[str] | None = None
+    allow_delegation: bool = False
+
+
+class CrewTask(BaseModel):
+    """One of a crew's tasks, in CrewAI's words; `context` are names of tasks that go before it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    description: str
+    expected_output: str
+    name: str | None = None
+    agent: str | None = None
+    context: list[str] = Field(default_factory=list)
+
+
+class CrewSettings(BaseModel):
+    """What `runtime_config` says of a crew; limits and the like are none of its business."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    role: str = "Assistant"
+    goal: str = "Answer the user."
+    agents: dict[str, CrewAgent] = Field(default_factory=dict)
+    tasks: list[CrewTask] = Field(default_factory=list)
+    process: Literal["sequential", "hierarchical"] = "sequential"
+    manager_agent: str | None = None
+
+
+def crew_work(context: RuntimeExecutionContext, llm: GatewayLLM, toolbox: Toolbox) -> Work:
+    """The work of a turn.
+
+    Raises:
+        ConfigurationInvalid: the agent's `runtime_config` says something that cannot be.
+    """
+    settings = _settings(context.configuration.get("runtime_config") or {})
+    if not settings.tasks:
+        return _single(context, settings, llm, toolbox)
+    return _Assembly(context, settings, llm, toolbox).work()
+
+
+def _single(context: RuntimeExecutionContext, settings: CrewSettings, llm: GatewayLLM, toolbox: Toolbox) -> Work:
+    if settings.agents:
+        raise ConfigurationInvalid("A crew's agents have nothing to do.", hint="Give runtime_config some 'tasks'.")
+    alone = CrewAgent(role=settings.role, goal=settings.goal, backstory=context.system_prompt or "You are helpful.")
+    agent = _agent(alone, llm, toolbox)
+    history = [{"role": message.role, "content": message.content} for message in context.history]
+    messages: Any = [*history, {"role": "user", "content": context.prompt}]
+    return lambda: _raw(agent.kickoff(messages))
+
+
+class _Assembly:
+    """Puts a crew together."""
+
+    def __init__(
+        self, context: RuntimeExecutionContext, settings: CrewSettings, llm: GatewayLLM, toolbox: Toolbox
+    ) -> None:
+        self._settings = settings
+        self._llm = llm
+        self._system_prompt = context.system_prompt
+        said = "\n".join(f"{message.role}: {message.content}" for message in context.history)
+        self._places = {"prompt": context.prompt, "history": said}
+        self._agents = {name: _agent(described, llm, toolbox) for name, described in settings.agents.items()}
+
+    def work(self) -> Work:
+        """The crew, ready to be started."""
+        described = self._settings.tasks
+        if not any("{prompt}" in task.description for task in described):
+            raise ConfigurationInvalid("No task of the crew has the prompt.", hint="Write {prompt} in a description.")
+        tasks = self._tasks()
+        manager = self._settings.manager_agent
+        crew = Crew(
+            agents=[agent for name, agent in self._agents.items() if name != manager],
+            tasks=tasks,
+            process=Process(self._settings.process),
+            manager_llm=self._llm if self._settings.process == "hierarchical" and manager is None else None,
+            manager_agent=None if manager is None else _named(self._agents, manager, "agent"),
+            memory=False,
+            cache=False,
+            planning=False,
+            verbose=False,
+            tracing=False,
+        )
+        return lambda: _raw(crew.kickoff())
+
+    def _tasks(self) -> list[Task]:
+        made: dict[str, Task] = {}
+        for number, described in enumerate(self._settings.tasks, start=1):
+            is_last = number == len(self._settings.tasks)
+            made[described.name or f"task {number}"] = self._task(described, made, is_last=is_last)
+        return list(made.values())
+
+    def _task(self, described: CrewTask, before: Mapping[str, Task], *, is_last: bool) -> Task:
+        """A task; where it names no context, CrewAI gives it the results of all that went before."""
+        more = [self._system_prompt] if is_last and self._system_prompt else []
+        task = Task(
+            name=described.name,
+            description="\n\n".join([self._filled(described.description), *more]),
+            expected_output=self._filled(described.expected_output),
+            agent=None if described.agent is None else _named(self._agents, described.agent, "agent"),
+        )
+        if described.context:
+            task.context = [_named(before, name, "earlier task") for name in described.context]
+        return task
+
+    def _filled(self, text: str) -> str:
+        return _PLACES.sub(lambda place: self._places[place[1]], text)
+
+
+def _raw(output: Any) -> str:
+    """The text of what CrewAI gives."""
+    return str(output.raw)
+
+
+def _agent(described: CrewAgent, llm: GatewayLLM, toolbox: Toolbox) -> Agent:
+    return Agent(
+        role=described.role,
+        goal=described.goal,
+        backstory=described.backstory,
+        llm=llm,
+        tools=toolbox.tools(described.tools),
+        allow_delegation=described.allow_delegation,
+        max_iter=_NO_LIMIT,
+        max_retry_limit=0,
+        cache=False,
+        verbose=False,
+    )
+
+
+def _settings(given: Mapping[str, Any]) -> CrewSettings:
+    try:
+        return CrewSettings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationInvalid(f"runtime_config.{where}: {first['msg']}.") from error
+
+
+def _named(known: Mapping[str, Any], name: str, what: str) -> Any:
+    if name not in known:
+        raise ConfigurationInvalid(f"A crew names the {what} '{name[:80]}', which there is not. {guess(name, known)}")
+    return known[name]

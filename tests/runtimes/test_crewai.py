@@ -1,0 +1,157 @@
+"""What the CrewAI runtime alone does: crews of several agents and tasks, and none of CrewAI's habits."""
+
+import json
+import subprocess
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from runtimes.types import Wire
+from tests.architecture.source import ROOT
+from tests.environments import python_of
+from tests.runtimes.model_server import ModelServer
+
+RESEARCHER = {"role": "Researcher", "goal": "Find facts.", "backstory": "You read a lot."}
+WRITER: Mapping[str, Any] = {"role": "Writer", "goal": "Write well.", "backstory": "You write.", "tools": []}
+CREW: Mapping[str, Any] = {
+    "agents": {"researcher": RESEARCHER, "writer": WRITER},
+    "tasks": [
+        {"description": "Find out: {prompt}", "expected_output": "Facts", "agent": "researcher"},
+        {"description": "Write it up. [[say A fine text.]]", "expected_output": "A text", "agent": "writer"},
+    ],
+}
+MANAGED = {**CREW, "process": "hierarchical", "tasks": [{"description": "{prompt}", "expected_output": "Facts"}]}
+
+
+class Crews:
+    """A process in CrewAI's own environment, that runs turns."""
+
+    def __init__(self, process: "subprocess.Popen[str]", model: ModelServer, errors: Path) -> None:
+        self._process = process
+        self._errors = errors
+        self.model = model
+
+    def run(self, prompt: str, runtime_config: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        """Run a turn."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"prompt": prompt, "runtime_config": runtime_config, **more}) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def said(self) -> str:
+        """All that was written beside the answers."""
+        return self._errors.read_text()
+
+
+@pytest.fixture(scope="module")
+def crews(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Generator[Crews]:
+    url = model.endpoint(Wire.OPENAI).base_url
+    errors = tmp_path_factory.mktemp("crews") / "stderr"
+    command = [str(python_of("crewai")), "-m", "tests.runtimes.elsewhere", "crewai", url]
+    with (
+        errors.open("w") as said,
+        subprocess.Popen(
+            command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said
+        ) as process,
+    ):
+        yield Crews(process, model, errors)
+        process.kill()
+
+
+async def systems(crews: Crews, marker: str) -> list[str]:
+    """The beginnings of the system prompts of a turn's model calls."""
+    requests = await crews.model.requests(marker)
+    return [call["body"]["messages"][0]["content"].split(".")[0] for call in requests]
+
+
+def response(told: Mapping[str, Any]) -> str:
+    assert told["failure"] is None, told
+    last = told["events"][-1]
+    assert last["kind"] == "TurnFinished"
+    return last["response"]
+
+
+async def test_the_tasks_of_a_crew_are_done_one_after_the_other(crews: Crews) -> None:
+    marker = uuid4().hex
+
+    told = crews.run(f'[[tool lookup {{"q": "{marker}"}};; result]]', CREW)
+
+    assert response(told) == "A fine text."
+    first, second, third = await crews.model.requests(marker)
+    assert await systems(crews, marker) == ["You are Researcher", "You are Researcher", "You are Writer"]
+    assert [each["function"]["name"] for each in first["body"]["tools"]] == ["lookup"]
+    assert "tools" not in third["body"]
+    assert second["body"]["messages"][-1]["role"] == "tool"
+    assert f'looked up {{"q": "{marker}"}}' in third["body"]["messages"][-1]["content"]
+
+
+async def test_a_manager_delegates_and_that_is_told(crews: Crews) -> None:
+    marker = uuid4().hex
+    order = {"task": f"{marker} [[say Found it.]]", "context": "none", "coworker": "Researcher"}
+
+    told = crews.run(f"{marker} [[tool delegate_work_to_coworker {json.dumps(order)};; result]]", MANAGED)
+
+    assert response(told) == "Found it."
+    assert await systems(crews, marker) == ["You are Crew Manager", "You are Researcher", "You are Crew Manager"]
+    kinds = [event["kind"] for event in told["events"] if event["kind"] != "TextDelta"]
+    assert kinds == ["ToolCallStarted", "ToolCallCompleted", "TurnFinished"]
+
+
+def test_the_system_prompt_goes_with_the_last_task(crews: Crews) -> None:
+    crew = {**CREW, "tasks": [CREW["tasks"][0], {**CREW["tasks"][1], "description": "Go on. [[history]]"}]}
+
+    told = crews.run("[[say Facts.]]", crew, system_prompt="Answer in verse with {braces}.")
+
+    assert "Answer in verse with {braces}." in response(told)
+
+
+def test_an_agent_has_the_tools_that_it_names_and_no_others(crews: Crews) -> None:
+    told = crews.run(
+        '[[tool lookup {"q": 1};; result]]',
+        {
+            **MANAGED,
+            "process": "sequential",
+            "tasks": [{"description": "{prompt}", "expected_output": "Facts", "agent": "writer"}],
+        },
+    )
+
+    assert response(told).startswith("There is no tool 'lookup'.")
+
+
+def test_a_limit_ends_the_whole_crew(crews: Crews) -> None:
+    told = crews.run('[[repeat-tool 50 lookup {"q": 1}]]', {**CREW, "max_turns": 3})
+
+    assert told["failure"] is None
+    assert told["events"][-1]["finish_reason"] == "tool_limit"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"agents": {"a": RESEARCHER}}, "A crew's agents have nothing to do."),
+        ({**CREW, "tasks": CREW["tasks"][1:]}, "No task of the crew has the prompt."),
+        ({**CREW, "process": "chaotic"}, "runtime_config.process: "),
+        ({**CREW, "tasks": [{**CREW["tasks"][0], "agent": "resercher"}]}, "Did you mean 'researcher'?"),
+        ({**MANAGED, "manager_agent": "boss"}, "A crew names the agent 'boss', which there is not."),
+    ],
+)
+def test_a_crew_that_cannot_be_is_refused(crews: Crews, settings: Mapping[str, Any], told: str) -> None:
+    refused = crews.run("[[say never]]", settings)
+
+    assert told in refused["failure"]
+
+
+def test_crewai_tells_nobody_and_takes_no_signals(crews: Crews) -> None:
+    port = crews.model.url.rpartition(":")[2]
+
+    told = crews.run("A secret. [[tool unknown {};; say done]]", {})
+
+    assert response(told) == "done"
+    assert told["seen"] == [f"('127.0.0.1', {port})"]
+    assert told["handlers"] == ["0", str(told["handlers"][1]), "0"]
+    assert "crewai" not in "".join(told["handlers"])
+    assert crews.said() == ""
