@@ -1,6 +1,6 @@
 """Every setting of every process, and where it comes from.
 
-Order: argument, environment (`HOLDFAST_…`), `holdfast.toml`, then the providers' usual key variables.
+Order: argument, environment (`HOLDFAST_…`), files of secrets, `holdfast.toml`, then the providers' usual key variables.
 """
 
 import json
@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NestedSecretsSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -31,8 +32,10 @@ from runtimes.types import Wire
 PREFIX = "HOLDFAST_"
 CONFIG_VARIABLE = "HOLDFAST_CONFIG"
 CONFIG_FILE = "holdfast.toml"
-#: Names with our prefix that are no settings: the file itself, and the switches of the test suite.
-OTHER_VARIABLES = re.compile(r"HOLDFAST_(CONFIG|TEST_.*)")
+#: Names a directory with one file per setting, such as Kubernetes mounts for a Secret.
+SECRETS_VARIABLE = "HOLDFAST_SECRETS_DIR"
+#: Names with our prefix that are no settings: where settings are, and the switches of the test suite.
+OTHER_VARIABLES = re.compile(r"HOLDFAST_(CONFIG|SECRETS_DIR|TEST_.*)")
 #: What Kubernetes puts into every container for a Service whose name begins with `holdfast`.
 SERVICE_LINKS = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)")
 
@@ -174,6 +177,7 @@ class Settings(BaseSettings):
     turn_timeout_seconds: float = Field(default=3600.0, ge=1)
     worker_slots: int | None = Field(default=None, ge=1)
     worker_grace_seconds: float = Field(default=30.0, ge=0)
+    worker_health_host: str = "127.0.0.1"
     worker_health_port: Port | None = None
     cancel_deadline_seconds: float = Field(default=5.0, gt=0)
     stale_after_seconds: float = Field(default=600.0, gt=0)
@@ -201,7 +205,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = TomlConfigSettingsSource(settings_cls, config_file())
         usual_keys = InitSettingsSource(settings_cls, {"providers": _usual_providers()})
-        return init_settings, env_settings, file, usual_keys
+        return init_settings, env_settings, _secret_files(settings_cls), file, usual_keys
 
 
 def load_settings(**arguments: Any) -> Settings:
@@ -210,8 +214,9 @@ def load_settings(**arguments: Any) -> Settings:
     Raises:
         SettingsInvalid: a value cannot be used or a key is unknown.
     """
-    _check_config_file()
-    if unknown := _unknown_variables():
+    _check_named(CONFIG_VARIABLE, "file")
+    _check_named(SECRETS_VARIABLE, "directory")
+    if unknown := [*_unknown_variables(), *_unknown_secrets()]:
         raise SettingsInvalid(unknown)
     try:
         return Settings(**arguments)
@@ -257,6 +262,8 @@ class Origin:
         for name in (variable, PREFIX + top.upper()):
             if os.environ.get(name):
                 return f"from the environment variable {name}"
+        if (secret := _secret_file(error["loc"])) is not None:
+            return f"from {secret}"
         if (file := config_file()) and file.is_file():
             return f"from {file}"
         return f"to be set as {variable}"
@@ -299,7 +306,37 @@ def _close_variable(name: str, known: set[str]) -> str:
     return f" {meant(name, known)}".rstrip()
 
 
-def _check_config_file() -> None:
-    named = os.environ.get(CONFIG_VARIABLE)
+def _check_named(variable: str, what: str) -> None:
+    named = os.environ.get(variable)
     if named and not Path(named).expanduser().exists():
-        raise SettingsInvalid([f"{CONFIG_VARIABLE}: {named} does not exist. Create the file or unset the variable."])
+        raise SettingsInvalid([f"{variable}: {named} does not exist. Create the {what} or unset the variable."])
+
+
+def _secret_files(settings_cls: type[BaseSettings]) -> PydanticBaseSettingsSource:
+    return NestedSecretsSettingsSource(
+        settings_cls,
+        secrets_dir=os.environ.get(SECRETS_VARIABLE) or None,
+        secrets_prefix="",
+        secrets_nested_delimiter="__",
+    )
+
+
+def _secrets() -> list[Path]:
+    """The files; Kubernetes keeps their earlier versions beside them, with two dots before their names."""
+    named = os.environ.get(SECRETS_VARIABLE)
+    found = Path(named).expanduser().iterdir() if named else ()
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _secret_file(location: tuple[int | str, ...]) -> Path | None:
+    name = "__".join(str(part) for part in location)
+    return next((path for path in _secrets() if path.name.lower() in (name, str(location[0]))), None)
+
+
+def _unknown_secrets() -> list[str]:
+    known = set(Settings.model_fields)
+    return [
+        f"{path}: there is no such setting. {guess(path.name, known)}".rstrip() + " Remove the file."
+        for path in _secrets()
+        if path.name.lower().split("__")[0] not in known
+    ]

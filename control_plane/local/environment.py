@@ -9,7 +9,18 @@ from control_plane.local.ports import LOOPBACK
 from control_plane.settings import CONFIG_VARIABLE, KNOWN_PROVIDERS, PREFIX, ProviderSettings, Settings
 
 #: Given to one process or another on purpose, never passed on from the settings.
-GIVEN = frozenset({"providers", "database_url", "api_key", "api_url", "api_host", "api_port", "worker_health_port"})
+GIVEN = frozenset(
+    {
+        "providers",
+        "database_url",
+        "api_key",
+        "api_url",
+        "api_host",
+        "api_port",
+        "worker_health_host",
+        "worker_health_port",
+    }
+)
 #: Would lead our processes to another Temporal or PostgreSQL.
 FOREIGN = (PREFIX, "TEMPORAL_", "PG")
 

@@ -13,11 +13,9 @@ class WorkerHealth:
     A hung SDK core ends the process by itself, see `control_plane.canary`.
     """
 
-    def __init__(
-        self, port: int | None, at_work: asyncio.Event, draining: asyncio.Event, host: str = "127.0.0.1"
-    ) -> None:
-        self._port = port
+    def __init__(self, host: str, port: int | None, at_work: asyncio.Event, draining: asyncio.Event) -> None:
         self._host = host
+        self._port = port
         self._at_work = at_work
         self._draining = draining
         app = web.Application()

@@ -110,7 +110,8 @@ async def worker_process(settings: Settings, name: str, capacity: Capacity) -> A
         telemetry=TelemetryConfig(logging=LoggingConfig(TelemetryFilter(core_level="WARN", other_level="ERROR"))),
         worker_heartbeat_interval=CORE_HEARTBEAT,
     )
-    async with _http(settings, capacity.most) as http, WorkerHealth(settings.worker_health_port, at_work, stop):
+    health = WorkerHealth(settings.worker_health_host, settings.worker_health_port, at_work, stop)
+    async with _http(settings, capacity.most) as http, health:
         temporal = await _unless_stopped(stop, connect_patiently(worker_id, runtime, log.warning))
         control_plane = ControlPlaneClient(http, refused=refusals.add)
         yield WorkerProcess(settings, worker_id, capacity, temporal, control_plane, http, stop, refusals, at_work)

@@ -123,6 +123,55 @@ def test_a_file_that_is_no_toml_or_not_there_is_named(monkeypatch: pytest.Monkey
     assert missing == f"HOLDFAST_CONFIG: {tmp_path}/none.toml does not exist. Create the file or unset the variable."
 
 
+def _secret(directory: Path, name: str, value: str) -> None:
+    """As Kubernetes mounts it."""
+    (directory / "..data").mkdir(parents=True, exist_ok=True)
+    (directory / "..data" / name).write_text(value)
+    (directory / name).symlink_to(f"..data/{name}")
+
+
+def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _secret(tmp_path / "secrets", "database_url", "postgresql://db/x\n")
+    _secret(tmp_path / "secrets", "providers__openai__api_key", "sk-3")
+    monkeypatch.setenv("HOLDFAST_SECRETS_DIR", str(tmp_path / "secrets"))
+    monkeypatch.setenv("HOLDFAST_PROVIDERS__OPENAI__BASE_URL", "https://models.example/v1")
+
+    settings = load_settings()
+
+    key = settings.providers["openai"].api_key
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == "postgresql://db/x"
+    assert key is not None
+    assert key.get_secret_value() == "sk-3"
+
+
+def test_the_environment_goes_before_a_file_of_a_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _secret(tmp_path / "secrets", "log_level", "debug")
+    (tmp_path / "holdfast.toml").write_text('log_level = "error"\n')
+    monkeypatch.setenv("HOLDFAST_SECRETS_DIR", str(tmp_path / "secrets"))
+
+    from_secrets = load_settings().log_level
+    monkeypatch.setenv("HOLDFAST_LOG_LEVEL", "warning")
+
+    assert (from_secrets, load_settings().log_level) == ("debug", "warning")
+
+
+def test_a_file_that_is_no_secret_is_refused_with_a_suggestion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _secret(tmp_path / "secrets", "databse_url", "postgresql://db/x")
+    _secret(tmp_path / "secrets", "api_port", "high")
+    monkeypatch.setenv("HOLDFAST_SECRETS_DIR", str(tmp_path / "secrets"))
+
+    (unknown,) = _problems()
+    (tmp_path / "secrets" / "databse_url").unlink()
+    (bad,) = _problems()
+    monkeypatch.setenv("HOLDFAST_SECRETS_DIR", str(tmp_path / "none"))
+    (missing,) = _problems()
+
+    assert unknown.endswith("/databse_url: there is no such setting. Did you mean 'database_url'? Remove the file.")
+    assert f"(from {tmp_path}/secrets/api_port)" in bad
+    assert missing.endswith("/none does not exist. Create the directory or unset the variable.")
+
+
 def test_what_kubernetes_sets_for_a_service_of_our_name_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("HOLDFAST_PORT_8080_TCP", "tcp://10.0.0.1:8080")
