@@ -1,0 +1,220 @@
+"""What `kubectl apply -k` would send is valid, hangs together, and breaks no rule of the cluster."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema_rs
+import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
+import pytest
+
+from activities.queues import pool_queue
+from control_plane.settings import PREFIX, Settings
+from control_plane.worker.process import HAND_BACK
+from control_plane.worker.slots import capacity_of
+from runtimes.manifests.known import KNOWN
+from tests.architecture.source import ROOT
+from tests.deploy.manifests import (
+    KUBECTL,
+    WORKLOADS,
+    Object,
+    buildable,
+    built,
+    name_of,
+    of_kind,
+    path_of,
+    pods,
+)
+from tests.deploy.pod_security import violations
+from tests.docs.test_docs import misfits
+
+SCHEMAS = ROOT / "tests" / "deploy" / "schemas"
+#: Kinds that Kubernetes itself does not know.
+CUSTOM = ("ScaledObject", "WorkerDeployment", "Connection")
+VERSIONS = ("1.30", "1.34", "1.37")
+#: Bytes of a worker before its first turn, as `make bench` measures them, and the units of Kubernetes.
+WORKER = 250_000_000
+UNITS = {"Mi": 2**20, "Gi": 2**30}
+DIRECTORIES = list(buildable())
+WHOLE = [path for path in DIRECTORIES if path.count("/") == 1 and path.startswith("overlays/")]
+
+pytestmark = pytest.mark.skipif(
+    KUBECTL is None and not os.environ.get("CI"), reason="kubectl, which puts the manifests together, is not here"
+)
+
+
+def env_of(pod: Object) -> dict[str, Any]:
+    """What the first container sets itself."""
+    return {each["name"]: each for each in pod["spec"]["containers"][0].get("env", ())}
+
+
+def settings_of(objects: list[Object] | Any) -> Mapping[str, str]:
+    """The shared settings."""
+    (config,) = of_kind(objects, "ConfigMap")
+    return config["data"]
+
+
+def size(text: str) -> int:
+    """Bytes."""
+    return int(text[:-2]) * UNITS[text[-2:]]
+
+
+@pytest.mark.parametrize("path", DIRECTORIES)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_one_that_kubernetes_takes(path: str, version: str) -> None:
+    for each in built(path):
+        if each["kind"] not in CUSTOM:
+            kubernetes_validate.validate(each, version, strict=True)
+
+
+@pytest.mark.parametrize("path", WHOLE)
+def test_objects_of_other_projects_are_what_those_take(path: str) -> None:
+    for each in of_kind(built(path), *CUSTOM):
+        schema = json.loads((SCHEMAS / f"{each['kind']}.json").read_text())
+        jsonschema_rs.validator_for(schema).validate(each["spec"])
+        if each["kind"] == "WorkerDeployment":
+            template = each["spec"]["template"]
+            selector = {"matchLabels": template["metadata"]["labels"]}
+            inner = {"selector": selector, "template": template}
+            deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": each["metadata"], "spec": inner}
+            kubernetes_validate.validate(deployment, VERSIONS[-1], strict=True)
+
+
+def test_the_schemas_refuse_a_misspelt_field() -> None:
+    (scaled,) = of_kind(built("overlays/autoscaled"), "ScaledObject")
+    misspelt = {**scaled["spec"], "polingInterval": 15}
+    schema = json.loads((SCHEMAS / "ScaledObject.json").read_text())
+
+    assert not jsonschema_rs.validator_for(schema).is_valid(misspelt)
+
+
+@pytest.mark.parametrize("path", DIRECTORIES)
+def test_every_pod_is_restricted(path: str) -> None:
+    for pod in pods(built(path)):
+        assert violations(pod["spec"]) == []
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        for container in pod["spec"]["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert {"memory", "ephemeral-storage"} <= container["resources"]["limits"].keys()
+
+
+def test_the_check_of_pods_finds_what_is_wrong() -> None:
+    (pod, *_) = pods(built("base"))
+    spec = pod["spec"]
+    loose = {**spec["containers"][0], "securityContext": {"privileged": True}}
+
+    assert violations({**spec, "hostNetwork": True}) == ["hostNetwork is set"]
+    assert len(violations({**spec, "containers": [loose]})) == 2
+    assert violations({**spec, "volumes": [{"name": "x", "hostPath": {"path": "/"}}]}) == ["volume x is a hostPath"]
+
+
+@pytest.mark.parametrize("path", WHOLE)
+def test_names_lead_to_what_is_there(path: str) -> None:
+    objects = built(path)
+    names = {name_of(each) for each in objects}
+    labels = [pod["metadata"]["labels"] for pod in pods(objects)]
+
+    for each in of_kind(objects, "Deployment", "PodDisruptionBudget", "Service"):
+        selector = each["spec"]["selector"]
+        wanted = selector.get("matchLabels", selector)
+        assert sum(wanted.items() <= found.items() for found in labels) == 1, name_of(each)
+    for each in of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject"):
+        target = each["spec"]["scaleTargetRef"]
+        assert f"{target['kind']}/{target['name']}" in names
+    for pod in pods(objects):
+        assert f"ServiceAccount/{pod['spec']['serviceAccountName']}" in names
+        for source in pod["spec"]["containers"][0]["envFrom"]:
+            assert f"ConfigMap/{source['configMapRef']['name']}" in names
+    assert all(each["metadata"].get("namespace", "holdfast") == "holdfast" for each in objects)
+
+
+@pytest.mark.parametrize("path", WHOLE)
+def test_settings_are_settings(path: str) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    objects = built(path)
+    given = [*settings_of(objects), *(name for pod in pods(objects) for name in env_of(pod))]
+
+    unknown = {name for name in given if name.startswith(PREFIX) and name.split("__")[0] not in known}
+    assert unknown == {"HOLDFAST_SECRETS_DIR"}
+
+
+def test_containers_run_commands_that_there_are() -> None:
+    commands = {tuple(pod["spec"]["containers"][0]["args"]) for pod in pods([*built("base"), *built("pools/default")])}
+
+    assert [misfits(list(command)) for command in commands] == [[]] * 4
+
+
+@pytest.mark.parametrize("path", WHOLE)
+def test_workers_get_longer_to_end_than_they_take(path: str) -> None:
+    objects = built(path)
+    grace = float(settings_of(objects)["HOLDFAST_WORKER_GRACE_SECONDS"])
+    cancel = Settings.model_fields["cancel_deadline_seconds"].default
+
+    for each in of_kind(objects, "Deployment", "WorkerDeployment"):
+        if each["metadata"]["name"] != "control-plane":
+            pod = each["spec"]["template"]["spec"]
+            assert pod["terminationGracePeriodSeconds"] > grace + cancel + HAND_BACK.total_seconds()
+
+
+@pytest.mark.parametrize("path", [path for path in DIRECTORIES if path.startswith("pools/")])
+def test_a_pool_has_the_memory_that_its_runtime_says(path: str) -> None:
+    (deployment,) = of_kind(built(path), "Deployment")
+    runtime = deployment["spec"]["template"]["metadata"]["annotations"]["holdfast/runtimes"]
+    resources = deployment["spec"]["template"]["spec"]["containers"][0]["resources"]
+    manifest = KNOWN[runtime]
+
+    assert resources["requests"]["memory"] == resources["limits"]["memory"]
+    left = size(resources["limits"]["memory"]) - WORKER
+    assert capacity_of(Settings(), [manifest], left).turns[runtime] == manifest.slots
+
+
+def test_every_runtime_has_a_pool() -> None:
+    served = {
+        each["spec"]["template"]["metadata"]["labels"]["holdfast/pool"]
+        for path in DIRECTORIES
+        if path.startswith("pools/")
+        for each in of_kind(built(path), "Deployment")
+    }
+
+    assert served == KNOWN.keys() - {"scripted"}
+
+
+def test_an_autoscaler_looks_at_its_own_pool() -> None:
+    objects = built("overlays/autoscaled")
+    (scaled,) = of_kind(objects, "ScaledObject")
+    pool = scaled["metadata"]["labels"]["holdfast/pool"]
+    queue, slots = (trigger["metadata"] for trigger in scaled["spec"]["triggers"])
+    scaled_by_others = [each for each in of_kind(objects, "Deployment") if "replicas" not in each["spec"]]
+
+    assert queue["taskQueue"] == pool_queue(pool)
+    assert re.findall(r'pool="(\w+)"', slots["query"]) == [pool, pool]
+    assert [each["metadata"]["name"] for each in scaled_by_others] == ["pool-default", "pool-native"]
+
+
+def test_a_pool_is_ten_lines() -> None:
+    lines = path_of("overlays", "example", "research", "kustomization.yaml").read_text().splitlines()
+    (deployment,) = of_kind(built("overlays/example/research"), "Deployment")
+
+    assert len(lines) <= 10
+    assert deployment["metadata"]["name"] == "pool-research"
+    assert deployment["metadata"]["annotations"] == {"holdfast/runtimes": "langgraph"}
+
+
+def test_agents_are_kept_from_the_database_and_from_the_cluster() -> None:
+    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(built("base"), "NetworkPolicy")}
+    reach = policies["database"]["podSelector"]["matchExpressions"][0]["values"]
+    ranges = policies["providers"]["egress"][0]["to"][0]["ipBlock"]["except"]
+
+    assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert "pool" not in reach
+    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(ranges)
+    for pod in pods(built("pools/default")):
+        assert "database" not in json.dumps(pod)
+
+
+def test_all_workloads_are_looked_at() -> None:
+    kinds = {each["kind"] for path in DIRECTORIES for each in built(path) if "template" in each.get("spec", {})}
+
+    assert kinds == set(WORKLOADS)
