@@ -205,7 +205,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = TomlConfigSettingsSource(settings_cls, config_file())
         usual_keys = InitSettingsSource(settings_cls, {"providers": _usual_providers()})
-        return init_settings, env_settings, _secret_files(settings_cls), file, usual_keys
+        return init_settings, env_settings, _secret_files(file_secret_settings), file, usual_keys
 
 
 def load_settings(**arguments: Any) -> Settings:
@@ -312,9 +312,9 @@ def _check_named(variable: str, what: str) -> None:
         raise SettingsInvalid([f"{variable}: {named} does not exist. Create the {what} or unset the variable."])
 
 
-def _secret_files(settings_cls: type[BaseSettings]) -> PydanticBaseSettingsSource:
+def _secret_files(plain: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
     return NestedSecretsSettingsSource(
-        settings_cls,
+        plain,
         secrets_dir=os.environ.get(SECRETS_VARIABLE) or None,
         secrets_prefix="",
         secrets_nested_delimiter="__",
