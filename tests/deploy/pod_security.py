@@ -30,17 +30,15 @@ def _of_pod(pod: Mapping[str, Any]) -> Iterator[str]:
 
 def _of_container(container: Mapping[str, Any], pod: Mapping[str, Any]) -> Iterator[str]:
     name, own = container["name"], container.get("securityContext", {})
+    added = set(own.get("capabilities", {}).get("add", ()))
     both = {**pod.get("securityContext", {}), **own}
-    if own.get("privileged") or own.get("allowPrivilegeEscalation") is not False:
-        yield f"{name} may gain privileges"
-    if own.get("capabilities", {}).get("drop") != ["ALL"]:
-        yield f"{name} keeps capabilities"
-    if set(own.get("capabilities", {}).get("add", ())) - {"NET_BIND_SERVICE"}:
-        yield f"{name} adds capabilities"
-    if both.get("runAsNonRoot") is not True or both.get("runAsUser") == 0:
-        yield f"{name} may run as root"
-    if both.get("seccompProfile", {}).get("type") not in _SECCOMP:
-        yield f"{name} has no seccomp profile"
-    if own.get("procMount", "Default") != "Default":
-        yield f"{name} sees all of /proc"
-    yield from (f"{name} has a host port" for port in container.get("ports", ()) if port.get("hostPort"))
+    rules = {
+        "may gain privileges": own.get("privileged") or own.get("allowPrivilegeEscalation") is not False,
+        "keeps capabilities": own.get("capabilities", {}).get("drop") != ["ALL"],
+        "adds capabilities": added - {"NET_BIND_SERVICE"},
+        "may run as root": both.get("runAsNonRoot") is not True or both.get("runAsUser") == 0,
+        "has no seccomp profile": both.get("seccompProfile", {}).get("type") not in _SECCOMP,
+        "sees all of /proc": own.get("procMount", "Default") != "Default",
+        "has a host port": any(port.get("hostPort") for port in container.get("ports", ())),
+    }
+    yield from (f"{name} {what}" for what, broken in rules.items() if broken)

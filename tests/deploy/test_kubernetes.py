@@ -114,20 +114,25 @@ def test_the_check_of_pods_finds_what_is_wrong() -> None:
 def test_names_lead_to_what_is_there(path: str) -> None:
     objects = built(path)
     names = {name_of(each) for each in objects}
+    specs = [pod["spec"] for pod in pods(objects)]
+    targets = [each["spec"]["scaleTargetRef"] for each in of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject")]
+    configs = [source["configMapRef"]["name"] for spec in specs for source in spec["containers"][0]["envFrom"]]
+
+    assert {f"{target['kind']}/{target['name']}" for target in targets} <= names
+    assert {f"ServiceAccount/{spec['serviceAccountName']}" for spec in specs} <= names
+    assert {f"ConfigMap/{config}" for config in configs} <= names
+    assert all(each["metadata"].get("namespace", "holdfast") == "holdfast" for each in objects)
+
+
+@pytest.mark.parametrize("path", WHOLE)
+def test_each_selector_finds_the_pods_of_one_template(path: str) -> None:
+    objects = built(path)
     labels = [pod["metadata"]["labels"] for pod in pods(objects)]
 
     for each in of_kind(objects, "Deployment", "PodDisruptionBudget", "Service"):
         selector = each["spec"]["selector"]
         wanted = selector.get("matchLabels", selector)
         assert sum(wanted.items() <= found.items() for found in labels) == 1, name_of(each)
-    for each in of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject"):
-        target = each["spec"]["scaleTargetRef"]
-        assert f"{target['kind']}/{target['name']}" in names
-    for pod in pods(objects):
-        assert f"ServiceAccount/{pod['spec']['serviceAccountName']}" in names
-        for source in pod["spec"]["containers"][0]["envFrom"]:
-            assert f"ConfigMap/{source['configMapRef']['name']}" in names
-    assert all(each["metadata"].get("namespace", "holdfast") == "holdfast" for each in objects)
 
 
 @pytest.mark.parametrize("path", WHOLE)
