@@ -29,16 +29,24 @@ def _of_pod(pod: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_container(container: Mapping[str, Any], pod: Mapping[str, Any]) -> Iterator[str]:
-    name, own = container["name"], container.get("securityContext", {})
-    added = set(own.get("capabilities", {}).get("add", ()))
-    both = {**pod.get("securityContext", {}), **own}
-    rules = {
-        "may gain privileges": own.get("privileged") or own.get("allowPrivilegeEscalation") is not False,
-        "keeps capabilities": own.get("capabilities", {}).get("drop") != ["ALL"],
-        "adds capabilities": added - {"NET_BIND_SERVICE"},
+    own = container.get("securityContext", {})
+    rules = _privileges(own) | _identity({**pod.get("securityContext", {}), **own})
+    rules["has a host port"] = any(port.get("hostPort") for port in container.get("ports", ()))
+    yield from (f"{container['name']} {what}" for what, broken in rules.items() if broken)
+
+
+def _privileges(own: Mapping[str, Any]) -> dict[str, bool]:
+    capabilities = own.get("capabilities", {})
+    return {
+        "may gain privileges": own.get("privileged", False) or own.get("allowPrivilegeEscalation") is not False,
+        "keeps capabilities": capabilities.get("drop") != ["ALL"],
+        "adds capabilities": not {"NET_BIND_SERVICE"}.issuperset(capabilities.get("add", ())),
+        "sees all of /proc": own.get("procMount", "Default") != "Default",
+    }
+
+
+def _identity(both: Mapping[str, Any]) -> dict[str, bool]:
+    return {
         "may run as root": both.get("runAsNonRoot") is not True or both.get("runAsUser") == 0,
         "has no seccomp profile": both.get("seccompProfile", {}).get("type") not in _SECCOMP,
-        "sees all of /proc": own.get("procMount", "Default") != "Default",
-        "has a host port": any(port.get("hostPort") for port in container.get("ports", ())),
     }
-    yield from (f"{name} {what}" for what, broken in rules.items() if broken)
