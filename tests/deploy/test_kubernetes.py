@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jsonschema_rs
@@ -50,7 +50,7 @@ def env_of(pod: Object) -> dict[str, Any]:
     return {each["name"]: each for each in pod["spec"]["containers"][0].get("env", ())}
 
 
-def settings_of(objects: list[Object] | Any) -> Mapping[str, str]:
+def settings_of(objects: Sequence[Object]) -> Mapping[str, str]:
     """The shared settings."""
     (config,) = of_kind(objects, "ConfigMap")
     return config["data"]
@@ -110,18 +110,22 @@ def test_the_check_of_pods_finds_what_is_wrong() -> None:
     assert violations({**spec, "volumes": [{"name": "x", "hostPath": {"path": "/"}}]}) == ["volume x is a hostPath"]
 
 
+def _needed(objects: Sequence[Object]) -> Iterator[str]:
+    """What others are asked for by name."""
+    for each in of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject"):
+        yield "{kind}/{name}".format(**each["spec"]["scaleTargetRef"])
+    for pod in pods(objects):
+        yield f"ServiceAccount/{pod['spec']['serviceAccountName']}"
+        for source in pod["spec"]["containers"][0]["envFrom"]:
+            yield f"ConfigMap/{source['configMapRef']['name']}"
+
+
 @pytest.mark.parametrize("path", WHOLE)
 def test_names_lead_to_what_is_there(path: str) -> None:
     objects = built(path)
-    names = {name_of(each) for each in objects}
-    specs = [pod["spec"] for pod in pods(objects)]
-    targets = [each["spec"]["scaleTargetRef"] for each in of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject")]
-    configs = [source["configMapRef"]["name"] for spec in specs for source in spec["containers"][0]["envFrom"]]
 
-    assert {f"{target['kind']}/{target['name']}" for target in targets} <= names
-    assert {f"ServiceAccount/{spec['serviceAccountName']}" for spec in specs} <= names
-    assert {f"ConfigMap/{config}" for config in configs} <= names
-    assert all(each["metadata"].get("namespace", "holdfast") == "holdfast" for each in objects)
+    assert set(_needed(objects)) <= {name_of(each) for each in objects}
+    assert {each["metadata"].get("namespace", "holdfast") for each in objects} == {"holdfast"}
 
 
 @pytest.mark.parametrize("path", WHOLE)
