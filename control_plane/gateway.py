@@ -40,6 +40,7 @@ from runtimes.turns import Admission, ExecutionEnd
 from runtimes.types import ExecutionError
 from workflows.agent_execution import AgentExecutionWorkflow
 from workflows.failures import end_of, error_of
+from workflows.fairness import priority_of
 from workflows.types import AgentExecutionInput, QueuedMessage
 
 RPC_TIMEOUT = timedelta(seconds=5)
@@ -118,6 +119,7 @@ class TemporalGateway:
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     search_attributes=_search_attributes(admission),
+                    priority=priority_of(admission),
                     static_summary=f"{admission.agent_name} on {admission.runtime}",
                     rpc_timeout=RPC_TIMEOUT,
                 )

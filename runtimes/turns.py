@@ -10,6 +10,9 @@ from runtimes.types import ExecutionError, FinishReason, ToolMessage, Usage
 
 #: Longest answer that travels through Temporal; the whole one is in the database.
 SHORT_RESPONSE = 16_384
+#: Of an execution that is told nothing else, as Temporal has it: 1 goes first.
+USUAL_PRIORITY = 3
+LAST_PRIORITY = 5
 
 
 class TurnRequest(BaseModel):
@@ -94,13 +97,15 @@ class AdmitExecution(BaseModel):
     """An execution that was started past the REST API, asking for its row.
 
     `execution_id` is what it is called unless its client gave an id; `first_run_id` tells workflows apart that
-    had the same id one after the other; `input` is what the client wrote, as it wrote it.
+    had the same id one after the other; `input` is what the client wrote, as it wrote it, `priority` what it gave the
+    workflow itself.
     """
 
     execution_id: UUID
     workflow_id: str
     first_run_id: str
     input: Any = None
+    priority: int | None = None
 
 
 class Admission(BaseModel):
@@ -120,6 +125,7 @@ class Admission(BaseModel):
     heartbeat_timeout_seconds: float = 15.0
     turn_timeout_seconds: float = 3600.0
     parent_workflow_id: str | None = None
+    priority: int = USUAL_PRIORITY
 
 
 class ExecutionEnd(StrEnum):

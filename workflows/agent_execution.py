@@ -23,6 +23,7 @@ from runtimes.turns import (
 from runtimes.types import ExecutionError
 from workflows import policies
 from workflows.failures import end_of, error_of
+from workflows.fairness import priority_of
 from workflows.types import (
     AgentExecutionInput,
     AgentExecutionResult,
@@ -107,6 +108,7 @@ class AgentExecutionWorkflow:
             result_type=str,
             start_to_close_timeout=policies.BOOKKEEPING_TIMEOUT,
             retry_policy=policies.BOOKKEEPING_RETRY,
+            priority=priority_of(self._admission),
         )
         self._answered.add(decision.approval_id)
         return status
@@ -160,6 +162,7 @@ class AgentExecutionWorkflow:
             workflow_id=info.workflow_id,
             first_run_id=info.first_execution_run_id,
             input=from_client(self._given),
+            priority=info.priority.priority_key,
         )
         return await workflow.execute_activity(
             "admit_execution",
@@ -260,6 +263,7 @@ class AgentExecutionWorkflow:
             retry_policy=policies.TURN_RETRY,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=f"{admission.agent_name}: turn {turn.turn}",
+            priority=priority_of(admission),
         )
 
     async def _record_interruption(self, turn: TurnRequest) -> TurnOutcome:
@@ -269,6 +273,7 @@ class AgentExecutionWorkflow:
             result_type=TurnOutcome,
             start_to_close_timeout=policies.BOOKKEEPING_TIMEOUT,
             retry_policy=policies.BOOKKEEPING_RETRY,
+            priority=priority_of(self._admission),
         )
 
     def _honour_cancellation(self) -> None:
@@ -313,6 +318,7 @@ class AgentExecutionWorkflow:
             ],
             start_to_close_timeout=policies.BOOKKEEPING_TIMEOUT,
             retry_policy=policies.BOOKKEEPING_RETRY,
+            priority=priority_of(self._admission),
         )
 
     async def _tell_parent(self) -> None:

@@ -58,6 +58,7 @@ EXECUTION: Example = {
     "seconds": 2.3,
     "budget": {"tokens": 20000},
     "output_schema": None,
+    "priority": 3,
     "parent_id": None,
     "created_at": MORNING,
     "started_at": MORNING,

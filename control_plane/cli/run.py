@@ -21,6 +21,9 @@ BudgetOption = Annotated[
 SchemaOption = Annotated[Path | None, typer.Option("--output-schema", help="File with the answer's JSON schema.")]
 
 
+PriorityOption = Annotated[int | None, typer.Option("--priority", min=1, max=5, help="1 goes first, 5 last; else 3.")]
+
+
 @with_api
 def run(
     invocation: Invocation,
@@ -30,6 +33,7 @@ def run(
     runtime: Annotated[str | None, typer.Option("--runtime", help="Another runtime than the agent's.")] = None,
     interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Stay open for more messages.")] = False,
     metadata: MetadataOption = None,
+    priority: PriorityOption = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the execution's id and leave.")] = False,
     budget: BudgetOption = None,
     output_schema: SchemaOption = None,
@@ -45,6 +49,7 @@ def run(
         "runtime": runtime,
         "interactive": interactive,
         "metadata": _pairs(metadata or []),
+        "priority": priority,
     }
     if budget:
         request["budget"] = _limits(budget)

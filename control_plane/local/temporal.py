@@ -15,12 +15,15 @@ from control_plane.local.state import Ports
 SEARCH_ATTRIBUTES = ("OrganizationId", "AgentId", "Runtime")
 #: Without WAL it is bound by fsync (30 executions/s) and collapses under overload.
 PRAGMAS = ("journal_mode=wal", "synchronous=normal")
-#: The first three take a 50 ms tick out of every step; without the last, fairness keys do nothing.
+#: The first three take a 50 ms tick out of every step. Without the fourth, fairness keys do nothing, and they only
+#: count within a partition: of these one is enough on one machine.
 DYNAMIC_CONFIG = (
     "history.transferProcessorMaxPollRPS=200",
     "history.timerProcessorMaxPollRPS=200",
     "history.outboundProcessorMaxPollRPS=200",
     "matching.enableFairness=true",
+    "matching.numTaskqueueReadPartitions=1",
+    "matching.numTaskqueueWritePartitions=1",
 )
 
 

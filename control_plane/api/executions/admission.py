@@ -20,6 +20,7 @@ from db.enums import ExecutionStatus, Source
 from db.models.sessions import Session
 from db.sql import Sql
 from runtimes.meant import meant
+from runtimes.turns import USUAL_PRIORITY
 from runtimes.types import ExecutionError
 from services.budget import Limits
 from services.control_plane_client.models import AgentSpec, NewEvent
@@ -45,11 +46,11 @@ _INSERT = Sql(
         INSERT INTO executions (
             id, organization_id, agent_id, agent_name, agent_version, session_id, workflow_id, first_run_id, runtime,
             task_queue, interactive, status, source, metadata, idempotency_key, request_hash, budget, output_schema,
-            parent_id, depth, last_seq
+            parent_id, depth, priority, last_seq
         ) VALUES (
             :id, :organization_id, :agent_id, :agent_name, :agent_version, :session_id, :workflow_id, :first_run_id,
             :runtime, :task_queue, :interactive, :status, :source, CAST(:metadata AS jsonb), :idempotency_key,
-            :request_hash, CAST(:budget AS jsonb), CAST(:output_schema AS jsonb), :parent_id, :depth, :count
+            :request_hash, CAST(:budget AS jsonb), CAST(:output_schema AS jsonb), :parent_id, :depth, :priority, :count
         )
         ON CONFLICT DO NOTHING
         RETURNING *
@@ -92,7 +93,8 @@ class NewExecution:
     """What is asked for; `message_id` is None where there is no first message.
 
     `first_run_id` is Temporal's, of an execution that was started there: its workflow's id may be used again.
-    `parent_id` is of the execution that started it, `depth` how many are above it.
+    `parent_id` is of the execution that started it, `depth` how many are above it. Of `priority`, 1
+    goes first and 5 last.
     """
 
     id: UUID
@@ -111,6 +113,7 @@ class NewExecution:
     output_schema: dict[str, Any] | None = None
     parent_id: UUID | None = None
     depth: int = 0
+    priority: int = USUAL_PRIORITY
 
     @property
     def message_id(self) -> UUID | None:
@@ -205,6 +208,7 @@ async def insert(connection: AsyncConnection, new: NewExecution, agent: AgentSpe
         "output_schema": None if new.output_schema is None else orjson.dumps(new.output_schema).decode(),
         "parent_id": new.parent_id,
         "depth": new.depth,
+        "priority": new.priority,
         "title": (new.prompt or "")[:TITLE],
         "message_id": new.message_id,
         "prompt": new.prompt or "",

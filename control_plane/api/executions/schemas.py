@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from control_plane.api.schemas import NextCursor, Notice, Paging, PlainText, Strict
 from control_plane.api.turn_settings import Budget, OutputSchema
 from db.enums import ExecutionStatus, Source
+from runtimes.turns import LAST_PRIORITY, USUAL_PRIORITY
 from runtimes.types import ExecutionError, FinishReason, Usage
 
 MAX_METADATA_KEYS = 64
@@ -54,6 +55,7 @@ class ExecutionCreate(Strict):
     metadata: Metadata = Field(default_factory=dict[str, Any])
     budget: Budget | None = Field(None, description="Lowers the agent's limits; it raises none.")
     output_schema: OutputSchema | None = Field(None, description="Instead of the agent's.")
+    priority: int = Field(USUAL_PRIORITY, ge=1, le=LAST_PRIORITY, strict=True, description="1 goes first, 5 last.")
 
     @model_validator(mode="after")
     def _has_something_to_do(self) -> "ExecutionCreate":
@@ -106,6 +108,7 @@ class Execution(BaseModel):
     seconds: float = Field(description="While a worker ran a turn.")
     budget: dict[str, Any]
     output_schema: dict[str, Any] | None
+    priority: int
     parent_id: UUID | None = Field(description="The execution whose turn started this one.")
     created_at: datetime
     started_at: datetime | None

@@ -23,12 +23,13 @@ from db.models.executions import Execution, Turn
 from db.models.sessions import Message
 from db.sql import Sql
 from runtimes.frameworks import FrameworksConfig
-from runtimes.turns import Admission, TurnOutcome
+from runtimes.turns import USUAL_PRIORITY, Admission, TurnOutcome
 from runtimes.types import ExecutionError, Usage
 from workflows.types import AgentExecutionResult, workflow_id_of
 
 EXECUTIONS = Execution.__table__
-_LATER = {"budget", "output_schema"}
+#: Fields that came later, with what they are where nobody gives them.
+_LATER = {"budget": None, "output_schema": None, "priority": USUAL_PRIORITY}
 _GET = Sql("SELECT * FROM executions WHERE id = :id AND organization_id = :organization_id")
 
 
@@ -151,6 +152,7 @@ class Executions:
             request_hash=None if key is None else _hash(body),
             budget=budget_of(body),
             output_schema=body.output_schema,
+            priority=body.priority,
         )
 
     async def _repeated(self, new: admission.NewExecution) -> Row[Any] | None:
@@ -194,6 +196,7 @@ def admission_of(
         heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
         turn_timeout_seconds=frameworks.limits(row.runtime).timeout_seconds or settings.turn_timeout_seconds,
         parent_workflow_id=parent_workflow_id,
+        priority=row.priority,
     )
 
 
@@ -211,7 +214,7 @@ def budget_of(body: ExecutionCreate) -> dict[str, Any]:
 def _hash(body: ExecutionCreate) -> bytes:
     """Fields that came later count where they are used: keys of earlier versions stay good."""
     given = body.model_dump(mode="json")
-    given = {name: value for name, value in given.items() if name not in _LATER or value is not None}
+    given = {name: value for name, value in given.items() if name not in _LATER or value != _LATER[name]}
     return sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).digest()
 
 

@@ -28,7 +28,7 @@ from control_plane.errors import Conflict, HoldfastError, NotFound
 from db.enums import Source
 from db.session import Database
 from db.sql import Sql
-from runtimes.turns import Admission, AdmitExecution
+from runtimes.turns import LAST_PRIORITY, Admission, AdmitExecution
 
 EXAMPLE = """The input is like {"agent_id": "demo", "prompt": "hello"}."""
 IN_USE = "Leave execution_id out, or give one that was never used."
@@ -99,7 +99,15 @@ def _new_execution(organization_id: UUID, wanted: WorkflowInput, request: AdmitE
         metadata=wanted.metadata,
         budget=budget_of(wanted),
         output_schema=wanted.output_schema,
+        priority=_priority(wanted, request),
     )
+
+
+def _priority(wanted: WorkflowInput, request: AdmitExecution) -> int:
+    """What the input says, else what the workflow was started with."""
+    if "priority" in wanted.model_fields_set or not request.priority:
+        return wanted.priority
+    return min(request.priority, LAST_PRIORITY)
 
 
 async def _organization(database: Database, principal: Principal, wanted: WorkflowInput) -> UUID:

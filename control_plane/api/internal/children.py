@@ -85,6 +85,7 @@ class Children:
             budget=parent.budget,
             parent_id=parent.id,
             depth=parent.depth + 1,
+            priority=parent.priority,
         )
         row = await admission.insert(connection, new, agent)
         if row is None:
