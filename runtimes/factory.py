@@ -1,6 +1,7 @@
 """Makes runtimes by name; imports a framework when its first execution comes."""
 
 import os
+import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -83,6 +84,17 @@ class RuntimeFactory:
             for manifest, installed in found
             if installed
         ]
+
+    def doubts(self, runtime_type: str) -> list[str]:
+        """Which versions here the runtime's adapter was not made for, one sentence each."""
+        manifest, python = self.manifest(runtime_type), platform.python_version()
+        version = installed_version(manifest)
+        doubts: list[str] = []
+        if version and not manifest.supports(version):
+            doubts.append(f"{manifest.package} {version} is installed; the adapter was made for {manifest.versions}.")
+        if not manifest.supports_python(python):
+            doubts.append(f"This is Python {python}; the adapter was made for {manifest.python}.")
+        return doubts
 
     async def close(self) -> None:
         """Free what the runtimes share."""

@@ -37,7 +37,7 @@ class RuntimeRegistry(Mapping[str, RuntimeManifest]):
     def discover(cls, config: FrameworksConfig = NOTHING_SAID) -> Self:
         """Look for plugins everywhere that is said, and import their manifests; frameworks are not imported."""
         registry = cls(config)
-        for candidate in candidates(config.discovery):
+        for candidate in dict.fromkeys(candidates(config.discovery)):
             registry.add(candidate)
         return registry
 

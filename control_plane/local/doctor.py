@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from control_plane.frameworks import Frameworks
 from control_plane.local.checks import Check, failed, passed, warned
 from control_plane.local.directory import DataDirectory
 from control_plane.local.ports import USUAL, is_free
@@ -18,7 +19,8 @@ from control_plane.local.postgres import VERSION, PostgresUnusable, data_version
 from control_plane.local.stack_checks import StackChecks
 from control_plane.local.state import running_stack
 from control_plane.local.temporal import TemporalMissing, temporal_binary
-from control_plane.settings import Settings
+from control_plane.settings import Settings, SettingsInvalid
+from runtimes.registry import BUILT_IN
 from services.providers import Provider
 
 OLDEST_PYTHON = (3, 11)
@@ -54,6 +56,7 @@ class MachineChecks:
             self._data_version,
             self._temporal,
             self._runtime,
+            self._plugins,
             self._providers,
         )
         return [check() for check in checks]
@@ -121,6 +124,17 @@ class MachineChecks:
         if find_spec("agno") is None:
             return failed("runtime_default", "agno is not installed", "pip install 'holdfast[agno]'")
         return passed("runtime_default", "agno is installed")
+
+    def _plugins(self) -> Check:
+        try:
+            registry = Frameworks(self.settings.frameworks_file).registry
+        except SettingsInvalid as invalid:
+            return failed("plugins", "; ".join(invalid.problems), "Correct the frameworks file.")
+        if broken := registry.broken:
+            listed = "; ".join(f"'{one.name}' ({one.origin}): {one.reason}" for one in broken)
+            return warned("plugins", listed, broken[0].hint or "See: holdfast runtimes list")
+        plugins = [name for name in registry if registry.origin(name) != BUILT_IN]
+        return passed("plugins", ", ".join(plugins) or "none")
 
     def _providers(self) -> Check:
         providers = self.settings.providers

@@ -157,6 +157,8 @@ def _providers(settings: Settings) -> ProviderRegistry:
 
 def _preload(factory: RuntimeFactory, name: str) -> None:
     """The first turn does not wait for an import; what cannot be imported fails that turn, with its remedy."""
+    for doubt in factory.doubts(name):
+        log.warning("runtime may not run well", runtime=name, doubt=doubt)
     try:
         factory.load(name)
     except RuntimeFailure as failure:

@@ -13,8 +13,11 @@ import pytest
 import typer
 
 from control_plane.cli.command_line import app
+from control_plane.documents import read_yaml
 from control_plane.events.reader import TERMINAL_EVENTS
+from control_plane.frameworks_file import FrameworksFile
 from control_plane.settings import Settings
+from runtimes.frameworks import Discovery, FrameworkLimits, FrameworksConfig, TemplateMapping
 from tests.architecture.source import ROOT
 from tests.docs.markdown import Document, documents
 from tests.stack import Stack
@@ -69,6 +72,16 @@ def test_every_setting_is_documented() -> None:
     documented = Document("docs/operations.md").first_column("Settings")
 
     assert sorted(documented) == sorted(Settings.model_fields)
+
+
+def test_the_frameworks_file_is_documented_key_by_key() -> None:
+    page = Document("docs/frameworks.md")
+    example = FrameworksFile.model_validate(read_yaml(page.blocks("yaml")).values)
+    parts = {"discovery": Discovery, "template_mappings": TemplateMapping, "framework_specific": FrameworkLimits}
+    keys = {name for part in (FrameworksConfig, *parts.values()) for name in part.model_fields}
+
+    assert example.frameworks.limits("langgraph").timeout_seconds == 300
+    assert [key for key in keys if key not in page.text] == []
 
 
 def test_every_end_of_an_execution_is_documented() -> None:

@@ -67,6 +67,15 @@ def test_supported_are_also_those_that_are_not_installed() -> None:
     assert RuntimeFactory({**KNOWN, "absent": absent}).supported() == sorted(["absent", *KNOWN])
 
 
+def test_versions_that_an_adapter_was_not_made_for_are_told() -> None:
+    older = SCRIPTED.model_copy(update={"name": "older", "package": "pytest", "versions": "<2", "python": "<3.11"})
+
+    doubts = RuntimeFactory({**KNOWN, "older": older}).doubts("older")
+
+    assert ["the adapter was made for <2." in doubts[0], "made for <3.11." in doubts[1]] == [True, True]
+    assert RuntimeFactory().doubts("default") == []
+
+
 def test_nothing_but_the_adapter_imports_its_framework() -> None:
     code = (
         "import sys; from runtimes.factory import RuntimeFactory;"

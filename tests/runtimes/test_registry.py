@@ -1,6 +1,7 @@
 """Which runtimes are known: those that are shipped, and plugins; broken ones are told."""
 
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ MANIFEST = RuntimeManifest(
     name="{name}", title="Of a directory", entry="{name}:Adapter", package="pytest", capabilities=[], wires=[]
 )
 """
+
+
+@pytest.fixture(autouse=True)
+def path_as_before() -> Generator[None]:
+    """Directories of plugins are on Python's path for as long as the process lives."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 def test_what_is_shipped_is_known_without_looking_anywhere() -> None:
@@ -101,6 +110,26 @@ def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
     registry = found_in(tmp_path / "gone")
 
     assert only(registry.broken).reason == f"There is no directory '{tmp_path / 'gone'}'."
+
+
+def test_a_directory_of_installed_distributions_speaks_by_their_entry_points(tmp_path: Path) -> None:
+    info = tmp_path / "acme_runtime-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-runtime\nVersion: 1.0\n")
+    points = f"acme = {SAMPLES}:ACME\nadapter = {SAMPLES}:Adapter\ngone = no_such_module:MANIFEST\n"
+    (info / "entry_points.txt").write_text(f"[holdfast.runtimes]\n{points}")
+    (tmp_path / "a_dependency.py").write_text("raise SystemExit")
+
+    registry = found_in(tmp_path)
+
+    assert registry.origin("acme") == "entry point of acme-runtime 1.0"
+    assert [(broken.name, broken.origin) for broken in registry.broken] == [
+        ("adapter", "entry point of acme-runtime 1.0"),
+        ("gone", "entry point of acme-runtime 1.0"),
+    ]
+    assert registry.broken[0].hint == "Name the runtime's manifest there, not its adapter."
+    again = RuntimeRegistry.discover(FrameworksConfig(discovery=Discovery(directories=(tmp_path,))))
+    assert again.broken == registry.broken
 
 
 def found(*modules: str) -> RuntimeRegistry:

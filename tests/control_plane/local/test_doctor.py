@@ -10,6 +10,25 @@ from control_plane.local.doctor import examine
 from control_plane.settings import load_settings
 
 
+def _plugins(tmp_path: Path, frameworks: str) -> Check:
+    file = tmp_path / "frameworks.yaml"
+    file.write_text(frameworks)
+    checks = examine(load_settings(frameworks_file=file), DataDirectory(tmp_path))
+    return next(check for check in checks if check.id == "plugins")
+
+
+def test_plugins_are_told_and_broken_ones_are_a_warning(tmp_path: Path) -> None:
+    fine = _plugins(tmp_path, "frameworks: {discovery: {modules: ['tests.runtimes.sample_manifests:ACME']}}")
+    broken = _plugins(tmp_path, "frameworks: {discovery: {modules: ['tests.runtimes.sample_manifests:TAKEN']}}")
+    unusable = _plugins(tmp_path, "frameworks: {discover: {}}")
+
+    assert (fine.status, fine.detail) == (CheckStatus.OK, "acme")
+    assert broken.status is CheckStatus.WARN
+    assert "The name 'default' is taken: built in." in broken.detail
+    assert unusable.status is CheckStatus.FAIL
+    assert "frameworks.yaml:1:14" in unusable.detail
+
+
 def _providers(tmp_path: Path, **providers: dict[str, str]) -> Check:
     settings = load_settings(providers=providers)
     return next(check for check in examine(settings, DataDirectory(tmp_path)) if check.id == "providers")
