@@ -141,6 +141,10 @@ KNOWN_PROVIDERS = (
 )
 
 
+#: What Temporal's worker controller sets for the workers that it deploys.
+VERSION_VARIABLES = {"deployment_name": "TEMPORAL_DEPLOYMENT_NAME", "build_id": "TEMPORAL_WORKER_BUILD_ID"}
+
+
 def _workspaces(values: dict[str, Any]) -> Path:
     return values["data_dir"] / "workspaces"
 
@@ -179,6 +183,8 @@ class Settings(BaseSettings):
     worker_grace_seconds: float = Field(default=30.0, ge=0)
     worker_health_host: str = "127.0.0.1"
     worker_health_port: Port | None = None
+    deployment_name: Annotated[str, Field(pattern=r"^[^.:]*$")] = ""
+    build_id: str = ""
     cancel_deadline_seconds: float = Field(default=5.0, gt=0)
     stale_after_seconds: float = Field(default=600.0, gt=0)
     workspace_dir: Directory = Field(default_factory=_workspaces)
@@ -204,8 +210,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = TomlConfigSettingsSource(settings_cls, config_file())
-        usual_keys = InitSettingsSource(settings_cls, {"providers": _usual_providers()})
-        return init_settings, env_settings, _secret_files(file_secret_settings), file, usual_keys
+        usual = InitSettingsSource(settings_cls, {"providers": _usual_providers(), **_usual_versions()})
+        return init_settings, env_settings, _secret_files(file_secret_settings), file, usual
 
 
 def load_settings(**arguments: Any) -> Settings:
@@ -282,6 +288,10 @@ def _causes(invalid: ValidationError) -> Iterator[ErrorDetails]:
 def _suggestion(location: tuple[int | str, ...]) -> str:
     known = ProviderSettings.model_fields if location[0] == "providers" else Settings.model_fields
     return f" {guess(str(location[-1]), known)}"
+
+
+def _usual_versions() -> dict[str, str]:
+    return {name: os.environ[variable] for name, variable in VERSION_VARIABLES.items() if os.environ.get(variable)}
 
 
 def _usual_providers() -> dict[str, dict[str, str]]:

@@ -64,6 +64,7 @@ class AgentExecutionWorkflow:
                 await self._take_turn()
                 self._honour_cancellation()
                 self._continue_as_new_if_long()
+                self._move_to_newer_workers()
             await self._complete()
         except (asyncio.CancelledError, FailureError) as failure:
             await self._fail(failure)
@@ -190,6 +191,7 @@ class AgentExecutionWorkflow:
                 await workflow.wait_condition(self._is_addressed, timeout=policies.IDLE_TIMEOUT)
             except TimeoutError:
                 self._state.closing = True
+            self._move_to_newer_workers()
         return bool(self._state.pending)
 
     def _is_addressed(self) -> bool:
@@ -288,7 +290,16 @@ class AgentExecutionWorkflow:
 
     def _continue_as_new_if_long(self) -> None:
         if workflow.info().is_continue_as_new_suggested() and self._state.interactive:
-            workflow.continue_as_new(self._state)
+            self._continue_as_new()
+
+    def _move_to_newer_workers(self) -> None:
+        """A run stays on the build that it began on: a new run begins on the present one."""
+        if workflow.info().is_target_worker_deployment_version_changed() and self._state.interactive:
+            self._continue_as_new()
+
+    def _continue_as_new(self) -> None:
+        behaviour = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
+        workflow.continue_as_new(self._state, initial_versioning_behavior=behaviour)
 
     async def _complete(self) -> None:
         await workflow.wait_condition(workflow.all_handlers_finished)

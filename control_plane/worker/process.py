@@ -26,6 +26,7 @@ from control_plane.temporal import connect_patiently
 from control_plane.worker.canary import CORE_HEARTBEAT, Canary
 from control_plane.worker.health import WorkerHealth
 from control_plane.worker.slots import Capacity, available_memory, memory_limit
+from control_plane.worker.versions import deployment_name
 from runtimes.errors import RuntimeFailure, WorkerRefused
 from runtimes.turns import StopReason
 from services.cancellation import CancellationManager
@@ -151,6 +152,8 @@ def announcement_of(
         slots=process.capacity.room(0),
         running=0,
         memory_limit=memory_limit(),
+        deployment=deployment_name(process.settings, queue),
+        build_id=process.settings.build_id,
     )
 
 

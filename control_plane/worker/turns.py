@@ -17,6 +17,7 @@ from control_plane.worker.process import HAND_BACK, WorkerProcess, announcement_
 from control_plane.worker.served import served_runtimes
 from control_plane.worker.slots import available_memory, capacity_of
 from control_plane.worker.tuner import tuner_of
+from control_plane.worker.versions import deployment_of
 from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
 from runtimes.frameworks import FrameworksConfig
@@ -100,6 +101,7 @@ def _turn_worker(
         task_queue=pool_queue(pool),
         activities=[AgentActivities(executor).execute_agent_llm],
         tuner=tuner_of(process.capacity, turns),
+        deployment_config=deployment_of(settings, pool_queue(pool)),
         activity_task_poller_behavior=POLLERS,
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,

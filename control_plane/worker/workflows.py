@@ -11,6 +11,7 @@ from activities.queues import WORKFLOW_QUEUE
 from control_plane.settings import Settings
 from control_plane.worker.process import HAND_BACK, announcement_of, run_process, serve, worker_process
 from control_plane.worker.slots import WORKFLOW_SLOTS, Capacity
+from control_plane.worker.versions import deployment_of
 from runtimes.pools import WORKFLOWS
 from services.cancellation import CancellationManager
 from workflows.agent_execution import AgentExecutionWorkflow
@@ -45,6 +46,7 @@ async def _serve_workflows(settings: Settings) -> None:
             activity_task_poller_behavior=PollerBehaviorAutoscaling(),
             sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
             graceful_shutdown_timeout=HAND_BACK,
+            deployment_config=deployment_of(settings, WORKFLOW_QUEUE),
         )
         announcement = announcement_of(process, WORKFLOWS, WORKFLOW_QUEUE, "workflow")
         await serve(process, worker, announcement, CancellationManager(), [])

@@ -177,3 +177,22 @@ def test_what_kubernetes_sets_for_a_service_of_our_name_is_passed_over(monkeypat
     monkeypatch.setenv("HOLDFAST_PORT_8080_TCP", "tcp://10.0.0.1:8080")
 
     assert load_settings().api_port == 8080
+
+
+def test_a_version_comes_from_the_variables_of_temporals_worker_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORAL_DEPLOYMENT_NAME", "agents/workflows")
+    monkeypatch.setenv("TEMPORAL_WORKER_BUILD_ID", "7c2e9b1")
+    controlled = load_settings()
+    monkeypatch.setenv("HOLDFAST_BUILD_ID", "mine")
+
+    assert (controlled.deployment_name, controlled.build_id) == ("agents/workflows", "7c2e9b1")
+    assert load_settings().build_id == "mine"
+
+
+def test_a_deployment_name_that_temporal_does_not_take_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_DEPLOYMENT_NAME", "holdfast.default")
+
+    (problem,) = _problems()
+
+    assert "'holdfast.default'" in problem
+    assert "HOLDFAST_DEPLOYMENT_NAME" in problem
