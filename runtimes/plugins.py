@@ -39,7 +39,10 @@ class Candidate:
         """
         if not IMPORT_PATH.fullmatch(self.path):
             raise ConfigurationInvalid(f"'{self.path[:200]}' is no import path.", hint="Write package.module:NAME.")
-        module, name = module_at(self.path, ConfigurationInvalid), self.path.partition(":")[2]
+        try:
+            module, name = module_at(self.path, ConfigurationInvalid), self.path.partition(":")[2]
+        except SystemExit:
+            raise ConfigurationInvalid("Its module ends the process that imports it.") from None
         self._require_place(module.__name__, module.__file__)
         if not hasattr(module, name):
             hint = meant(name, dir(module)) or f"Define {name} = RuntimeManifest(…) there."

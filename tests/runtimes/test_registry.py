@@ -95,6 +95,7 @@ def test_a_directory_holds_modules_and_packages(tmp_path: Path) -> None:
 def test_broken_modules_of_a_directory_are_told(tmp_path: Path) -> None:
     (tmp_path / "holdfast_test_raises.py").write_text("raise RuntimeError('no licence')")
     (tmp_path / "holdfast_test_empty.py").write_text("")
+    (tmp_path / "holdfast_test_script.py").write_text("raise SystemExit(1)")
     (tmp_path / "json.py").write_text(PLUGIN.format(name="json"))
 
     registry = found_in(tmp_path)
@@ -102,6 +103,7 @@ def test_broken_modules_of_a_directory_are_told(tmp_path: Path) -> None:
     reasons = {broken.name: broken.reason for broken in registry.broken}
     assert "RuntimeError: no licence" in reasons["holdfast_test_raises"]
     assert reasons["holdfast_test_empty"] == "Module 'holdfast_test_empty' has no 'MANIFEST'."
+    assert reasons["holdfast_test_script"] == "Its module ends the process that imports it."
     assert "Another module is called 'json' too" in reasons["json"]
     assert sys.path[-1] == str(tmp_path)
 

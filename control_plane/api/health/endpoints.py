@@ -6,7 +6,8 @@ from sqlalchemy import text
 from control_plane.api.auth import Reader
 from control_plane.api.health.schemas import Health, ModelHealth, RuntimeHealth
 from control_plane.api.openapi import KEYED, OPEN, problems
-from control_plane.api.runtimes.service import list_runtimes, live_workers
+from control_plane.api.runtimes.description import announced_runtimes
+from control_plane.api.runtimes.service import live_workers
 from control_plane.api.state import State
 from control_plane.errors import DatabaseUnavailable, TemporalRejected, TemporalUnavailable
 
@@ -37,7 +38,8 @@ async def runtimes_health(principal: Reader, state: State) -> RuntimeHealth:
     """Which runtimes have a live worker."""
     async with state.database.transaction(principal.organization_id) as connection:
         workers = await live_workers(connection, principal)
-    return RuntimeHealth(runtimes={each.name: each.live for each in list_runtimes(state.manifests, workers)})
+    live = announced_runtimes(workers)
+    return RuntimeHealth(runtimes={name: name in live for name in sorted({*state.manifests, *live})})
 
 
 @router.get("/models", operation_id="models_health", responses=problems(KEYED))
