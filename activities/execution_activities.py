@@ -4,7 +4,15 @@ from temporalio import activity
 
 from activities.errors import translated_errors
 from activities.ports import ExecutionLedger
-from runtimes.turns import Admission, AdmitExecution, ApprovalDecision, FinishExecution, TurnOutcome, TurnRequest
+from runtimes.turns import (
+    Admission,
+    AdmitExecution,
+    ApprovalDecision,
+    FinishExecution,
+    Place,
+    TurnOutcome,
+    TurnRequest,
+)
 
 
 class ExecutionActivities:
@@ -18,6 +26,12 @@ class ExecutionActivities:
         """Admit an execution that a Temporal client started."""
         with translated_errors():
             return await self._ledger.admit(request)
+
+    @activity.defn(name="place_execution")
+    async def place_execution(self, execution_id: str, organization_id: str) -> Place:
+        """Give an execution that waits for a pool its place, if there is one."""
+        with translated_errors():
+            return await self._ledger.place(execution_id, organization_id)
 
     @activity.defn(name="interrupt_turn")
     async def interrupt_turn(self, turn: TurnRequest) -> TurnOutcome:

@@ -9,6 +9,7 @@ from runtimes.turns import (
     ApprovalDecision,
     AttemptKey,
     FinishExecution,
+    Place,
     StopReason,
     TurnOutcome,
     TurnRequest,
@@ -34,6 +35,10 @@ class ExecutionLedger(Protocol):
 
     async def admit(self, request: AdmitExecution) -> Admission:
         """Give an execution its row, idempotently."""
+        ...
+
+    async def place(self, execution_id: str, organization_id: str) -> Place:
+        """Give an execution that waits for a pool its place, if there is one, idempotently."""
         ...
 
     async def interrupt(self, turn: TurnRequest) -> TurnOutcome:

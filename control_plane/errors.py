@@ -16,7 +16,7 @@ HoldfastError
 ├── BodyTimeout 408 body_timeout
 ├── Conflict 409
 │   ├── NameConflict name_conflict · AgentInUse agent_in_use · SessionInUse session_in_use
-│   ├── TemplateInUse template_in_use · TemplateBuiltIn template_built_in
+│   ├── TemplateInUse template_in_use · TemplateBuiltIn template_built_in · PoolMissing pool_missing
 │   ├── ExecutionClosed execution_closed · ExecutionNotInteractive execution_not_interactive
 │   ├── TurnNotRunning turn_not_running · QueueFull queue_full
 │   ├── ApprovalClosed approval_closed · ArgumentsChanged args_changed
@@ -32,7 +32,8 @@ HoldfastError
 │   ├── FieldMissing field_missing · FieldUnknown field_unknown · FieldReadonly field_readonly
 │   ├── TypeMismatch type_error · ValueInvalid value_invalid · NumberOutOfRange number_out_of_range
 │   ├── TextNul text_nul · TextNotUtf8 text_not_utf8 · MetadataLimits metadata_limits
-│   ├── RuntimeUnknown runtime_unknown · TemplateUnknown template_unknown · OptionUnsupported option_unsupported
+│   ├── RuntimeUnknown runtime_unknown · RuntimeUnfit runtime_unfit · TemplateUnknown template_unknown
+│   ├── OptionUnsupported option_unsupported
 │   ├── UrlForbidden url_forbidden · CommandForbidden command_forbidden
 │   └── SchemaInvalid schema_invalid · IdempotencyMismatch idempotency_mismatch
 ├── HeadersTooLarge 431 headers_too_large
@@ -242,6 +243,11 @@ class TemplateBuiltIn(Conflict):
     default_hint = "Make a template of your own, under another name."
 
 
+class PoolMissing(Conflict):
+    code = "pool_missing"
+    title = "No live pool"
+
+
 class ExecutionClosed(Conflict):
     code = "execution_closed"
     title = "Execution already ended"
@@ -412,6 +418,12 @@ class RuntimeUnknown(ValidationFailed):
     code = "runtime_unknown"
     title = "Unknown runtime"
     default_hint = "See: holdfast runtimes list"
+
+
+class RuntimeUnfit(ValidationFailed):
+    code = "runtime_unfit"
+    title = "No runtime fits"
+    default_hint = "See what is required, and by what: holdfast runtimes resolve AGENT"
 
 
 class TemplateUnknown(ValidationFailed):

@@ -160,6 +160,12 @@ class TemporalGateway:
             handle = await self._own(workflow_id, first_run_id)
             await handle.signal(AgentExecutionWorkflow.answered, list(waits), rpc_timeout=RPC_TIMEOUT)
 
+    async def place(self, workflow_id: str, first_run_id: str | None) -> None:
+        """Tell an execution that waits for a pool that one fits; telling it again does nothing."""
+        with _temporal_errors():
+            handle = await self._own(workflow_id, first_run_id)
+            await handle.signal(AgentExecutionWorkflow.place, rpc_timeout=RPC_TIMEOUT)
+
     async def end_of(
         self, workflow_id: str, first_run_id: str | None
     ) -> tuple[ExecutionEnd | None, ExecutionError | None]:

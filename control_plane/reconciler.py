@@ -1,8 +1,9 @@
-"""Makes the database and Temporal agree: what was accepted is started, what has ended is recorded."""
+"""Makes the database and Temporal agree: what was accepted is started and placed, what has ended is recorded."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NoReturn
 
 import structlog
@@ -12,15 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from control_plane import errors
 from control_plane.api.executions.service import Executions, admission_of
 from control_plane.api.internal.children import cancel_children, is_orphan, workflow_of_parent
+from control_plane.api.internal.places import Places
 from control_plane.api.internal.service import TurnLedger
-from control_plane.events.hub import EventHub
-from control_plane.frameworks import Frameworks
-from control_plane.gateway import TemporalGateway
-from control_plane.settings import Settings
+from control_plane.api.state import ApiState
 from control_plane.waits import waits_of
 from db.enums import ExecutionStatus
 from db.models.sessions import Message
-from db.session import Database
 from runtimes.turns import ExecutionEnd, FinishExecution
 from runtimes.types import ExecutionError
 
@@ -36,6 +34,8 @@ ANSWERED_SECONDS = 600.0
 #: Claims what it finds: no replica looks at it again for the interval, whatever becomes of this look.
 _CLAIM_UNSETTLED = text("SELECT * FROM holdfast_unsettled(:idle, :most)")
 
+_CLAIM_WAITING_FOR_POOL = text("SELECT * FROM holdfast_waiting_for_pool(:since, :most)")
+
 WORKFLOW_LOST = ExecutionError(
     code="workflow_lost",
     message="Temporal does not know the execution's workflow.",
@@ -47,53 +47,92 @@ WORKFLOW_LOST = ExecutionError(
 class Reconciler:
     """Looks after executions that nothing was heard of for the interval of the settings."""
 
-    database: Database
-    gateway: TemporalGateway
-    hub: EventHub
-    settings: Settings
-    frameworks: Frameworks
+    state: ApiState
 
-    async def run(self) -> NoReturn:
+    async def run(self) -> None:
         """Reconcile for ever, whatever fails."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._reconcile_for_ever())
+            tasks.create_task(self._place_for_ever())
+
+    async def _reconcile_for_ever(self) -> NoReturn:
         while True:
-            await asyncio.sleep(self.settings.reconcile_interval_seconds)
+            await asyncio.sleep(self.state.settings.reconcile_interval_seconds)
             await _tried(self.reconcile())
+
+    async def _place_for_ever(self) -> NoReturn:
+        """A worker that comes may be what executions wait for; whatever is missed here, the next pass finds."""
+        came = self.state.live.came
+        while True:
+            await came.wait()
+            came.clear()
+            await _tried(self.place())
 
     async def reconcile(self) -> int:
         """One pass: the number of executions that were started or settled."""
-        async with self.database.transaction(None) as connection:
-            parameters = {"idle": self.settings.reconcile_interval_seconds, "most": BATCH}
+        async with self.state.database.transaction(None) as connection:
+            parameters = {"idle": self.state.settings.reconcile_interval_seconds, "most": BATCH}
             rows = (await connection.execute(_CLAIM_UNSETTLED, parameters)).all()
         return sum([await _tried(self._settle(row), execution_id=str(row.id)) for row in rows])
 
+    async def place(self) -> int:
+        """Look at everything that waits for a pool: the number of executions that may go on."""
+        async with self.state.database.transaction(None) as connection:
+            since = (await connection.execute(select(func.now()))).scalar_one()
+        placed, rows = 0, [None]
+        while rows:
+            rows = await self._claim_waiting(since)
+            placed += sum([await _tried(self._look_for_pool(row), execution_id=str(row.id)) for row in rows])
+        return placed
+
+    async def _claim_waiting(self, since: datetime) -> Sequence[Row[Any]]:
+        async with self.state.database.transaction(None) as connection:
+            parameters = {"since": since, "most": BATCH}
+            return (await connection.execute(_CLAIM_WAITING_FOR_POOL, parameters)).all()
+
     async def _settle(self, row: Row[Any]) -> int:
         try:
-            end, error = await self.gateway.end_of(row.workflow_id, row.first_run_id)
+            end, error = await self.state.gateway.end_of(row.workflow_id, row.first_run_id)
         except KeyError:
             return await self._restore(row)
         if end is not None:
             return await self._finish(row, end, error)
         if await self._cancel_orphan(row):
             return 1
+        if row.status == ExecutionStatus.WAITING_FOR_POOL:
+            return await self._look_for_pool(row)
         return await self._look_at_waiting(row) if row.status == ExecutionStatus.WAITING else 0
 
     async def _cancel_orphan(self, row: Row[Any]) -> bool:
         """A child that its parent could not cancel at its own end is cancelled here."""
-        async with self.database.transaction(row.organization_id) as connection:
+        async with self.state.database.transaction(row.organization_id) as connection:
             orphan = await is_orphan(connection, row.id)
         if orphan:
-            await self.gateway.cancel(row.workflow_id, row.first_run_id)
+            await self.state.gateway.cancel(row.workflow_id, row.first_run_id)
             log.info("cancelled a child that nobody waits for", execution_id=str(row.id))
         return orphan
 
+    async def _look_for_pool(self, row: Row[Any]) -> int:
+        """Tell an execution that a pool fits it by now; it asks for its place itself."""
+        async with self.state.database.transaction(row.organization_id) as connection:
+            execution = await Executions(connection, row.organization_id).get(row.id)
+            if execution.status != ExecutionStatus.WAITING_FOR_POOL:
+                return 0
+            resolution = await Places(connection, row.organization_id, self.state.placement).decide(execution)
+        if resolution.pool is None:
+            return 0
+        await self.state.gateway.place(row.workflow_id, row.first_run_id)
+        log.info("told an execution that a pool fits", execution_id=str(row.id), pool=resolution.pool)
+        return 1
+
     async def _look_at_waiting(self, row: Row[Any]) -> int:
         """Tell a suspended turn that it need not wait any more, in case nobody else could."""
-        async with self.database.transaction(row.organization_id) as connection:
+        async with self.state.database.transaction(row.organization_id) as connection:
             waits = await waits_of(connection, row.id)
             later = ANSWERED_SECONDS if waits.enough else WAITING_SECONDS
             await Executions(connection, row.organization_id).put_off(row.id, later)
         if waits.enough:
-            await self.gateway.answered(row.workflow_id, row.first_run_id, waits.come)
+            await self.state.gateway.answered(row.workflow_id, row.first_run_id, waits.come)
             log.info("told a turn what it waited for", execution_id=str(row.id))
         return int(waits.enough)
 
@@ -101,16 +140,15 @@ class Reconciler:
         """A workflow of ours that Temporal never saw is started; one that it lost cannot be."""
         if row.first_run_id is not None or row.attempt_turn > 0:
             return await self._finish(row, ExecutionEnd.FAILED, WORKFLOW_LOST)
-        async with self.database.transaction(row.organization_id) as connection:
+        async with self.state.database.transaction(row.organization_id) as connection:
             execution = await Executions(connection, row.organization_id).get(row.id)
             query = select(func.count()).select_from(Message).where(Message.id == row.id)
             has_message = bool((await connection.execute(query)).scalar_one())
             parent = await workflow_of_parent(connection, row.organization_id, execution)
-        config = self.frameworks.config
-        started = admission_of(execution, self.settings, config, has_message=has_message, parent_workflow_id=parent)
-        await self.gateway.start(
+        config = self.state.frameworks.config
+        await self.state.gateway.start(
             execution.workflow_id,
-            started,
+            admission_of(execution, self.state.settings, config, has_message=has_message, parent_workflow_id=parent),
             interactive=execution.interactive,
             metadata=execution.metadata,
         )
@@ -119,10 +157,10 @@ class Reconciler:
 
     async def _finish(self, row: Row[Any], end: ExecutionEnd, error: ExecutionError | None) -> int:
         request = FinishExecution(organization_id=str(row.organization_id), end=end, error=error)
-        async with self.database.transaction(row.organization_id) as connection:
+        async with self.state.database.transaction(row.organization_id) as connection:
             finished = await TurnLedger(connection, row.organization_id, row.id).finish(request)
-        self.hub.announce(str(row.id), ended=True)
-        await cancel_children(self.database, self.gateway, row.organization_id, row.id)
+        self.state.hub.announce(str(row.id), ended=True)
+        await cancel_children(self.state.database, self.state.gateway, row.organization_id, row.id)
         log.info("settled an execution", execution_id=str(row.id), end=end.value)
         return int(finished)
 

@@ -4,8 +4,12 @@ from enum import StrEnum
 
 
 class ExecutionStatus(StrEnum):
-    """`waiting`: for a message between two turns, or for decisions or other executions in the middle of one."""
+    """`waiting`: for a message between two turns, or for decisions or other executions in the middle of one.
 
+    `waiting_for_pool`: no live pool could run its first turn.
+    """
+
+    WAITING_FOR_POOL = "waiting_for_pool"
     QUEUED = "queued"
     RUNNING = "running"
     WAITING = "waiting"

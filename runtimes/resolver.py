@@ -107,6 +107,11 @@ class _Look:
     problems: Sequence[str] = ()
 
     @property
+    def wrong(self) -> str:
+        """What its settings suffer from."""
+        return f": {' '.join(self.problems)}" if self.problems else ""
+
+    @property
     def rank(self) -> tuple[bool, int, int]:
         """Stage first, then score; where it would fail for its settings, it comes after all others."""
         return (not self.problems, -_STAGES.index(self.candidate.stage), self.points)
@@ -271,11 +276,10 @@ def _reason(look: _Look, chosen: _Look | None) -> str:
         return look.obstacle
     if look.pool is None:
         return f"{look.absence}: waited for" if look is chosen else look.absence
-    wrong = f": {' '.join(look.problems)}" if look.problems else ""
     if chosen is None or look is chosen:
-        return f"taken, on pool {look.pool.pool}{wrong}"
+        return f"taken, on pool {look.pool.pool}{look.wrong}"
     if look.problems:
-        return f"comes last{wrong}"
+        return f"comes last{look.wrong}"
     if look.candidate.stage is not chosen.candidate.stage:
         return f"comes after {chosen.candidate.runtime}: {look.candidate.stage} after {chosen.candidate.stage}"
     return f"{chosen.candidate.runtime} has a higher score, or the same and comes first"

@@ -109,7 +109,7 @@ class AdmitExecution(BaseModel):
 
 
 class Admission(BaseModel):
-    """An admitted execution: where it belongs and who serves it.
+    """An admitted execution: where it belongs and who serves it; without a `task_queue` nobody does yet.
 
     `parent_workflow_id` is the workflow that waits for its end.
     """
@@ -126,6 +126,21 @@ class Admission(BaseModel):
     turn_timeout_seconds: float = 3600.0
     parent_workflow_id: str | None = None
     priority: int = USUAL_PRIORITY
+    deploy: str = ""
+
+
+class PlaceExecution(BaseModel):
+    """An execution that waited for a pool, asking for its place."""
+
+    organization_id: str
+
+
+class Place(BaseModel):
+    """Where an execution's turns are run; without a `task_queue` nowhere yet, and `deploy` says what would help."""
+
+    runtime: str
+    task_queue: str
+    deploy: str = ""
 
 
 class ExecutionEnd(StrEnum):

@@ -285,9 +285,9 @@ class Stack:
         self.processes[name] = process
         return process
 
-    def add_worker(self, pool: str, name: str | None = None) -> Process:
+    def add_worker(self, pool: str, name: str | None = None, *options: str) -> Process:
         """Define a runtime worker."""
-        return self.add(name or pool, "worker", "--pool", pool, environment=self._worker_environment())
+        return self.add(name or pool, "worker", "--pool", pool, *options, environment=self._worker_environment())
 
     def _define(self) -> None:
         self.processes["temporal"] = Process(

@@ -16,6 +16,7 @@ from runtimes.turns import (
     ApprovalDecision,
     ExecutionEnd,
     FinishExecution,
+    Place,
     TurnOutcome,
     TurnRequest,
     TurnStatus,
@@ -54,12 +55,14 @@ class AgentExecutionWorkflow:
         self._interrupting = False
         self._waits: set[str] = set()
         self._answered: set[str] = set()
+        self._pool_fits = False
 
     @workflow.run
     async def run(self, given: Any = None) -> AgentExecutionResult:
         """Admit the execution, take its turns, record its end."""
         try:
             await self._admit()
+            await self._find_pool()
             while await self._has_message():
                 await self._take_turn()
                 self._honour_cancellation()
@@ -125,6 +128,11 @@ class AgentExecutionWorkflow:
         self._answered.update(waits)
 
     @workflow.signal
+    def place(self) -> None:
+        """A pool that fits is live: an execution that waits for one asks for its place."""
+        self._pool_fits = True
+
+    @workflow.signal
     def close(self) -> None:
         """Complete the execution once the queued messages are answered."""
         self._state.closing = True
@@ -155,6 +163,31 @@ class AgentExecutionWorkflow:
         if self._state.turn == 0 and self._admission.message_id and not self._state.pending:
             self._state.pending.append(QueuedMessage(message_id=self._admission.message_id))
         self._state.prompt = None
+
+    async def _find_pool(self) -> None:
+        """Wait until a live pool fits, or nothing is left to do."""
+        while not self._admission.task_queue:
+            self._describe("waiting for a pool", f"needed: `{self._admission.deploy}`")
+            await workflow.wait_condition(lambda: self._pool_fits or self._is_idle_and_closing())
+            if not self._pool_fits:
+                return
+            self._pool_fits = False
+            place = await self._ask_for_place()
+            self._state.admission = self._admission.model_copy(update=place.model_dump())
+            self._upsert_search_attributes()
+
+    def _is_idle_and_closing(self) -> bool:
+        return self._state.closing and not self._state.pending
+
+    async def _ask_for_place(self) -> Place:
+        return await workflow.execute_activity(
+            "place_execution",
+            args=[self._execution_id, self._admission.organization_id],
+            result_type=Place,
+            start_to_close_timeout=policies.BOOKKEEPING_TIMEOUT,
+            retry_policy=policies.BOOKKEEPING_RETRY,
+            priority=priority_of(self._admission),
+        )
 
     async def _ask_for_admission(self) -> Admission:
         info = workflow.info()
@@ -339,13 +372,13 @@ class AgentExecutionWorkflow:
             with suppress(FailureError):
                 await workflow.get_external_workflow_handle(parent).signal("answered", [self._execution_id])
 
-    def _describe(self, what: str) -> None:
+    def _describe(self, what: str, remedy: str = "") -> None:
         """Current details in the Temporal Web UI: they cost no history."""
         admission = self._admission if self._state.admission else None
         name, runtime = (admission.agent_name, admission.runtime) if admission else (self._state.agent_id, "?")
         workflow.set_current_details(
             f"**{what}** · agent `{name}` · runtime `{runtime}` · turn {self._state.turn} · "
-            f"execution `{self._execution_id}`"
+            f"execution `{self._execution_id}`{remedy and f' · {remedy}'}"
         )
 
     def _result(self) -> AgentExecutionResult:

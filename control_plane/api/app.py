@@ -56,20 +56,10 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     state: ApiState = app.state.api
     state.hub.start()
     state.frameworks.log_findings()
-    background = [asyncio.create_task(_reconciler(state).run()), asyncio.create_task(state.frameworks.watch())]
+    background = [asyncio.create_task(Reconciler(state).run()), asyncio.create_task(state.frameworks.watch())]
     yield
     for task in background:
         task.cancel()
     await asyncio.gather(*background, return_exceptions=True)
     await state.hub.stop()
     await state.database.close()
-
-
-def _reconciler(state: ApiState) -> Reconciler:
-    return Reconciler(
-        state.database,
-        state.gateway,
-        state.hub,
-        state.settings,
-        state.frameworks,
-    )

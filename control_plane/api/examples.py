@@ -33,6 +33,24 @@ AGENT: Example = NEW_AGENT | {
     "warnings": [],
 }
 TEMPLATE: Example = NEW_TEMPLATE | {"built_in": False, "created_at": MORNING, "updated_at": LATER}
+RESOLUTION: Example = {
+    "runtime": "default",
+    "stage": "default",
+    "pool": "default",
+    "task_queue": "holdfast.default",
+    "deploy": None,
+    "required": {"tools": "toolset file_system"},
+    "candidates": [
+        {
+            "runtime": "default",
+            "stage": "default",
+            "taken": True,
+            "score": {"configuration": 100, "capabilities": 20, "weight": 0, "capacity": 9, "total": 129},
+            "pools": ["default"],
+            "reason": "taken, on pool default",
+        }
+    ],
+}
 EXECUTION: Example = {
     "id": EXECUTION_ID,
     "agent_id": AGENT_ID,
@@ -42,6 +60,7 @@ EXECUTION: Example = {
     "workflow_id": f"agent-execution/{EXECUTION_ID}",
     "runtime": "default",
     "task_queue": "holdfast.default",
+    "resolution": RESOLUTION,
     "interactive": False,
     "status": "completed",
     "source": "api",
@@ -212,6 +231,7 @@ ANSWERS: dict[str, Example] = {
     "AgentPage": _page(AGENT),
     "Template": TEMPLATE,
     "TemplatePage": _page(TEMPLATE),
+    "Resolution": RESOLUTION,
     "Execution": EXECUTION,
     "ExecutionPage": _page(EXECUTION),
     "ExecutionPending": {"execution_id": EXECUTION_ID, "status": "running"},

@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from control_plane.api.credentials import Credentials
-from control_plane.api.runtimes.liveness import LiveRuntimes
+from control_plane.api.executions.placement import Placement
+from control_plane.api.runtimes.liveness import LiveWorkers
 from control_plane.events.hub import EventHub
 from control_plane.frameworks import Frameworks
 from control_plane.gateway import TemporalGateway
@@ -25,7 +26,12 @@ class ApiState:
     gateway: TemporalGateway
     hub: EventHub
     frameworks: Frameworks = field(default_factory=Frameworks)
-    live: LiveRuntimes = field(default_factory=LiveRuntimes)
+    live: LiveWorkers = field(default_factory=LiveWorkers)
+
+    @property
+    def placement(self) -> Placement:
+        """Decides where executions run, by what is known now."""
+        return Placement(self.manifests, self.frameworks.config, self.live)
 
     @property
     def manifests(self) -> RuntimeRegistry:

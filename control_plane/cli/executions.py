@@ -10,6 +10,7 @@ from control_plane.cli.commands import command_group
 from control_plane.cli.failures import BY_EXECUTION, CliError, ExitCode
 from control_plane.cli.options import CursorOption, Invocation, LimitOption, segment, with_api
 from control_plane.cli.output import Output, ago
+from control_plane.cli.resolve import show_resolution
 
 COLUMNS = {
     "ID": "id",
@@ -61,11 +62,19 @@ def list_(
     invocation.printer.page(page, COLUMNS)
 
 
+@app.command("show", hidden=True)
 @app.command("get")
 @with_api
 def get(invocation: Invocation, execution: ExecutionArgument) -> None:
-    """Show one execution."""
-    invocation.printer.record(invocation.api.get(f"/executions/{execution}"))
+    """Show one execution, and how its runtime was chosen."""
+    found = invocation.api.get(f"/executions/{execution}")
+    if invocation.printer.output is not Output.TABLE:
+        invocation.printer.document(found)
+        return
+    resolution = found.pop("resolution")
+    invocation.printer.record(found)
+    if resolution:
+        show_resolution(invocation.printer, resolution)
 
 
 @app.command("logs")

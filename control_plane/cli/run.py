@@ -18,6 +18,9 @@ MetadataOption = Annotated[list[str] | None, typer.Option("--metadata", "-m", he
 BudgetOption = Annotated[
     str | None, typer.Option("--budget", help="Limits: tokens=1000,cost_usd=0.5,model_calls=…,tool_calls=…,seconds=…")
 ]
+NoPoolOption = Annotated[
+    str | None, typer.Option("--if-no-pool", help="wait or fail, where no live pool can run it.", metavar="wait|fail")
+]
 SchemaOption = Annotated[Path | None, typer.Option("--output-schema", help="File with the answer's JSON schema.")]
 
 
@@ -35,6 +38,7 @@ def run(
     metadata: MetadataOption = None,
     priority: PriorityOption = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the execution's id and leave.")] = False,
+    if_no_pool: NoPoolOption = None,
     budget: BudgetOption = None,
     output_schema: SchemaOption = None,
     idempotency_key: Annotated[str | None, typer.Option("--idempotency-key", help="Same key, same execution.")] = None,
@@ -50,6 +54,7 @@ def run(
         "interactive": interactive,
         "metadata": _pairs(metadata or []),
         "priority": priority,
+        "if_no_pool": if_no_pool,
     }
     if budget:
         request["budget"] = _limits(budget)

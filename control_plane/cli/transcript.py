@@ -38,6 +38,8 @@ class Transcript:
             "approval.denied": self._decided,
             "approval.expired": self._decided,
             "execution.waiting": self._waiting,
+            "execution.waiting_for_pool": self._waiting_for_pool,
+            "execution.placed": self._placed,
             "attempt.failed": self._attempt_failed,
             "attempt.preempted": self._attempt_over,
             "attempt.lost": self._attempt_over,
@@ -113,6 +115,13 @@ class Transcript:
     def _waiting(self, event: WatchedEvent) -> None:
         if waits := event.data.get("waits"):
             self._note(f"waiting for {'it' if len(waits) == 1 else f'{len(waits)} of them'}; it may take days")
+
+    def _waiting_for_pool(self, event: WatchedEvent) -> None:
+        data = event.data
+        self._note(f"waiting for a pool that serves '{data['runtime']}'. Start one: {data['deploy']}")
+
+    def _placed(self, event: WatchedEvent) -> None:
+        self._note(f"goes on: runtime '{event.data['runtime']}', queue {event.data['task_queue']}")
 
     def _attempt_failed(self, event: WatchedEvent) -> None:
         error: dict[str, Any] = event.data.get("error") or {}

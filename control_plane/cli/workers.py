@@ -8,6 +8,7 @@ from control_plane.cli.check import check
 from control_plane.cli.commands import command_group
 from control_plane.cli.options import Invocation, segment, with_api
 from control_plane.cli.output import Output, ago
+from control_plane.cli.resolve import resolve
 
 RUNTIME_COLUMNS = {
     "NAME": "name",
@@ -73,6 +74,7 @@ def show_runtime(invocation: Invocation, name: NameArgument) -> None:
 
 
 runtimes.command("check")(check)
+runtimes.command("resolve")(resolve)
 
 
 @pools.command("list")

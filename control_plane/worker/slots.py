@@ -1,7 +1,7 @@
 """How many turns a worker runs at once: as many as its settings say, else as many as its memory holds."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -19,23 +19,11 @@ _MEGABYTE = 1_000_000
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a worker holds: by runtime, how many turns of that one alone; `is_fixed` if that never changes."""
+    """What a worker holds: by runtime, how many turns of that one alone."""
 
     turns: Mapping[str, int]
-    is_fixed: bool = True
-    _watchers: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
-
-    def change(self, turns: Mapping[str, int]) -> None:
-        """Hold so many from now on; what runs already runs on."""
-        self.turns = turns
-        for changed in self._watchers:
-            changed()
-
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Call `changed` whenever the worker holds another number of turns."""
-        self._watchers.append(changed)
 
     @property
     def most(self) -> int:
@@ -64,10 +52,9 @@ class Capacity:
 def capacity_of(settings: Settings, runtimes: Iterable[RuntimeManifest], free: int) -> Capacity:
     """The capacity of a worker with so many bytes; there is room for one turn in any case."""
     memory = _SHARE * free / _MEGABYTE
-    turns = {
-        each.name: settings.worker_slots or max(1, min(each.slots, int(memory / each.memory_mb))) for each in runtimes
-    }
-    return Capacity(turns, is_fixed=settings.frameworks_file is None or settings.worker_slots is not None)
+    return Capacity(
+        {each.name: settings.worker_slots or max(1, min(each.slots, int(memory / each.memory_mb))) for each in runtimes}
+    )
 
 
 def memory_limit(cgroup: Path = _CGROUP) -> int:

@@ -36,6 +36,7 @@ async def _serve_workflows(settings: Settings) -> None:
             workflows=[AgentExecutionWorkflow],
             activities=[
                 bookkeeping.admit_execution,
+                bookkeeping.place_execution,
                 bookkeeping.interrupt_turn,
                 bookkeeping.decide_approval,
                 bookkeeping.finish_execution,

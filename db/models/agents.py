@@ -23,7 +23,8 @@ class Agent(Owned, Created, Base):
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
     name: Mapped[str]
     description: Mapped[str] = mapped_column(server_default="")
-    runtime: Mapped[str] = mapped_column(server_default="default", index=True)
+    #: Null where the resolver decides at each execution.
+    runtime: Mapped[str | None] = mapped_column(server_default="default", index=True)
     #: The name of the template that it was made from.
     template: Mapped[str | None]
     model_id: Mapped[str]

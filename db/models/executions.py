@@ -37,7 +37,7 @@ class Execution(Owned, Created, Base):
         Index(
             "ix_executions_unsettled",
             "reconciled_at",
-            postgresql_where=text("status IN ('queued', 'running', 'waiting')"),
+            postgresql_where=text("status IN ('waiting_for_pool', 'queued', 'running', 'waiting')"),
         ),
     )
 
@@ -52,7 +52,10 @@ class Execution(Owned, Created, Base):
     #: Of Temporal-started executions, whose workflow id may be used again; the API's own ids are unique.
     first_run_id: Mapped[str | None]
     runtime: Mapped[str]
+    #: Empty while the execution waits for a pool.
     task_queue: Mapped[str]
+    #: How runtime and pool were found; null of executions that were there before it was kept.
+    resolution: Mapped[dict[str, Any] | None]
     interactive: Mapped[bool] = mapped_column(server_default=text("false"))
     status: Mapped[str] = mapped_column(server_default=ExecutionStatus.QUEUED)
     source: Mapped[str] = mapped_column(server_default=Source.API)

@@ -26,6 +26,8 @@ from runtimes.turns import (
     AdmitExecution,
     ApprovalDecision,
     FinishExecution,
+    Place,
+    PlaceExecution,
     TurnOutcome,
     TurnRequest,
     TurnStatus,
@@ -89,6 +91,11 @@ class ControlPlaneClient:
     async def admit(self, request: AdmitExecution) -> Admission:
         """Give an execution that was started past the API its row."""
         return await self._post("/internal/v1/executions", request, Admission.model_validate_json)
+
+    async def place(self, execution_id: str, organization_id: str) -> Place:
+        """Ask for the place of an execution that waits for a pool."""
+        request = PlaceExecution(organization_id=organization_id)
+        return await self._post(f"/internal/v1/executions/{execution_id}/place", request, Place.model_validate_json)
 
     async def finish(self, execution_id: str, request: FinishExecution) -> None:
         """Record an execution's end."""

@@ -13,13 +13,14 @@ from services.turn_control import QuestionKind
 
 
 class AgentSpec(BaseModel):
-    """An agent as an execution pinned it."""
+    """An agent as an execution pinned it; `runtime` is empty where the definition leaves it open."""
 
     model_config = ConfigDict(extra="ignore")
 
     id: str
     version: int
     name: str
+    template: str | None = None
     runtime: str
     model_id: str
     system_prompt: str = ""

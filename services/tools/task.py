@@ -15,11 +15,11 @@ from services.tools.spec import Call, ToolFailed, ToolSpec
 from services.turn_control import Question, QuestionKind, TurnControl
 
 #: Refusals that the model can do something about.
-TOLD = frozenset({"agent_unknown", "runtime_unknown", "depth_exceeded"})
+TOLD = frozenset({"agent_unknown", "runtime_unknown", "runtime_unfit", "depth_exceeded"})
 #: Seconds; the call waits for the end of other calls only, then the turn is suspended.
 PATIENCE = 24 * 3600.0
 
-_RUNNING = frozenset({"queued", "running", "waiting"})
+_RUNNING = frozenset({"queued", "running", "waiting", "waiting_for_pool"})
 _DESCRIPTION = "Give a task to another agent and get its answer. It sees nothing but the prompt."
 
 

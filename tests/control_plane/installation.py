@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from control_plane.gateway import TemporalGateway
 from control_plane.reconciler import Reconciler
 from control_plane.settings import Settings
 from db.session import Database, create_engine
+from runtimes.manifests.known import KNOWN
 from tests.control_plane.api.organizations import Organization, operator
 from tests.control_plane.turns import Turn
 
@@ -33,8 +35,25 @@ class Installation:
     @property
     def reconciler(self) -> Reconciler:
         """A reconciler of this installation."""
-        state = self.state
-        return Reconciler(state.database, state.gateway, state.hub, state.settings, state.frameworks)
+        return Reconciler(self.state)
+
+    async def announce(self, pool: str, *runtimes: str, **more: Any) -> None:
+        """Show the sign of life of a pool's worker."""
+        announcement = {
+            "worker_id": f"worker-of-{pool}",
+            "pool": pool,
+            "task_queue": f"holdfast.{pool}",
+            "kind": "runtime",
+            "host": "here",
+            "pid": 1,
+            "version": "0.1.0",
+            "slots": 10,
+            "running": 0,
+            "runtimes": [_served(name) for name in runtimes or (pool,)],
+        }
+        headers = self.owner.auth("worker")
+        answer = await self.http.post("/internal/v1/workers", json=announcement | more, headers=headers)
+        assert answer.is_success, answer.text
 
     async def accept(self, **body: Any) -> dict[str, Any]:
         """Post an execution of the agent."""
@@ -58,9 +77,14 @@ class Installation:
         return (await self.http.get(f"/api/v1/executions/{execution}")).json()
 
 
+def _served(runtime: str) -> dict[str, Any]:
+    """What a worker says of a runtime that it has as it is installed here."""
+    return {"name": runtime, "title": runtime, "version": version(KNOWN[runtime].package), "capabilities": ["tools"]}
+
+
 @asynccontextmanager
 async def installed(url: str, gateway: TemporalGateway) -> AsyncGenerator[Installation]:
-    """The installation with one agent; it reconciles what is older than 10 ms."""
+    """The installation with one agent and a pool for it; it reconciles what is older than 10 ms."""
     settings = Settings(database_url=url, reconcile_interval_seconds=0.01)  # pyright: ignore[reportArgumentType]
     database = Database(create_engine(url, role="holdfast_app", pool_size=2))
     state = ApiState(settings, database, Credentials(database), gateway, EventHub(url))
@@ -68,5 +92,7 @@ async def installed(url: str, gateway: TemporalGateway) -> AsyncGenerator[Instal
     transport = httpx.ASGITransport(create_app(state))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=owner.auth()) as http:
         await http.post("/api/v1/agents", json=AGENT)
-        yield Installation(http, state, owner)
+        installation = Installation(http, state, owner)
+        await installation.announce("scripted")
+        yield installation
     await database.close()

@@ -34,6 +34,7 @@ class Temporal(TemporalGateway):
         self.started: list[Admission] = []
         self.told: list[tuple[str, list[str]]] = []
         self.cancelled: list[str] = []
+        self.placed: list[str] = []
         self.failure: HoldfastError | None = None
 
     async def start(self, workflow_id: str, admission: Admission, **_: object) -> None:
@@ -47,6 +48,10 @@ class Temporal(TemporalGateway):
     async def cancel(self, workflow_id: str, first_run_id: str | None) -> None:
         self._answer()
         self.cancelled.append(workflow_id)
+
+    async def place(self, workflow_id: str, first_run_id: str | None) -> None:
+        self._answer()
+        self.placed.append(workflow_id)
 
     async def end_of(
         self, workflow_id: str, first_run_id: str | None

@@ -55,6 +55,21 @@ def test_agents_keep_their_runtime_and_come_from_no_template(filled_before: Call
     assert (agents, templates) == ([("old", "default", None)], 0)
 
 
+def test_executions_keep_their_status_and_the_open_ones_are_still_looked_after(
+    filled_before: Callable[[str], str],
+) -> None:
+    url = filled_before("0004")
+
+    upgrade(url)
+
+    with create_engine(driver_url(url), poolclass=NullPool).connect() as connection:
+        kept = connection.execute(text("SELECT status, resolution FROM executions ORDER BY status")).all()
+        unsettled = connection.execute(text("SELECT status FROM holdfast_unsettled(-1, 10)")).scalars().all()
+        waiting = connection.execute(text("SELECT count(*) FROM holdfast_waiting_for_pool(now(), 10)")).scalar_one()
+    assert kept == [(status, None) for status in ("completed", "failed", "queued", "running", "waiting")]
+    assert (sorted(unsettled), waiting) == (["queued", "running", "waiting"], 0)
+
+
 def test_executions_get_the_usual_priority_and_workers_are_asked_nothing(filled_before: Callable[[str], str]) -> None:
     url = filled_before("0003")
     execute(

@@ -7,15 +7,17 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.api.agents.places import check_urls
 from control_plane.api.agents.schemas import Agent, AgentPage, CreateAgent, ListAgents, UpdateAgent
 from control_plane.api.agents.service import Agents
 from control_plane.api.auth import Reader, Writer
+from control_plane.api.credentials import Principal
 from control_plane.api.openapi import CHANGING, KEYED, LISTING, WITH_BODY, problems
 from control_plane.api.pagination import Cursors, page
 from control_plane.api.runtimes.service import live_workers
-from control_plane.api.state import State
+from control_plane.api.state import ApiState, State
 from control_plane.errors import (
     AgentInUse,
     CommandForbidden,
@@ -53,8 +55,7 @@ async def create_agent(body: CreateAgent, principal: Writer, state: State, respo
     """Define an agent."""
     check_urls(body.toolsets, state.settings.web_allow)
     async with state.database.transaction(principal.organization_id) as connection:
-        workers = await live_workers(connection, principal)
-        agent = await Agents(connection, principal.organization_id, state.manifests, workers).create(body)
+        agent = await (await agents_of(connection, principal, state)).create(body)
     response.headers["Location"] = f"/api/v1/agents/{agent.id}"
     return _tagged(agent, response)
 
@@ -65,19 +66,17 @@ async def list_agents(query: Annotated[ListAgents, Query()], principal: Reader, 
     cursors = Cursors("agents", principal.organization_id)
     after = cursors.decode(query.cursor, datetime.fromisoformat, UUID) if query.cursor else None
     async with state.database.transaction(principal.organization_id) as connection:
-        workers = await live_workers(connection, principal)
-        agents = Agents(connection, principal.organization_id, state.manifests, workers)
-        rows = await agents.page(query, (after[0], after[1]) if after else None)
-    shown, cursor = page(rows, query.limit, lambda row: cursors.encode(row.created_at.isoformat(), row.id))
-    return AgentPage(items=[agents.body(row) for row in shown], next_cursor=cursor)
+        agents = await agents_of(connection, principal, state)
+        found = await agents.page(query, (after[0], after[1]) if after else None)
+    shown, cursor = page(found, query.limit, lambda agent: cursors.encode(agent.created_at.isoformat(), agent.id))
+    return AgentPage(items=list(shown), next_cursor=cursor)
 
 
 @router.get("/{agent}", operation_id="get_agent", responses=problems(KEYED, NotFound))
 async def get_agent(agent: str, principal: Reader, state: State, response: Response) -> Agent:
     """One agent, by id or by name."""
     async with state.database.transaction(principal.organization_id) as connection:
-        workers = await live_workers(connection, principal)
-        found = await Agents(connection, principal.organization_id, state.manifests, workers).get(agent)
+        found = await (await agents_of(connection, principal, state)).get(agent)
     return _tagged(found, response)
 
 
@@ -92,8 +91,7 @@ async def update_agent(
     """Replace fields of an agent; running executions keep the version that they started with."""
     check_urls(body.toolsets, state.settings.web_allow)
     async with state.database.transaction(principal.organization_id) as connection:
-        workers = await live_workers(connection, principal)
-        agents = Agents(connection, principal.organization_id, state.manifests, workers)
+        agents = await agents_of(connection, principal, state)
         changed = await agents.update(agent, body, _versions(if_match))
     return _tagged(changed, response)
 
@@ -108,6 +106,12 @@ async def delete_agent(agent: str, principal: Writer, state: State, if_match: If
     """Delete an agent that has no running execution."""
     async with state.database.transaction(principal.organization_id) as connection:
         await Agents(connection, principal.organization_id, state.manifests).delete(agent, _versions(if_match))
+
+
+async def agents_of(connection: AsyncConnection, principal: Principal, state: ApiState) -> Agents:
+    """The caller's agents, beside the workers that serve them now."""
+    workers = await live_workers(connection, principal)
+    return Agents(connection, principal.organization_id, state.manifests, workers, state.frameworks.config)
 
 
 def _tagged(agent: Agent, response: Response) -> Agent:

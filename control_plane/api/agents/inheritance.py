@@ -12,12 +12,21 @@ INHERITED = ("model_id", "system_prompt", "toolsets")
 
 
 def definition(body: CreateAgent, template: Template | None) -> dict[str, Any]:
-    """The new agent's columns: what the body names, else what the template has.
-
-    `configuration` is merged key by key; a key's value is taken as a whole, and so are the toolsets.
+    """The new agent's columns.
 
     Raises:
-        FieldMissing: neither names a model.
+        FieldMissing: neither the body nor the template names a model.
+    """
+    values = merged(body, template)
+    if not values["model_id"]:
+        raise FieldMissing("'model_id' is missing.", hint=_where_models_come_from(template), field="/model_id")
+    return values
+
+
+def merged(body: CreateAgent, template: Template | None) -> dict[str, Any]:
+    """What the body names, else what the template has.
+
+    `configuration` is merged key by key; a key's value is taken as a whole, and so are the toolsets.
     """
     values = body.model_dump(mode="json")
     values["toolsets"] = [toolset.model_dump(mode="json", exclude_unset=True) for toolset in body.toolsets]
@@ -27,8 +36,6 @@ def definition(body: CreateAgent, template: Template | None) -> dict[str, Any]:
             values[name] = defaults[name]
     own = body.configuration.model_dump(mode="json", exclude_unset=True)
     values["configuration"] = {**defaults.get("configuration", {}), **own}
-    if not values["model_id"]:
-        raise FieldMissing("'model_id' is missing.", hint=_where_models_come_from(template), field="/model_id")
     return values
 
 

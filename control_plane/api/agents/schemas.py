@@ -12,6 +12,7 @@ from control_plane.api.problems import ECHO
 from control_plane.api.schemas import NextCursor, Notice, Paging, PlainText, Strict
 from control_plane.api.turn_settings import Budget, OutputSchema
 from runtimes.meant import guess
+from runtimes.types import Capability
 from services.agent_settings import APPROVAL_SECONDS
 from services.model_gateway.policy import CachePolicy, ModelRetries, ModelTimeouts
 from services.tools.configuration import (
@@ -134,6 +135,10 @@ class Configuration(Strict):
     ] = "tell_model"
     approval_timeout_seconds: Annotated[Number, Field(gt=0, le=366 * 24 * 3600)] = APPROVAL_SECONDS
     output_schema: OutputSchema | None = None
+    requires: Annotated[
+        list[Capability],
+        Field(max_length=32, description="What its runtime must be able to do, beside what is seen from its tools."),
+    ] = Field(default_factory=list[Capability])
     model_fallbacks: Annotated[list[ModelId], Field(max_length=10)] = Field(default_factory=list[str])
     model_timeouts: Timeouts = Field(default_factory=Timeouts)
     model_retries: Retries = Field(default_factory=Retries)
@@ -150,7 +155,7 @@ class CreateAgent(Strict):
     template: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
         None, description="Where what is left out here comes from."
     )
-    runtime: RuntimeName = "default"
+    runtime: RuntimeName | None = Field(None, description="Left out, the resolver decides at each execution.")
     model_id: ModelId | None = Field(None, description="`provider/model`; needed unless the template has one.")
     system_prompt: str = ""
     toolsets: Toolsets = Field(default_factory=list[Toolset])
@@ -164,7 +169,7 @@ class UpdateAgent(Strict):
 
     name: AgentName = Field(default_factory=str)
     description: Description = Field(default_factory=str)
-    runtime: RuntimeName = Field(default_factory=str)
+    runtime: RuntimeName | None = Field(None, description="Null leaves it to the resolver, at each execution.")
     model_id: ModelId = Field(default_factory=str)
     system_prompt: str = Field(default_factory=str)
     toolsets: Toolsets = Field(default_factory=list[Toolset])
@@ -180,7 +185,7 @@ class Agent(BaseModel):
     name: str
     description: str
     template: str | None
-    runtime: str
+    runtime: str | None
     model_id: str
     system_prompt: str
     toolsets: list[dict[str, Any]]

@@ -1,7 +1,7 @@
 """Agents, and the versions that executions pin."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,17 +11,22 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from control_plane.api.agents.inheritance import definition
+from control_plane.api.agents.inheritance import definition, merged
 from control_plane.api.agents.schemas import Agent as AgentBody
 from control_plane.api.agents.schemas import CreateAgent, ListAgents, UpdateAgent
 from control_plane.api.agents.warnings import agent_warnings
-from control_plane.api.runtimes.description import manifest_for
+from control_plane.api.executions.placement import Definition
+from control_plane.api.runtimes.description import manifests_of
+from control_plane.api.runtimes.liveness import pools_of
 from control_plane.api.runtimes.service import Manifests, Workers, check_runtime
 from control_plane.api.templates.service import Templates
 from control_plane.errors import AgentInUse, NameConflict, NotFound, OptionUnsupported, PromptTooLarge, VersionConflict
 from db.enums import TERMINAL
 from db.models.agents import Agent, AgentVersion
 from db.models.executions import Execution
+from runtimes.frameworks import FrameworksConfig
+from runtimes.resolver import RuntimeResolver
+from runtimes.templates import Template
 from services.control_plane_client.models import AgentSpec
 
 #: Bytes of a system prompt.
@@ -36,6 +41,7 @@ class Agents:
     organization_id: UUID
     manifests: Manifests
     workers: Workers = ()
+    frameworks: FrameworksConfig = field(default_factory=FrameworksConfig)
 
     async def create(self, body: CreateAgent) -> AgentBody:
         """Make an agent.
@@ -44,9 +50,7 @@ class Agents:
             NameConflict: the name is taken.
             TemplateUnknown, FieldMissing, RuntimeUnknown, OptionUnsupported, PromptTooLarge: it cannot be run.
         """
-        templates = Templates(self.connection, self.organization_id, self.manifests)
-        template = await templates.require(body.template) if body.template else None
-        values = definition(body, template)
+        values = definition(body, await self._template(body.template))
         self._check(values)
         return await self._store(insert(Agent).values(id=uuid7(), organization_id=self.organization_id, **values))
 
@@ -56,16 +60,37 @@ class Agents:
         Raises:
             NotFound: there is none.
         """
-        return self._body(await self._row(id_or_name))
+        return await self._body(await self._row(id_or_name))
 
-    async def page(self, wanted: ListAgents, after: tuple[datetime, UUID] | None) -> Sequence[Row[Any]]:
+    async def definition(self, id_or_name: str) -> Definition:
+        """One agent as the resolver sees it.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return (await self._definitions([await self._row(id_or_name)]))[0]
+
+    async def draft(self, body: CreateAgent) -> Definition:
+        """An agent that is not stored, as the resolver sees it.
+
+        Raises:
+            TemplateUnknown, RuntimeUnknown: it names what does not exist.
+        """
+        if body.runtime is not None:
+            check_runtime(body.runtime, self.manifests, self.workers, field="/agent/runtime")
+        template = await self._template(body.template, "/agent/template")
+        values = merged(body, template)
+        given = {"id": "", "version": 0, "runtime": values["runtime"] or "", "model_id": values["model_id"] or ""}
+        return Definition(AgentSpec.model_validate(values | given), template)
+
+    async def page(self, wanted: ListAgents, after: tuple[datetime, UUID] | None) -> list[AgentBody]:
         """Agents, newest first, one more than asked for where there are more."""
         query = self._mine()
         if wanted.runtime is not None:
             query = query.where(Agent.runtime == wanted.runtime)
         if after is not None:
             query = query.where(tuple_(Agent.created_at, Agent.id) < after)
-        return (await self.connection.execute(query.limit(wanted.limit + 1))).all()
+        return await self._bodies((await self.connection.execute(query.limit(wanted.limit + 1))).all())
 
     async def update(self, id_or_name: str, body: UpdateAgent, expected: Collection[int] | None) -> AgentBody:
         """Replace the given fields; `expected` are the versions that the caller may have seen.
@@ -77,7 +102,7 @@ class Agents:
         row = await self._expected(id_or_name, expected)
         values = body.model_dump(mode="json", exclude_unset=True)
         if not values:
-            return self._body(row)
+            return await self._body(row)
         self._check({**row._mapping, **values})  # pyright: ignore[reportPrivateUsage]
         changed = values | {"version": row.version + 1, "updated_at": func.now()}
         return await self._store(update(Agent).where(Agent.id == row.id).values(changed))
@@ -94,10 +119,6 @@ class Agents:
         if count := (await self.connection.execute(query)).scalar_one():
             raise AgentInUse(f"{count} of its executions have not ended.", executions=count)
         await self.connection.execute(delete(Agent).where(Agent.id == row.id))
-
-    def body(self, row: Row[Any]) -> AgentBody:
-        """The agent as the API shows it."""
-        return self._body(row)
 
     def _mine(self) -> Select[Any]:
         query = select(Agent.__table__).where(Agent.organization_id == self.organization_id)
@@ -121,7 +142,7 @@ class Agents:
             row = (await self.connection.execute(statement.returning(Agent.__table__))).one()
         except IntegrityError as error:
             raise NameConflict("There is another agent of this name.", field="/name") from error
-        spec = AgentSpec.model_validate({**row._mapping, "id": str(row.id)})  # pyright: ignore[reportPrivateUsage]
+        spec = _spec(row)
         version = {
             "organization_id": self.organization_id,
             "agent_id": row.id,
@@ -129,22 +150,50 @@ class Agents:
             "spec": spec.model_dump(),
         }
         await self.connection.execute(insert(AgentVersion).values(version))
-        return self._body(row)
+        return await self._body(row)
 
-    def _body(self, row: Row[Any]) -> AgentBody:
-        return AgentBody.model_validate(row).model_copy(
-            update={"warnings": agent_warnings(row, self.manifests, self.workers)}
-        )
+    async def _body(self, row: Row[Any]) -> AgentBody:
+        return (await self._bodies([row]))[0]
+
+    async def _bodies(self, rows: Sequence[Row[Any]]) -> list[AgentBody]:
+        """The agents as the API shows them."""
+        manifests, pools = manifests_of(self.manifests, self.workers), pools_of(self.workers)
+        resolver = RuntimeResolver(manifests, self.frameworks)
+        bodies: list[AgentBody] = []
+        for row, definition_ in zip(rows, await self._definitions(rows), strict=True):
+            resolution = resolver.resolve(definition_.wanted(), pools)
+            warnings = agent_warnings(row, resolution, manifests, self.workers)
+            bodies.append(AgentBody.model_validate(row).model_copy(update={"warnings": warnings}))
+        return bodies
+
+    async def _template(self, name: str | None, field: str = "/template") -> Template | None:
+        templates = Templates(self.connection, self.organization_id, self.manifests)
+        return await templates.require(name, field) if name else None
+
+    async def _definitions(self, rows: Sequence[Row[Any]]) -> list[Definition]:
+        templates = Templates(self.connection, self.organization_id, self.manifests)
+        found = await templates.named({row.template for row in rows if row.template})
+        return [Definition(_spec(row), found.get(row.template)) for row in rows]
 
     def _check(self, values: Mapping[str, Any]) -> None:
         if len(values["system_prompt"].encode()) > MAX_SYSTEM_PROMPT:
             raise PromptTooLarge(f"A system prompt has at most {MAX_SYSTEM_PROMPT} bytes.", field="/system_prompt")
-        check_runtime(values["runtime"], self.manifests, self.workers)
-        manifest = manifest_for(values["runtime"], self.manifests, self.workers)
-        settings = values["configuration"].get("runtime_config", {})
-        problems = manifest.problems(settings) if manifest else []
-        if problems:
-            raise OptionUnsupported(" ".join(problems), field="/configuration/runtime_config")
+        if values["runtime"] is not None:
+            check_runtime(values["runtime"], self.manifests, self.workers)
+        self._check_settings(values["runtime"], values["configuration"].get("runtime_config", {}))
+
+    def _check_settings(self, runtime: str | None, settings: Mapping[str, Any]) -> None:
+        """Settings suit the agent's runtime, or where that is left open at least one."""
+        manifests = manifests_of(self.manifests, self.workers)
+        names = manifests if runtime is None else [runtime]
+        problems = [manifests[name].problems(settings) for name in names if name in manifests]
+        if problems and all(problems):
+            raise OptionUnsupported(" ".join(min(problems, key=len)), field="/configuration/runtime_config")
+
+
+def _spec(row: Row[Any]) -> AgentSpec:
+    values = row._asdict()  # pyright: ignore[reportPrivateUsage]
+    return AgentSpec.model_validate({**values, "id": str(row.id), "runtime": row.runtime or ""})
 
 
 def _by_id(text: str) -> list[Any]:

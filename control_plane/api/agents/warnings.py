@@ -1,28 +1,34 @@
 """What is no error yet: what an agent's executions would wait for, or fail with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Row
 
-from control_plane.api.runtimes.description import manifest_for
 from control_plane.api.runtimes.liveness import not_live, serving
-from control_plane.api.runtimes.service import Manifests, Workers
+from control_plane.api.runtimes.service import Workers
 from control_plane.api.schemas import Notice
 from runtimes.errors import ConfigurationInvalid, RuntimeFailure
 from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.resolver import Resolution
 from services.providers import NO_KEY, Provider, ProviderRegistry
 from services.tools.python_functions import check_allowed
 
+#: Where it is said what an agent needs, and why.
+REQUIRED = "See: holdfast runtimes resolve AGENT"
 
-def agent_warnings(agent: Row[Any], manifests: Manifests, workers: Workers) -> list[Notice]:
-    """What is wrong with the agent now, by what the live workers of its runtime announce."""
-    able = serving(workers, agent.runtime)
-    if not able:
-        return [not_live(agent.runtime, "its executions wait")]
-    manifest = manifest_for(agent.runtime, manifests, workers)
-    checks = (partial(_reach_model, manifest), _allow_functions)
+
+def agent_warnings(
+    agent: Row[Any], resolution: Resolution, manifests: Mapping[str, RuntimeManifest], workers: Workers
+) -> list[Notice]:
+    """What is wrong with the agent now, by what the live workers of the runtime announce that it would get."""
+    if resolution.runtime is None:
+        return [Notice(code="runtime_unfit", message=f"No runtime fits. {resolution.reasons()}", hint=REQUIRED)]
+    if resolution.pool is None:
+        return [not_live(resolution.runtime, "its executions wait")]
+    able = serving(workers, resolution.runtime)
+    checks = (partial(_reach_model, manifests.get(resolution.runtime)), _allow_functions)
     return [notice for check in checks for notice in _of_all(able, partial(check, agent))]
 
 

@@ -11,15 +11,17 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from activities.queues import pool_queue
-from control_plane.api.credentials import Principal
-from control_plane.api.runtimes.service import Manifests, check_runtime, live_workers
+from control_plane.api.executions.placement import Definition
+from control_plane.api.runtimes.service import Manifests, check_runtime, workers_of
+from control_plane.api.templates.service import template_of
 from control_plane.errors import AgentUnknown, HoldfastError
 from control_plane.events import log
 from db.enums import ExecutionStatus, Source
 from db.models.sessions import Session
 from db.sql import Sql
 from runtimes.meant import meant
+from runtimes.resolver import Resolution
+from runtimes.templates import BUILT_IN, Template
 from runtimes.turns import USUAL_PRIORITY
 from runtimes.types import ExecutionError
 from services.budget import Limits
@@ -29,12 +31,20 @@ from services.control_plane_client.models import AgentSpec, NewEvent
 TITLE = 80
 
 _AGENT = Sql("""
-    SELECT spec FROM agents JOIN agent_versions
+    SELECT spec, to_jsonb(templates) AS template FROM agents JOIN agent_versions
         ON agent_versions.agent_id = agents.id AND agent_versions.version = agents.version
+    LEFT JOIN templates ON templates.organization_id = agents.organization_id AND templates.name = agents.template
     WHERE agents.organization_id = :organization_id AND (agents.name = :name OR agents.id = CAST(:id AS uuid))
 """)
 #: What an unknown name is compared with: an organization's agents, the latest first.
 _NAMES = Sql("SELECT name FROM agents WHERE organization_id = :organization_id ORDER BY updated_at DESC LIMIT 1000")
+
+_PINNED = Sql("""
+    SELECT spec, to_jsonb(templates) AS template FROM agent_versions
+    LEFT JOIN templates ON templates.organization_id = agent_versions.organization_id
+        AND templates.name = spec->>'template'
+    WHERE agent_id = :agent_id AND version = :version
+""")
 
 _BUDGET = Sql("""
     SELECT spec->'configuration'->'budget' FROM agent_versions WHERE agent_id = :id AND version = :version
@@ -46,11 +56,12 @@ _INSERT = Sql(
         INSERT INTO executions (
             id, organization_id, agent_id, agent_name, agent_version, session_id, workflow_id, first_run_id, runtime,
             task_queue, interactive, status, source, metadata, idempotency_key, request_hash, budget, output_schema,
-            parent_id, depth, priority, last_seq
+            parent_id, depth, priority, resolution, last_seq
         ) VALUES (
             :id, :organization_id, :agent_id, :agent_name, :agent_version, :session_id, :workflow_id, :first_run_id,
             :runtime, :task_queue, :interactive, :status, :source, CAST(:metadata AS jsonb), :idempotency_key,
-            :request_hash, CAST(:budget AS jsonb), CAST(:output_schema AS jsonb), :parent_id, :depth, :priority, :count
+            :request_hash, CAST(:budget AS jsonb), CAST(:output_schema AS jsonb), :parent_id, :depth, :priority,
+            CAST(:resolution AS jsonb), :count
         )
         ON CONFLICT DO NOTHING
         RETURNING *
@@ -121,19 +132,31 @@ class NewExecution:
         return self.id if self.prompt else None
 
 
-async def require_agent(connection: AsyncConnection, organization_id: UUID, id_or_name: str) -> AgentSpec:
-    """The agent's present version; agents are called by id or by name.
+async def require_agent(connection: AsyncConnection, organization_id: UUID, id_or_name: str) -> Definition:
+    """The agent's present version, with its template; agents are called by id or by name.
 
     Raises:
         AgentUnknown: there is none; the hint says which name was perhaps meant.
     """
     parameters = {"name": id_or_name, "id": _by_id(id_or_name), "organization_id": organization_id}
-    spec = (await _AGENT.execute(connection, parameters)).scalar_one_or_none()
-    if spec is not None:
-        return AgentSpec.model_validate(spec)
+    row = (await _AGENT.execute(connection, parameters)).first()
+    if row is not None:
+        return _definition(row)
     names = [row.name for row in await _NAMES.execute(connection, {"organization_id": organization_id})]
     hint = f"{meant(id_or_name, names)} {AgentUnknown.default_hint}".strip()
     raise AgentUnknown(f"There is no agent '{id_or_name[:TITLE]}'.", hint=hint, field="/agent_id")
+
+
+async def pinned_agent(connection: AsyncConnection, execution: Row[Any]) -> Definition:
+    """The version that an execution pinned, with its template as that is now."""
+    parameters = {"agent_id": execution.agent_id, "version": execution.agent_version}
+    return _definition((await _PINNED.execute(connection, parameters)).first())
+
+
+def _definition(row: Any) -> Definition:
+    spec = AgentSpec.model_validate(row.spec)
+    own: Template | None = None if row.template is None else template_of(row.template)
+    return Definition(spec, BUILT_IN.get(spec.template or "", own))
 
 
 async def limits_of(connection: AsyncConnection, execution: Row[Any]) -> Limits:
@@ -167,26 +190,26 @@ async def claim_session(connection: AsyncConnection, new: NewExecution, agent: A
     return new.session_id is not None and await session_exists(connection, new.organization_id, new.session_id)
 
 
-async def insert(connection: AsyncConnection, new: NewExecution, agent: AgentSpec) -> Row[Any] | None:
+async def insert(
+    connection: AsyncConnection, new: NewExecution, agent: AgentSpec, resolution: Resolution
+) -> Row[Any] | None:
     """Insert the execution with its session, its first message and its first events; None if it is there.
 
     One without a message has nothing to queue for: it waits from the beginning.
     """
-    runtime = new.runtime or agent.runtime
     session_id = new.session_id or uuid7()
+    decided = resolution.model_dump(mode="json", exclude_none=True)
     accepted = {
         "agent_id": agent.id,
         "agent_name": agent.name,
         "agent_version": agent.version,
-        "runtime": runtime,
+        "runtime": resolution.runtime,
         "session_id": str(session_id),
         "source": new.source,
+        "resolution": decided,
     }
-    events = [NewEvent(type="execution.accepted", data=accepted)]
-    status = ExecutionStatus.QUEUED
-    if new.message_id is None:
-        events.append(NewEvent(type="execution.waiting"))
-        status = ExecutionStatus.WAITING
+    status, next_event = first_status(resolution, has_message=new.message_id is not None)
+    events = [NewEvent(type="execution.accepted", data=accepted), *next_event]
     parameters = {
         "id": new.id,
         "organization_id": new.organization_id,
@@ -196,8 +219,9 @@ async def insert(connection: AsyncConnection, new: NewExecution, agent: AgentSpe
         "session_id": session_id,
         "workflow_id": new.workflow_id,
         "first_run_id": new.first_run_id,
-        "runtime": runtime,
-        "task_queue": pool_queue(runtime),
+        "runtime": resolution.runtime,
+        "task_queue": resolution.task_queue or "",
+        "resolution": orjson.dumps(decided).decode(),
         "interactive": new.interactive,
         "status": status,
         "source": new.source,
@@ -217,6 +241,16 @@ async def insert(connection: AsyncConnection, new: NewExecution, agent: AgentSpe
     return (await _INSERT.execute(connection, parameters)).first()
 
 
+def first_status(resolution: Resolution, *, has_message: bool) -> tuple[ExecutionStatus, list[NewEvent]]:
+    """What an execution is before its first turn, and the events that say so."""
+    if resolution.pool is None:
+        awaited = {"runtime": resolution.runtime, "deploy": resolution.deploy}
+        return ExecutionStatus.WAITING_FOR_POOL, [NewEvent(type="execution.waiting_for_pool", data=awaited)]
+    if has_message:
+        return ExecutionStatus.QUEUED, []
+    return ExecutionStatus.WAITING, [NewEvent(type="execution.waiting")]
+
+
 async def insert_failed(connection: AsyncConnection, new: NewExecution, agent_id: str, refusal: HoldfastError) -> bool:
     """Keep an execution that could not begin, so that it is seen like any other; False if the id is taken."""
     error = ExecutionError(code=refusal.code, message=refusal.detail, hint=refusal.hint)
@@ -233,11 +267,11 @@ async def insert_failed(connection: AsyncConnection, new: NewExecution, agent_id
     return (await _INSERT_FAILED.execute(connection, parameters)).first() is not None
 
 
-async def require_runtime(connection: AsyncConnection, principal: Principal, manifests: Manifests, name: str) -> None:
+async def require_runtime(connection: AsyncConnection, organization_id: UUID, manifests: Manifests, name: str) -> None:
     """Accept a runtime that has a manifest, or that a live worker announces.
 
     Raises:
         RuntimeUnknown: it has neither.
     """
     if name not in manifests:
-        check_runtime(name, manifests, await live_workers(connection, principal))
+        check_runtime(name, manifests, await workers_of(connection, organization_id))

@@ -12,6 +12,7 @@ from control_plane.api.credentials import Principal
 from control_plane.api.executions import admission
 from control_plane.api.executions.schemas import ExecutionCreate
 from control_plane.api.executions.service import Executions, admission_of, require_open
+from control_plane.api.runtimes.liveness import not_live
 from control_plane.api.schemas import Notice
 from control_plane.api.state import ApiState
 from control_plane.api.turn_settings import budget_warnings
@@ -42,11 +43,11 @@ class ExecutionControl:
         organization_id = self.principal.organization_id
         async with self.state.database.transaction(organization_id) as connection:
             if body.runtime is not None:
-                await admission.require_runtime(connection, self.principal, self.state.manifests, body.runtime)
-            row, is_new = await Executions(connection, organization_id).create(body, key)
+                await admission.require_runtime(connection, organization_id, self.state.manifests, body.runtime)
+            row, is_new = await Executions(connection, organization_id).create(body, key, self.state.placement)
             if not is_new:
                 return row, False, []
-            warnings = await self.state.live.warnings(connection, self.principal, row.runtime)
+            warnings = [] if row.task_queue else [not_live(row.runtime, "the execution waits")]
             if body.budget is not None:
                 warnings += budget_warnings(body.budget, await admission.limits_of(connection, row))
         return row, True, warnings + await self._start(row, has_message=body.prompt is not None)

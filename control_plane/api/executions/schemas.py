@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from control_plane.api.schemas import NextCursor, Notice, Paging, PlainText, Strict
 from control_plane.api.turn_settings import Budget, OutputSchema
 from db.enums import ExecutionStatus, Source
+from runtimes.resolver import Resolution
 from runtimes.turns import LAST_PRIORITY, USUAL_PRIORITY
 from runtimes.types import ExecutionError, FinishReason, Usage
 
@@ -53,6 +54,9 @@ class ExecutionCreate(Strict):
     runtime: Name | None = Field(None, description="Instead of the agent's own.")
     interactive: StrictBool = Field(False, description="Waits for further messages after each turn, until closed.")
     metadata: Metadata = Field(default_factory=dict[str, Any])
+    if_no_pool: Annotated[Literal["wait", "fail"], Field(description="What happens where no live pool can run it.")] = (
+        "wait"
+    )
     budget: Budget | None = Field(None, description="Lowers the agent's limits; it raises none.")
     output_schema: OutputSchema | None = Field(None, description="Instead of the agent's.")
     priority: int = Field(USUAL_PRIORITY, ge=1, le=LAST_PRIORITY, strict=True, description="1 goes first, 5 last.")
@@ -91,7 +95,8 @@ class Execution(BaseModel):
     session_id: UUID | None
     workflow_id: str
     runtime: str
-    task_queue: str
+    task_queue: str = Field(description="Empty while it waits for a pool.")
+    resolution: Resolution | None = Field(description="How runtime and pool were found.")
     interactive: bool
     status: ExecutionStatus
     source: Source

@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from control_plane import errors
 from control_plane.api.executions import admission
+from control_plane.api.executions.placement import Placement
 from control_plane.api.executions.schemas import Execution as ExecutionBody
 from control_plane.api.executions.schemas import ExecutionCreate, ExecutionList
 from control_plane.api.schemas import Notice
@@ -29,7 +30,7 @@ from workflows.types import AgentExecutionResult, workflow_id_of
 
 EXECUTIONS = Execution.__table__
 #: Fields that came later, with what they are where nobody gives them.
-_LATER = {"budget": None, "output_schema": None, "priority": USUAL_PRIORITY}
+_LATER = {"budget": None, "output_schema": None, "priority": USUAL_PRIORITY, "if_no_pool": "wait"}
 _GET = Sql("SELECT * FROM executions WHERE id = :id AND organization_id = :organization_id")
 
 
@@ -40,12 +41,13 @@ class Executions:
     connection: AsyncConnection
     organization_id: UUID
 
-    async def create(self, body: ExecutionCreate, key: str | None) -> tuple[Row[Any], bool]:
+    async def create(self, body: ExecutionCreate, key: str | None, placement: Placement) -> tuple[Row[Any], bool]:
         """Admit an execution; with a key that was used before, give the one that it made, which is not new.
 
         Raises:
             errors.AgentUnknown: there is no such agent.
             errors.NotFound: there is no such session.
+            errors.RuntimeUnfit, errors.PoolMissing: nothing can run it, or nothing now.
             errors.IdempotencyMismatch: the key was used with another body.
         """
         new = self._new(body, key)
@@ -53,8 +55,11 @@ class Executions:
             return repeated, False
         agent = await admission.require_agent(self.connection, self.organization_id, body.agent_id)
         await self._require_session(body.session_id)
-        row = await admission.insert(self.connection, new, agent)
-        return (row, True) if row is not None else await self.create(body, key)
+        wanted = agent.wanted(body.runtime, body.output_schema)
+        wait = body.if_no_pool == "wait"
+        resolution = await placement.require(self.connection, self.organization_id, wanted, wait=wait)
+        row = await admission.insert(self.connection, new, agent.spec, resolution)
+        return (row, True) if row is not None else await self.create(body, key, placement)
 
     async def get(self, execution_id: UUID) -> Row[Any]:
         """One execution.
@@ -197,6 +202,7 @@ def admission_of(
         turn_timeout_seconds=frameworks.limits(row.runtime).timeout_seconds or settings.turn_timeout_seconds,
         parent_workflow_id=parent_workflow_id,
         priority=row.priority,
+        deploy=row.resolution["deploy"] if row.resolution and not row.task_queue else "",
     )
 
 

@@ -58,10 +58,13 @@ async def _admitted(state: ApiState, principal: Principal, request: AdmitExecuti
     new = _new_execution(organization_id, wanted, request)
     async with state.database.transaction(organization_id) as connection:
         agent = await require_agent(connection, organization_id, wanted.agent_id)
-        await require_runtime(connection, principal, state.manifests, new.runtime or agent.runtime)
-        if new.session_id is not None and not await claim_session(connection, new, agent):
+        if new.runtime is not None:
+            await require_runtime(connection, organization_id, state.manifests, new.runtime)
+        if new.session_id is not None and not await claim_session(connection, new, agent.spec):
             raise NotFound(f"There is no session '{new.session_id}'.", field="/session_id")
-        row = await insert(connection, new, agent) or await _of_this_workflow(connection, new)
+        needs, wait = agent.wanted(new.runtime, new.output_schema), wanted.if_no_pool == "wait"
+        resolution = await state.placement.require(connection, organization_id, needs, wait=wait)
+        row = await insert(connection, new, agent.spec, resolution) or await _of_this_workflow(connection, new)
         if row is None:
             raise Conflict(f"Another workflow has the execution '{new.id}'.", hint=IN_USE, field="/execution_id")
     return admission_of(row, state.settings, state.frameworks.config, has_message=new.message_id is not None)

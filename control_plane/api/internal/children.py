@@ -55,7 +55,7 @@ class Children:
             errors.NotFound: the organization has no such execution.
             errors.ExecutionClosed: the parent has ended.
             errors.DepthExceeded: too many executions have started each other.
-            errors.AgentUnknown, errors.RuntimeUnknown: the agent cannot be run.
+            errors.AgentUnknown, errors.RuntimeUnfit: the agent cannot be run.
         """
         child_id = uuid5(parent_id, f"child/{request.key}")
         async with self.state.database.transaction(self.organization_id) as connection:
@@ -75,7 +75,8 @@ class Children:
         if parent.depth >= MAX_DEPTH:
             raise errors.DepthExceeded(f"{MAX_DEPTH} executions have started each other already.")
         agent = await admission.require_agent(connection, self.organization_id, request.agent)
-        await admission.require_runtime(connection, self.principal, self.state.manifests, agent.runtime)
+        wanted = agent.wanted()
+        resolution = await self.state.placement.require(connection, self.organization_id, wanted, wait=True)
         new = admission.NewExecution(
             id=child_id,
             organization_id=self.organization_id,
@@ -87,7 +88,7 @@ class Children:
             depth=parent.depth + 1,
             priority=parent.priority,
         )
-        row = await admission.insert(connection, new, agent)
+        row = await admission.insert(connection, new, agent.spec, resolution)
         if row is None:
             raise errors.Conflict(f"There is another execution '{child_id}'.")
         return row

@@ -10,10 +10,11 @@ from control_plane.api.auth import WorkerKey
 from control_plane.api.internal import admission, workers
 from control_plane.api.internal.access import organization_of
 from control_plane.api.internal.children import Children, cancel_children
+from control_plane.api.internal.places import Places
 from control_plane.api.internal.service import TurnLedger
 from control_plane.api.state import ApiState, State
 from control_plane.errors import OperatorOnly
-from runtimes.turns import Admission, AdmitExecution, FinishExecution
+from runtimes.turns import Admission, AdmitExecution, FinishExecution, Place, PlaceExecution
 from services.control_plane_client.models import (
     AnnounceWorker,
     AppendEvents,
@@ -39,6 +40,15 @@ async def admit_execution(request: AdmitExecution, principal: WorkerKey, state: 
     admitted = await admission.admit(state, principal, request)
     state.hub.announce(admitted.execution_id)
     return admitted
+
+
+@router.post("/executions/{execution_id}/place")
+async def place_execution(execution_id: UUID, request: PlaceExecution, principal: WorkerKey, state: State) -> Place:
+    organization_id = organization_of(principal, request.organization_id)
+    async with state.database.transaction(organization_id) as connection:
+        place = await Places(connection, organization_id, state.placement).take(execution_id)
+    state.hub.announce(str(execution_id))
+    return place
 
 
 @router.post("/executions/{execution_id}/finish", status_code=204)
@@ -90,7 +100,10 @@ async def close_attempt(
 @router.post("/workers")
 async def announce_worker(request: AnnounceWorker, principal: WorkerKey, state: State) -> WorkerAnnounced:
     async with state.database.transaction(principal.organization_id) as connection:
-        return await workers.announce(connection, principal.organization_id, request)
+        answer, is_new = await workers.announce(connection, principal.organization_id, request)
+    if is_new:
+        state.live.has_come()
+    return answer
 
 
 @router.get("/workers/{worker_id}/control")

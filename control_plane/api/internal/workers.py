@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Boolean, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,8 +12,10 @@ from db.models.workers import Worker
 from services.control_plane_client.models import AnnounceWorker, WorkerAnnounced
 
 
-async def announce(connection: AsyncConnection, organization_id: UUID, request: AnnounceWorker) -> WorkerAnnounced:
-    """Keep the worker's latest sign of life; tell it whether somebody wants it to drain.
+async def announce(
+    connection: AsyncConnection, organization_id: UUID, request: AnnounceWorker
+) -> tuple[WorkerAnnounced, bool]:
+    """Keep the worker's latest sign of life; tell it whether somebody wants it to drain, and us whether it is new.
 
     Raises:
         NotFound: another organization runs a worker of that id.
@@ -25,10 +27,12 @@ async def announce(connection: AsyncConnection, organization_id: UUID, request: 
         set_=values | {"seen_at": func.now()},
         where=Worker.organization_id == organization_id,
     )
-    kept = (await connection.execute(upsert.returning(Worker.drain_requested_at))).first()
+    # PostgreSQL's own mark of a row that nobody has updated.
+    is_new = literal_column("xmax = 0", Boolean).label("is_new")
+    kept = (await connection.execute(upsert.returning(Worker.drain_requested_at, is_new))).first()
     if kept is None:
         raise NotFound("There is no such worker.")
-    return WorkerAnnounced(drain=kept.drain_requested_at is not None)
+    return WorkerAnnounced(drain=kept.drain_requested_at is not None), kept.is_new
 
 
 async def require_worker(connection: AsyncConnection, principal: Principal, worker_id: str) -> None:

@@ -33,6 +33,13 @@ def manifest_for(name: str, registry: RuntimeRegistry, workers: Sequence[Row[Any
     return registry.get(name) or _announced_manifest(registry, announced_runtimes(workers).get(name, []))
 
 
+def manifests_of(registry: RuntimeRegistry, workers: Sequence[Row[Any]]) -> Mapping[str, RuntimeManifest]:
+    """All manifests: those that are known here, and what live workers announce beside them."""
+    announced = announced_runtimes(workers)
+    found = {name: manifest_for(name, registry, workers) for name in announced if name not in registry}
+    return {**registry, **{name: manifest for name, manifest in found.items() if manifest}} if found else registry
+
+
 def describe(name: str, registry: RuntimeRegistry, announced: Sequence[Announced]) -> Runtime:
     """A runtime as the API shows it."""
     manifest = registry.get(name) or _announced_manifest(registry, announced)

@@ -1,8 +1,12 @@
 """Shapes of runtimes."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from control_plane.api.agents.schemas import AgentName, CreateAgent
+from control_plane.api.schemas import Strict
 
 
 class Runtime(BaseModel):
@@ -44,6 +48,33 @@ class BrokenPlugin(BaseModel):
     origin: str
     reason: str
     hint: str
+
+
+class AgentDraft(CreateAgent):
+    """An agent's definition, as far as it goes."""
+
+    name: AgentName = "draft"
+
+
+class ResolveRuntime(Strict):
+    """Asks which runtime an agent would get: a stored one, by id or by name, or one that is not stored."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"agent_id": "demo"}]})
+
+    agent_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    agent: AgentDraft | None = None
+
+    @property
+    def draft(self) -> AgentDraft:
+        """The definition that came with the question."""
+        return self.agent or AgentDraft.model_validate({})
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "ResolveRuntime":
+        if (self.agent_id is None) is (self.agent is None):
+            message = "Give either the id or the name of a stored agent, or a definition as `agent`."
+            raise PydanticCustomError("agent_unclear", message)
+        return self
 
 
 class RuntimeList(BaseModel):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,13 +24,18 @@ Workers = Sequence[Row[Any]]
 
 
 async def live_workers(connection: AsyncConnection, principal: Principal) -> Workers:
-    """The workers that serve the organization: its own, and the operator's."""
+    """The workers that serve the caller's organization."""
+    return await workers_of(connection, principal.organization_id)
+
+
+async def workers_of(connection: AsyncConnection, organization_id: UUID) -> Workers:
+    """The workers that serve an organization: its own, and the operator's."""
     query = (
         select(Worker.__table__)
         .where(
             Worker.seen_at > func.now() - LIVE,
             or_(
-                Worker.organization_id == principal.organization_id,
+                Worker.organization_id == organization_id,
                 Worker.organization_id == func.holdfast_operator_organization(),
             ),
         )

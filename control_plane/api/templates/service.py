@@ -44,7 +44,7 @@ class Templates:
             row = (await self.connection.execute(statement.returning(TemplateRow.__table__))).one()
         except IntegrityError as error:
             raise NameConflict("There is another template of this name.", field="/name") from error
-        return body_of(template_of(row), row)
+        return _body(row)
 
     async def get(self, name: str) -> TemplateBody:
         """One template.
@@ -93,8 +93,8 @@ class Templates:
             raise TemplateInUse(f"{count} agents were made from it.", agents=count)
         await self.connection.execute(delete(TemplateRow).where(TemplateRow.name == name))
 
-    async def require(self, name: str) -> Template:
-        """The template that an agent is made from.
+    async def require(self, name: str, field: str = "/template") -> Template:
+        """The template that an agent is made from; `field` is where it is named.
 
         Raises:
             TemplateUnknown: there is none; the hint says which was perhaps meant.
@@ -104,7 +104,7 @@ class Templates:
             return found[name]
         own = (await self.connection.execute(self._mine().order_by(TemplateRow.name).limit(1000))).all()
         hint = guess(name, {*BUILT_IN, *(row.name for row in own)})
-        raise TemplateUnknown(f"There is no template '{name}'.", hint=hint, field="/template")
+        raise TemplateUnknown(f"There is no template '{name}'.", hint=hint, field=field)
 
     async def named(self, names: Collection[str]) -> Mapping[str, Template]:
         """Those of the names that there are."""
@@ -112,7 +112,7 @@ class Templates:
         if len(found) == len(set(names)):
             return found
         rows = await self.connection.execute(self._mine().where(TemplateRow.name.in_(names)))
-        return found | {row.name: template_of(row) for row in rows}
+        return found | {row.name: template_of(row._asdict()) for row in rows}  # pyright: ignore[reportPrivateUsage]
 
     def _mine(self) -> Select[Any]:
         return select(TemplateRow.__table__).where(TemplateRow.organization_id == self.organization_id)
@@ -134,16 +134,16 @@ class Templates:
             check_runtime(runtime, self.manifests, self.workers, field=f"/preferred_runtimes/{index}")
 
 
-def template_of(row: Row[Any]) -> Template:
+def template_of(row: Mapping[str, Any]) -> Template:
     """A row as those who use it see it."""
     return Template(
-        name=row.name,
-        type=AgentType(row.type),
-        title=row.title,
-        description=row.description,
-        preferred=tuple(row.preferred_runtimes),
-        required=tuple(row.required_capabilities),
-        defaults=row.defaults,
+        name=row["name"],
+        type=AgentType(row["type"]),
+        title=row["title"],
+        description=row["description"],
+        preferred=tuple(row["preferred_runtimes"]),
+        required=tuple(row["required_capabilities"]),
+        defaults=row["defaults"],
     )
 
 
@@ -164,7 +164,7 @@ def body_of(template: Template, row: Row[Any] | None = None) -> TemplateBody:
 
 
 def _body(row: Row[Any]) -> TemplateBody:
-    return body_of(template_of(row), row)
+    return body_of(template_of(row._asdict()), row)  # pyright: ignore[reportPrivateUsage]
 
 
 def _defaults(defaults: Defaults) -> dict[str, Any]:

@@ -17,7 +17,7 @@ async def test_a_new_agent_says_where_it_is_and_which_version(stack: Stack) -> N
     assert answer.status_code == 201
     assert answer.headers["location"] == f"{AGENTS}/{agent['id']}"
     assert answer.headers["etag"] == '"1"'
-    assert (agent["runtime"], agent["version"], agent["toolsets"]) == ("default", 1, [])
+    assert (agent["runtime"], agent["template"], agent["version"], agent["toolsets"]) == (None, None, 1, [])
     assert agent["configuration"] == {"temperature": 0.5}
     assert agent["warnings"] == []
 

@@ -27,6 +27,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "update_template": {"description": "x"},
     "send_message": {"content": "x"},
     "finish_execution": {"end": "failed"},
+    "place_execution": {},
     "open_attempt": {"turn": 2, "dispatch": 1, "try_number": 1, "token": "t", "worker_id": "w"},
     "append_events": {"batch": 1, "events": [{"type": "usage", "data": {}}]},
     "close_attempt": {"batch": 1, "end": "completed"},
@@ -40,6 +41,7 @@ BODIES: dict[str, dict[str, Any]] = {
 #: Of workers, whose body says which organization they work for.
 WORKER_ROUTES = {
     "finish_execution",
+    "place_execution",
     "open_attempt",
     "append_events",
     "close_attempt",
