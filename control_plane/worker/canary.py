@@ -17,6 +17,8 @@ CHECK_SECONDS = 10.0
 #: Checks in a row that have to fail: a busy server may be late with one or two.
 STRIKES = 6
 FRESH = timedelta(seconds=45)
+#: The SDK's word for a supplier of slots that is our own.
+WEIGHED = "Custom"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,10 @@ class Canary:
         silence = datetime.now(UTC) - _heard_at(entry)
         if silence > self.fresh:
             return f"The SDK's core was last heard of {silence.total_seconds():.0f} s ago."
-        used, running = entry.activity_task_slots_info.current_used_slots, self.running()
-        if used > running and entry.activity_task_slots_info.current_available_slots == 0:
+        slots, running = entry.activity_task_slots_info, self.running()
+        used = slots.current_used_slots
+        # Of slots that are weighed, Temporal says that none is free, whatever is so.
+        if slots.slot_supplier_kind != WEIGHED and used > running and slots.current_available_slots == 0:
             return f"All slots are taken, by {used} activities of which only {running} run."
         return ""
 

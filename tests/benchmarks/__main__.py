@@ -17,6 +17,7 @@ from tests.benchmarks import (
     cancels,
     claude,
     concurrency,
+    fairness,
     first_token,
     gateway,
     latency,
@@ -54,10 +55,11 @@ async def run(console: Console, *, profile: bool) -> list[Result]:
         native = await concurrency.measure_native(system)
         tools = await tool_calls.measure(system)
         stops = await cancels.measure(system)
+        queue = await fairness.measure(system)
         kills = await resumes.measure(system)
         cli = await claude.measure(system)
     _tell(console, rates, tokens.story(), profile=profile)
-    parts = (rates, idle, tokens, models, memory, native, tools, stops, kills, cli)
+    parts = (rates, idle, tokens, models, memory, native, tools, stops, queue, kills, cli)
     return [*(result for part in parts for result in part.results()), history]
 
 

@@ -5,10 +5,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from uuid import uuid4
 
 import aiohttp
@@ -52,17 +53,18 @@ class System:
     meter: Meter
 
     @asynccontextmanager
-    async def worker(self, pool: str) -> AsyncGenerator[Process]:
+    async def worker(self, pool: str, settings: Mapping[str, str] = MappingProxyType({})) -> AsyncGenerator[Process]:
         """The worker of a further pool, which takes work; it is ended in the end."""
-        worker = await self.start_worker(pool, pool)
+        worker = await self.start_worker(pool, pool, settings)
         try:
             yield worker
         finally:
             await asyncio.to_thread(worker.stop)
 
-    async def start_worker(self, pool: str, name: str) -> Process:
+    async def start_worker(self, pool: str, name: str, settings: Mapping[str, str] = MappingProxyType({})) -> Process:
         """Start a further worker; returns when it takes work."""
         worker = self.stack.add_worker(pool, name)
+        worker.environment = {**worker.environment, **settings}
         worker.log.unlink(missing_ok=True)
         worker.start()
         while "worker ready" not in worker.log.read_text():

@@ -1,11 +1,24 @@
 """The canary tells a worker that lives from one whose core has hung."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import psycopg
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.runtime import Runtime, TelemetryConfig
+from temporalio.worker import Worker
 
 from control_plane.worker.canary import Canary
+from control_plane.worker.slots import Capacity
+from control_plane.worker.tuner import tuner_of
+from services.cancellation import CancellationManager
 from tests.stack import Stack
+
+
+@activity.defn
+async def _nothing() -> None:
+    """Is never asked for."""
 
 
 async def _worker_id(stack: Stack) -> str:
@@ -38,3 +51,20 @@ async def test_a_worker_that_temporal_does_not_list_is_a_problem(stack: Stack) -
     canary = Canary(stack.temporal, "nobody", running=lambda: 0)
 
     assert await canary.problem() == "Temporal does not list this worker."
+
+
+async def test_slots_that_are_weighed_are_no_sign_of_a_hang(stack: Stack) -> None:
+    identity = f"weighed-{uuid4()}"
+    runtime = Runtime(telemetry=TelemetryConfig(), worker_heartbeat_interval=timedelta(seconds=1))
+    client = await Client.connect(stack.temporal_address, identity=identity, runtime=runtime)
+    tuner = tuner_of(Capacity({"one": 1, "other": 2}), CancellationManager())
+    canary = Canary(client, identity, running=lambda: -1)
+
+    async def is_listed() -> bool:
+        return "does not list" not in await canary.problem()
+
+    async with Worker(client, task_queue=identity, activities=[_nothing], tuner=tuner):
+        await stack.until(is_listed)
+        problem = await canary.problem()
+
+    assert problem == ""
