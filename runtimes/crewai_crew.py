@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from crewai import Agent, Crew, Process, Task
+from crewai.utilities.task_output_storage_handler import TaskOutputStorageHandler
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runtimes.crewai_model import GatewayLLM
@@ -81,6 +82,19 @@ def _single(context: RuntimeExecutionContext, settings: CrewSettings, llm: Gatew
     return lambda: _raw(agent.kickoff(messages))
 
 
+class _Nothing(TaskOutputStorageHandler):
+    """Keeps nothing: CrewAI would write every task's output into one file of the machine."""
+
+    def __init__(self) -> None:
+        """Opens no file."""
+
+    def update(self, task_index: int, log: dict[str, Any]) -> None:
+        """Nothing is kept."""
+
+    def reset(self) -> None:
+        """There is nothing."""
+
+
 class _Assembly:
     """Puts a crew together."""
 
@@ -113,6 +127,7 @@ class _Assembly:
             verbose=False,
             tracing=False,
         )
+        crew._task_output_handler = _Nothing()  # pyright: ignore[reportPrivateUsage]
         return lambda: _raw(crew.kickoff())
 
     def _tasks(self) -> list[Task]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from pathlib import Path
 from typing import ClassVar
 
 from crewai.events.utils.console_formatter import set_suppress_console_output
@@ -57,7 +58,8 @@ class CrewAIRuntime(BaseRuntime):
 
     @classmethod
     def share(cls) -> CrewThreads:
-        """Connections and threads."""
+        """Connections and threads; CrewAI's files are nobody else's to read."""
+        Path(cls.manifest.environment["CREWAI_STORAGE_DIR"]).mkdir(mode=0o700, exist_ok=True)
         return CrewThreads()
 
     async def stream(self, context: RuntimeExecutionContext) -> AsyncGenerator[RuntimeEvent, None]:

@@ -9,6 +9,7 @@ from control_plane.cli.commands import command_group
 from control_plane.cli.options import Invocation, segment, with_api
 from control_plane.cli.output import Output, ago
 from control_plane.cli.resolve import resolve
+from control_plane.cli.runtime_changes import add, remove
 
 RUNTIME_COLUMNS = {
     "NAME": "name",
@@ -48,7 +49,7 @@ PoolArgument = Annotated[str, typer.Argument(metavar="POOL", parser=segment, hel
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", parser=segment, help="Name of the runtime.")]
 
 
-runtimes = command_group("Look at runtimes, and check them.")
+runtimes = command_group("Look at runtimes, check them, add them to the local stack.")
 pools = command_group("Look at worker pools, and drain them.")
 
 
@@ -75,6 +76,8 @@ def show_runtime(invocation: Invocation, name: NameArgument) -> None:
 
 runtimes.command("check")(check)
 runtimes.command("resolve")(resolve)
+runtimes.command("add")(add)
+runtimes.command("remove")(remove)
 
 
 @pools.command("list")

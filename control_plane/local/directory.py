@@ -30,10 +30,15 @@ class DataDirectory:
         self.postgres = root / "postgres"
         self.temporal = root / "temporal.db"
         self.logs = root / "logs"
+        self.runtimes = root / "runtimes"
 
     def log(self, name: str) -> Path:
         """The log file of one process."""
         return self.logs / f"{name}.log"
+
+    def runtime(self, name: str) -> Path:
+        """Where an added runtime lies: its record, and its environment."""
+        return self.runtimes / name
 
     def is_ours(self) -> bool:
         """Whether a local stack made this directory."""

@@ -1,12 +1,13 @@
 """Our own processes in the local stack: API, workers, scripted model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import httpx
 import psycopg
 
+from control_plane.local.added import AddedRuntime
 from control_plane.local.child import Service
 from control_plane.local.credentials import Credentials
 from control_plane.local.directory import DataDirectory
@@ -21,6 +22,8 @@ SCRIPTED = "scripted"
 POOL = "default"
 #: Seconds between two looks for a worker's announcement: each one is a connection to PostgreSQL.
 WORKER_PROBE = 0.2
+#: Seconds that the worker of an added runtime gets to start: frameworks are large, and machines busy.
+POOL_START = 240.0
 #: On top of the grace that a worker gives its turns (seconds).
 DRAIN_MARGIN = 20.0
 
@@ -84,20 +87,36 @@ class OwnServices:
 
     def workers(self, credentials: Credentials) -> tuple[Service, Service]:
         """One worker for the workflows, one for the turns; only the latter gets the providers' keys."""
-        base = self._base() | {"HOLDFAST_API_URL": self.api_url, "HOLDFAST_API_KEY": credentials.worker_key}
-        with_providers = base | provider_environment(self.providers())
+        command = (holdfast_command(), "worker")
         return (
-            self._worker("workflow-worker", "Workflow worker", ("--workflows",), "workflows", base),
-            self._worker("runtime-worker", "Runtime worker", ("--pool", POOL), f"pool {POOL}", with_providers),
+            self._worker(
+                "workflow-worker", "Workflow worker", (*command, "--workflows"), "workflows", self._keyed(credentials)
+            ),
+            self._worker(
+                "runtime-worker", "Runtime worker", (*command, "--pool", POOL), f"pool {POOL}", self._turns(credentials)
+            ),
         )
 
+    def pool(self, credentials: Credentials, runtime: AddedRuntime) -> Service:
+        """A worker for the turns of an added runtime, out of its own environment."""
+        command = (str(runtime.command), "worker", "--pool", runtime.name)
+        title = f"{runtime.title} worker"
+        service = self._worker(runtime.process, title, command, f"pool {runtime.name}", self._turns(credentials))
+        return replace(service, start_seconds=POOL_START)
+
+    def _keyed(self, credentials: Credentials) -> dict[str, str]:
+        return self._base() | {"HOLDFAST_API_URL": self.api_url, "HOLDFAST_API_KEY": credentials.worker_key}
+
+    def _turns(self, credentials: Credentials) -> dict[str, str]:
+        return self._keyed(credentials) | provider_environment(self.providers())
+
     def _worker(
-        self, name: str, title: str, options: tuple[str, ...], serves: str, environment: dict[str, str]
+        self, name: str, title: str, command: tuple[str, ...], serves: str, environment: dict[str, str]
     ) -> Service:
         return Service(
             name=name,
             title=title,
-            command=(holdfast_command(), "worker", *options),
+            command=command,
             environment=environment,
             log=self.directory.log(name),
             ready=Announcement(self.database_url).is_there,

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 import httpx
 import psycopg
 
+from control_plane.local.added import AddedRuntime, added_runtimes
 from control_plane.local.checks import Check, failed, passed, warned
 from control_plane.local.credentials import read_credentials
 from control_plane.local.directory import DataDirectory
@@ -32,7 +34,13 @@ class StackChecks:
 
     def run(self) -> list[Check]:
         """All of them, in the order in which they depend on each other."""
-        checks: tuple[Callable[[], list[Check]], ...] = (self._processes, self._api, self._database, self._temporal)
+        checks: tuple[Callable[[], list[Check]], ...] = (
+            self._processes,
+            self._api,
+            self._database,
+            self._temporal,
+            self._added,
+        )
         return [found for check in checks for found in check()]
 
     def _processes(self) -> list[Check]:
@@ -78,6 +86,24 @@ class StackChecks:
         if missing := [name for name in SEARCH_ATTRIBUTES if name not in answer.text]:
             return [failed("temporal", f"search attributes missing: {', '.join(missing)}", RESTART)]
         return [passed("temporal", f"{address}, search attributes registered")]
+
+    def _added(self) -> list[Check]:
+        """The runtimes that were added to this stack."""
+        phases = {process.name: process.phase for process in self.state.processes}
+        return [_runtime(added, phases.get(added.process)) for added in added_runtimes(self.directory)]
+
+
+def _runtime(added: AddedRuntime, phase: ProcessPhase | None) -> Check:
+    name, again = f"runtime_{added.name}", f"holdfast runtimes add {added.name}"
+    if added.source:
+        again = f"{again} --from {added.source}"
+    if not added.command.exists():
+        return failed(name, f"its environment is gone: {added.environment}", again)
+    if added.holdfast != version("holdfast"):
+        return warned(name, f"it runs Holdfast {added.holdfast}", again)
+    if phase is not ProcessPhase.READY:
+        return failed(name, f"its pool is {phase or 'not there'}", f"See its log, then: {again}")
+    return passed(name, f"its pool serves, out of {added.environment}")
 
 
 def _ready(response: httpx.Response, url: str) -> Check:

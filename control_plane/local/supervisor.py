@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -14,10 +15,11 @@ import httpx
 from psutil import Process
 
 from control_plane.local.child import Child, Service, ServiceFailed
-from control_plane.local.credentials import Credentials
+from control_plane.local.credentials import Credentials, read_credentials
 from control_plane.local.demo import DemoAgent, DemoUnavailable
 from control_plane.local.directory import DataDirectory
 from control_plane.local.keys import choose_credentials, ensure_credentials
+from control_plane.local.pools import PoolKeeper
 from control_plane.local.ports import choose_ports
 from control_plane.local.postgres import EmbeddedPostgres, postgres_binaries
 from control_plane.local.processes import end, find, holdfast_command, identify
@@ -71,9 +73,20 @@ class Supervisor:
                 plan = self._plan(client)
                 if state := await self._unless_stopped(self._bring_up(plan, client)):
                     ready(state)
-                    await self._stop.wait()
+                    await self._until_stopped(plan.own)
             finally:
                 await self._bring_down()
+
+    async def _until_stopped(self, own: OwnServices) -> None:
+        """Keep the pools of added runtimes until a signal."""
+        credentials = read_credentials(self.directory.credentials)
+        assert credentials is not None
+        service = partial(own.pool, credentials)
+        keeper = PoolKeeper(self.directory, service, self._children, self.progress, self._save)
+        keeping = asyncio.create_task(keeper.keep())
+        await self._stop.wait()
+        keeping.cancel()
+        await asyncio.wait({keeping})
 
     def _plan(self, client: httpx.AsyncClient) -> Plan:
         before = read_state(self.directory.state)
@@ -210,8 +223,9 @@ async def _at_once(*works: Coroutine[Any, Any, Any]) -> list[Any]:
 
 def stop_order(children: list[Child]) -> list[list[Child]]:
     """The order of stopping: who needs others goes before them."""
-    names = (("workflow-worker", "runtime-worker"), ("api",), ("model",), ("temporal",), ("postgres",))
-    return [[child for child in children if child.service.name in tier] for tier in names]
+    last = ("api", "model", "temporal", "postgres")
+    workers = [child for child in children if child.service.name not in last]
+    return [workers, *([child for child in children if child.service.name == name] for name in last)]
 
 
 def end_leftovers(before: StackState | None, say: Callable[[str], None]) -> None:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from runtimes.manifests.known import KNOWN
 from runtimes.types import Wire
 from tests.architecture.source import ROOT
 from tests.environments import python_of
@@ -120,6 +121,16 @@ def test_an_agent_has_the_tools_that_it_names_and_no_others(crews: Crews) -> Non
     )
 
     assert response(told).startswith("There is no tool 'lookup'.")
+
+
+def test_nothing_of_a_crew_is_kept_on_the_machine(crews: Crews) -> None:
+    marker = uuid4().hex
+    storage = Path(KNOWN["crewai"].environment["CREWAI_STORAGE_DIR"])
+
+    told = crews.run(f"[[say {marker}]]", {**CREW, "tasks": CREW["tasks"][:1]})
+
+    assert response(told) == marker
+    assert [path for path in storage.rglob("*") if path.is_file() and marker.encode() in path.read_bytes()] == []
 
 
 def test_a_limit_ends_the_whole_crew(crews: Crews) -> None:

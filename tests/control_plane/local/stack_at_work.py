@@ -28,14 +28,14 @@ class StackAtWork:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     prefix: tuple[str, ...] = ()
 
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the command to its end."""
+    def __call__(self, *arguments: str, seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end, within so many seconds."""
         return subprocess.run(
             [*self.prefix, HOLDFAST, *arguments],
             capture_output=True,
             text=True,
             check=False,
-            timeout=SECONDS,
+            timeout=seconds,
             stdin=subprocess.DEVNULL,
             env=self._environment(),
             cwd=self.directory.parent,
@@ -98,9 +98,9 @@ class StackAtWork:
         return kept | {"HOLDFAST_DATA_DIR": str(self.directory)} | dict(self.environment)
 
 
-def until(holds: Callable[[], bool]) -> None:
+def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
     """Wait until something holds."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it never held"
         time.sleep(0.1)

@@ -1,0 +1,150 @@
+"""Adding a runtime to a running local stack, and removing one; whatever runs meanwhile keeps running."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from time import monotonic, sleep
+
+from control_plane.local.added import AddedRuntime, added_runtime, added_runtimes, forget, want
+from control_plane.local.directory import DataDirectory
+from control_plane.local.environments import EnvironmentMaker, find_uv, lock_of
+from control_plane.local.services import POOL
+from control_plane.local.state import ProcessPhase, ProcessState, running_stack
+from runtimes.errors import RuntimeUnknown
+from runtimes.manifests.known import KNOWN, manifest_of
+from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.meant import guess
+
+POLL = 0.2
+#: Seconds that a pool may take to be ready: frameworks are large, and machines busy.
+START_SECONDS = 300.0
+#: Seconds that a pool may take to drain.
+STOP_SECONDS = 300.0
+
+
+class ChangeRefused(Exception):
+    """A runtime cannot be added or removed; `code` is stable, `hint` says what to do."""
+
+    def __init__(self, message: str, *, code: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class RuntimeChanges:
+    """Changes to the stack of one data directory; `say` gets each step."""
+
+    directory: DataDirectory
+    say: Callable[[str], None]
+
+    def add(self, name: str, source: str | None) -> AddedRuntime:
+        """Make an environment, want its pool, and wait until it serves; one that was added before is replaced.
+
+        Raises:
+            ChangeRefused, EnvironmentFailed, RuntimeUnknown: it cannot be.
+        """
+        self._check_running()
+        manifest = None if source else _bundled(name)
+        place = self.directory.runtime(name) / f"env-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
+        before = added_runtime(self.directory, name)
+        with ExitStack() as failed:
+            failed.callback(shutil.rmtree, place, ignore_errors=True)
+            self._make(place, name, source)
+            added = AddedRuntime(
+                name=name,
+                title=manifest.title if manifest else name,
+                environment=place,
+                holdfast=version("holdfast"),
+                source=source,
+            )
+            failed.callback(self._take_back, name, before)
+            want(self.directory, added)
+            self._wait_until_ready(added)
+            failed.pop_all()
+        if before is not None:
+            shutil.rmtree(before.environment, ignore_errors=True)
+        return added
+
+    def remove(self, name: str) -> AddedRuntime:
+        """Drain a runtime's pool, and delete its environment.
+
+        Raises:
+            ChangeRefused: it was not added.
+        """
+        added = added_runtime(self.directory, name)
+        if added is None:
+            known = [each.name for each in added_runtimes(self.directory)]
+            hint = guess(name, known) if known else "None was added yet."
+            raise ChangeRefused(f"Runtime '{name[:80]}' was not added here.", code="runtime_not_added", hint=hint)
+        forget(self.directory, name)
+        self._wait_until_gone(added)
+        shutil.rmtree(self.directory.runtime(name), ignore_errors=True)
+        return added
+
+    def _check_running(self) -> None:
+        if running_stack(self.directory) is None:
+            raise ChangeRefused(
+                f"The local stack in {self.directory.root} is not running.",
+                code="stack_not_running",
+                hint="Start it with `holdfast up`. Elsewhere, deploy a pool: holdfast worker --pool NAME",
+            )
+
+    def _make(self, place: Path, name: str, source: str | None) -> None:
+        maker = EnvironmentMaker(find_uv(), self.say)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if source is None:
+            maker.from_lock(place, lock_of(name))
+        else:
+            maker.from_source(place, _absolute(source))
+
+    def _take_back(self, name: str, before: AddedRuntime | None) -> None:
+        if before is not None:
+            want(self.directory, before)
+        else:
+            forget(self.directory, name)
+
+    def _wait_until_ready(self, added: AddedRuntime) -> None:
+        self.say(f"Starting its pool '{added.name}'.")
+        asked, deadline = datetime.now(UTC).timestamp(), monotonic() + START_SECONDS
+        while monotonic() < deadline:
+            process = self._process(added)
+            if process and process.identity and process.identity.created >= asked - 1.0:
+                if process.phase is ProcessPhase.READY:
+                    return
+                if process.phase is ProcessPhase.STOPPED:
+                    break
+            self._check_running()
+            sleep(POLL)
+        log = self.directory.log(added.process)
+        raise ChangeRefused(f"The pool '{added.name}' did not start.", code="pool_not_started", hint=f"See {log}")
+
+    def _wait_until_gone(self, added: AddedRuntime) -> None:
+        deadline = monotonic() + STOP_SECONDS
+        while self._process(added) is not None and monotonic() < deadline:
+            sleep(POLL)
+
+    def _process(self, added: AddedRuntime) -> ProcessState | None:
+        state = running_stack(self.directory)
+        return next((each for each in state.processes if each.name == added.process), None) if state else None
+
+
+def _bundled(name: str) -> RuntimeManifest:
+    try:
+        manifest = manifest_of(name, KNOWN)
+    except RuntimeUnknown as unknown:
+        hint = "A plugin is added with --from, its distribution's name or path."
+        raise ChangeRefused(unknown.message, code=unknown.code, hint=hint) from unknown
+    if name == POOL or not manifest.extra:
+        raise ChangeRefused(f"Runtime '{name}' needs no environment of its own.", code="runtime_not_addable")
+    return manifest
+
+
+def _absolute(source: str) -> str:
+    """A path as it is from anywhere; a requirement as it was written."""
+    path = Path(source)
+    return str(path.resolve()) if path.exists() else source
