@@ -133,6 +133,22 @@ async def _child(stack: Stack) -> str:
     return next(each["id"] for each in listed if each["parent_id"] == parent)
 
 
+async def _cancelled_without_a_pool(stack: Stack) -> str:
+    execution = await stack.start("[[say never]]", "homeless")
+    await stack.until_status(execution, "waiting_for_pool")
+    await stack.http.post(f"/api/v1/executions/{execution}/cancel")
+    await stack.until_status(execution, "cancelled")
+    return execution
+
+
+async def _waited_for_a_pool(stack: Stack) -> str:
+    execution = await stack.start("[[say hi]]", "homeless")
+    await stack.until_status(execution, "waiting_for_pool")
+    stack.add_worker("scripted").start()
+    await stack.result(execution)
+    return execution
+
+
 async def _is_kept(stack: Stack, execution: str) -> bool:
     return (await stack.http.get(f"/api/v1/executions/{execution}")).is_success
 
@@ -152,6 +168,8 @@ KINDS: dict[str, Callable[[Stack], Awaitable[str]]] = {
     "decided-by-temporal": _decided_by_temporal,
     "parent": _parent,
     "child": _child,
+    "cancelled-without-a-pool": _cancelled_without_a_pool,
+    "waited-for-a-pool": _waited_for_a_pool,
 }
 
 
@@ -165,6 +183,7 @@ async def _record(version: str, kinds: Sequence[str]) -> None:
             await stack.agent("demo")
             await stack.agent("careful", toolsets=[{"type": "file_system", "approval": "always"}])
             await stack.agent("delegating", toolsets=[{"type": "task", "agents": ["demo"]}])
+            await stack.agent("homeless", runtime="scripted", model_id="none")
             for kind in kinds:
                 await _save(stack, await KINDS[kind](stack), f"{version}-{kind}")
 

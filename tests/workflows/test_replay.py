@@ -51,4 +51,6 @@ def test_every_kind_of_end_is_recorded() -> None:
         "decided-by-temporal",
         "parent",
         "child",
+        "cancelled-without-a-pool",
+        "waited-for-a-pool",
     }
