@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Entry] = {
     "runtimes": Entry("workers", "runtimes", "Look at runtimes, and check them."),
     "pools": Entry("workers", "pools", "Look at worker pools, and drain them."),
     "keys": Entry("keys", "app", "Manage API keys."),
+    "config": Entry("config", "app", "Look at settings, and where they come from."),
     "api": Entry("processes", "api", "Serve the API, against any PostgreSQL and any Temporal."),
     "worker": Entry("processes", "worker", "Run a worker, for turns (--pool NAME) or for workflows (--workflows)."),
     "migrate": Entry("processes", "migrate", "Bring the database (HOLDFAST_DATABASE_URL) to the newest schema."),

@@ -71,6 +71,11 @@ class Invocation:
         if config is not None:
             os.environ["HOLDFAST_CONFIG"] = str(config)
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that were given as options."""
+        return {name: value for name, value in self._arguments.items() if value is not None}
+
     @functools.cached_property
     def settings(self) -> "Settings":
         """The settings; options win over environment and file.
@@ -81,7 +86,7 @@ class Invocation:
         from control_plane.settings import SettingsInvalid, load_settings
 
         try:
-            return load_settings(**{name: value for name, value in self._arguments.items() if value is not None})
+            return load_settings(**self.given)
         except SettingsInvalid as invalid:
             raise settings_error(invalid) from None
 
