@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from control_plane.documents import Document, Location, read_document, read_toml
 from control_plane.frameworks import Frameworks
 from control_plane.frameworks_file import TOP
-from control_plane.settings import KNOWN_PROVIDERS, PREFIX, Settings, config_file
+from control_plane.settings import KNOWN_PROVIDERS, PREFIX, Settings, config_file, secret_file
 from runtimes.frameworks import FrameworkLimits
 from runtimes.manifests.manifest import RuntimeManifest
 
@@ -56,6 +56,8 @@ class Explanations:
             return f"option --{top.replace('_', '-')}"
         if variable := _variable(location):
             return f"environment variable {variable}"
+        if secret := secret_file(location):
+            return f"file {secret}"
         if place := _in_file(config_file(), document, location):
             return place
         usual = _usual_variable(location)

@@ -268,7 +268,7 @@ class Origin:
         for name in (variable, PREFIX + top.upper()):
             if os.environ.get(name):
                 return f"from the environment variable {name}"
-        if (secret := _secret_file(error["loc"])) is not None:
+        if (secret := secret_file(error["loc"])) is not None:
             return f"from {secret}"
         if (file := config_file()) and file.is_file():
             return f"from {file}"
@@ -338,7 +338,7 @@ def _secrets() -> list[Path]:
     return sorted(path for path in found if not path.name.startswith("."))
 
 
-def _secret_file(location: tuple[int | str, ...]) -> Path | None:
+def secret_file(location: tuple[int | str, ...]) -> Path | None:
     name = "__".join(str(part) for part in location)
     return next((path for path in _secrets() if path.name.lower() in (name, str(location[0]))), None)
 

@@ -1,7 +1,7 @@
 """How many turns a worker runs at once: as many as its settings say, else as many as its memory holds."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -19,11 +19,23 @@ _MEGABYTE = 1_000_000
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Capacity:
-    """What a worker holds: by runtime, how many turns of that one alone."""
+    """What a worker holds: by runtime, how many turns of that one alone; `is_fixed` if that never changes."""
 
     turns: Mapping[str, int]
+    is_fixed: bool = True
+    _watchers: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+
+    def change(self, turns: Mapping[str, int]) -> None:
+        """Hold so many from now on; what runs already runs on."""
+        self.turns = turns
+        for changed in self._watchers:
+            changed()
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever the worker holds another number of turns."""
+        self._watchers.append(changed)
 
     @property
     def most(self) -> int:
@@ -52,9 +64,10 @@ class Capacity:
 def capacity_of(settings: Settings, runtimes: Iterable[RuntimeManifest], free: int) -> Capacity:
     """The capacity of a worker with so many bytes; there is room for one turn in any case."""
     memory = _SHARE * free / _MEGABYTE
-    return Capacity(
-        {each.name: settings.worker_slots or max(1, min(each.slots, int(memory / each.memory_mb))) for each in runtimes}
-    )
+    turns = {
+        each.name: settings.worker_slots or max(1, min(each.slots, int(memory / each.memory_mb))) for each in runtimes
+    }
+    return Capacity(turns, is_fixed=settings.frameworks_file is None or settings.worker_slots is not None)
 
 
 def memory_limit(cgroup: Path = _CGROUP) -> int:

@@ -18,11 +18,11 @@ from services.cancellation import CancellationManager
 
 
 def tuner_of(capacity: Capacity, turns: CancellationManager) -> WorkerTuner:
-    """The tuner of a worker that runs turns: it counts them where they are all alike, else it weighs them."""
+    """The tuner of a worker that runs turns: it counts them where they are alike for good, else it weighs them."""
     slots = FixedSizeSlotSupplier(capacity.most)
     return WorkerTuner.create_composite(
         workflow_supplier=slots,
-        activity_supplier=slots if capacity.is_uniform else WeighedSlots(capacity, turns),
+        activity_supplier=slots if capacity.is_fixed and capacity.is_uniform else WeighedSlots(capacity, turns),
         local_activity_supplier=slots,
         nexus_supplier=slots,
     )
@@ -42,6 +42,7 @@ class WeighedSlots(CustomSlotSupplier):
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         turns.watch(self._changed.set)
+        capacity.watch(self._changed.set)
 
     async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:
         """Wait for room."""

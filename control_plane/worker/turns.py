@@ -20,6 +20,7 @@ from control_plane.worker.tuner import tuner_of
 from control_plane.worker.versions import deployment_of
 from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
+from runtimes.frameworks import FrameworksConfig
 from runtimes.turns import StopReason
 from services.agent_executor import AgentExecutorService
 from services.attempt import ExecutorLimits
@@ -55,7 +56,13 @@ async def _serve_turns(settings: Settings, pool: str, runtimes: Sequence[str]) -
     frameworks.log_findings()
     factory = RuntimeFactory(frameworks.registry)
     served = served_runtimes(factory, pool, runtimes)
-    capacity = capacity_of(settings, [factory.manifest(runtime.name) for runtime in served], available_memory())
+    names, free = [runtime.name for runtime in served], available_memory()
+    capacity = capacity_of(settings, map(factory.manifest, names), free)
+
+    def resize(_: FrameworksConfig) -> None:
+        present = [frameworks.registry.get(name) or factory.manifest(name) for name in names]
+        capacity.change(capacity_of(settings, present, free).turns)
+
     async with worker_process(settings, pool, capacity) as process, AsyncExitStack() as stack:
         turns = CancellationManager()
         stack.push_async_callback(factory.close)
@@ -76,7 +83,11 @@ async def _serve_turns(settings: Settings, pool: str, runtimes: Sequence[str]) -
         }
         announcement = announcement_of(process, pool, pool_queue(pool), "runtime").model_copy(update=announced)
         stream = ControlStream(process.http, process.worker_id)
-        tasks = [stream.run(lambda command: _obey(turns, process.stop, command)), workspaces.sweep_now_and_then()]
+        tasks = [
+            stream.run(lambda command: _obey(turns, process.stop, command)),
+            workspaces.sweep_now_and_then(),
+            frameworks.watch(resize),
+        ]
         await serve(process, worker, announcement, turns, tasks)
 
 

@@ -97,6 +97,27 @@ async def test_a_new_version_holds_without_a_restart(api: Api, stack: Stack) -> 
     await stack.until(lambda: has_slots(5))
 
 
+async def test_a_worker_takes_as_many_turns_as_the_file_says_now(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "frameworks.yaml"
+    file.write_text("frameworks: {framework_specific: {scripted: {max_concurrent_executions: 3}}}")
+    worker = stack.add_worker("limited")
+    worker.command = (*worker.command, "--runtimes", "scripted")
+    worker.environment = {**worker.environment, "HOLDFAST_FRAMEWORKS_FILE": str(file)}
+
+    async def has_slots(slots: int) -> bool:
+        pools = (await stack.http.get("/api/v1/worker-pools")).json()["items"]
+        return [pool["slots"] for pool in pools if pool["pool"] == "limited"] == [slots]
+
+    worker.start()
+    try:
+        await stack.until(lambda: has_slots(3))
+        file.write_text("frameworks: {framework_specific: {scripted: {max_concurrent_executions: 5}}}")
+        await stack.until(lambda: has_slots(5))
+    finally:
+        worker.stop()
+        del stack.processes["limited"]
+
+
 async def _answers(http: httpx.AsyncClient) -> bool:
     try:
         return (await http.get("/health/ready")).is_success

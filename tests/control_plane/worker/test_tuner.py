@@ -86,3 +86,15 @@ async def test_there_is_always_one() -> None:
     slots = WeighedSlots(Capacity({"claude_code": 1, "native": 3}), turns)
 
     assert await slots.reserve_slot(Reservation())
+
+
+async def test_a_worker_that_may_take_more_does_so_at_once() -> None:
+    capacity = Capacity({"native": 2}, is_fixed=False)
+    slots = WeighedSlots(capacity, CancellationManager())
+    for _ in range(2):
+        await slots.reserve_slot(Reservation())
+    waiting = asyncio.create_task(slots.reserve_slot(Reservation()))
+
+    capacity.change({"native": 3})
+
+    await asyncio.wait_for(waiting, 10)
