@@ -73,6 +73,15 @@ def test_no_secret_is_shown(place: Path) -> None:
     assert "sk-of-the" not in done.stdout
 
 
+def test_a_file_of_a_secret_is_an_origin(place: Path) -> None:
+    (place / "secrets").mkdir()
+    (place / "secrets" / "api_key").write_text("sk-of-the-directory")
+
+    done = config(place, "explain", "api_key", HOLDFAST_SECRETS_DIR=str(place / "secrets"))
+
+    assert done.stdout.split() == ["key", "api_key", "value", "(secret)", "origin", "file", f"{place}/secrets/api_key"]
+
+
 @pytest.mark.parametrize(
     ("key", "shown"),
     [
@@ -105,10 +114,10 @@ def test_a_frameworks_file_that_cannot_be_used_is_told_with_its_places(place: Pa
     assert f"{place}/frameworks.yaml:2:3: frameworks.default: there is no such key." in done.stderr
 
 
-def config(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def config(place: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command there."""
     command = Path(sys.executable).parent / "holdfast"
-    environment = {"PATH": os.environ["PATH"], "HOME": str(place), **ENVIRONMENT}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(place), **ENVIRONMENT, **variables}
     return subprocess.run(
         [command, "config", *arguments],
         cwd=place,
