@@ -16,6 +16,7 @@ FILE = """
 frameworks:
   discovery:
     modules: ["tests.runtimes.sample_manifests:ACME", "tests.runtimes.sample_manifests:TAKEN"]
+  default_framework: {default}
   framework_specific:
     scripted: {{timeout_seconds: 1}}
     native: {{max_concurrent_executions: {slots}, weight: 7}}
@@ -43,7 +44,7 @@ class Api:
 async def api(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Api]:
     """The replica."""
     port, file = free_port(), tmp_path_factory.mktemp("frameworks") / "frameworks.yaml"
-    file.write_text(FILE.format(slots=3))
+    file.write_text(version())
     root = str(Path(__file__).parents[3])
     environment = stack.api_environment(port) | {"HOLDFAST_FRAMEWORKS_FILE": str(file), "PYTHONPATH": root}
     process = stack.add("with-frameworks", "api", environment=environment)
@@ -89,12 +90,25 @@ async def test_a_new_version_holds_without_a_restart(api: Api, stack: Stack) -> 
     async def has_slots(slots: int) -> bool:
         return (await api.runtime("native"))["slots"] == slots
 
-    api.write(FILE.format(slots=4))
+    api.write(version(slots=4))
     await stack.until(lambda: has_slots(4))
 
     api.write("frameworks: [broken]")
-    api.write(FILE.format(slots=5))
+    api.write(version(slots=5))
     await stack.until(lambda: has_slots(5))
+
+
+async def test_an_agent_that_names_no_runtime_gets_the_default_of_now(api: Api, stack: Stack) -> None:
+    await stack.agent("of-no-runtime", system_prompt="Be brief.")
+
+    async def runs_on(runtime: str) -> bool:
+        body = {"agent_id": "of-no-runtime", "prompt": "[[say done]]"}
+        return (await api.http.post("/api/v1/executions", json=body)).json()["runtime"] == runtime
+
+    api.write(version(default="scripted"))
+    await stack.until(lambda: runs_on("scripted"))
+    api.write(version(default="default"))
+    await stack.until(lambda: runs_on("default"))
 
 
 async def test_a_worker_takes_as_many_turns_as_the_file_says_now(stack: Stack, tmp_path: Path) -> None:
@@ -116,6 +130,11 @@ async def test_a_worker_takes_as_many_turns_as_the_file_says_now(stack: Stack, t
     finally:
         worker.stop()
         del stack.processes["limited"]
+
+
+def version(slots: int = 3, default: str = "default") -> str:
+    """A version of the file."""
+    return FILE.format(slots=slots, default=default)
 
 
 async def _answers(http: httpx.AsyncClient) -> bool:
