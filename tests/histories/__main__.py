@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from db.migrate import upgrade
+from tests.builds import build, make_current, say
 from tests.postgres import embedded_postgres
 from tests.stack import Stack
 
@@ -149,6 +150,21 @@ async def _waited_for_a_pool(stack: Stack) -> str:
     return execution
 
 
+async def _moved_to_a_newer_build(stack: Stack) -> str:
+    """The last kind: from here on the queue is for versioned workers."""
+    await asyncio.to_thread(stack.processes["workflows"].stop)
+    build(stack, "workflows-a", "a", "--workflows")
+    await make_current(stack, "holdfast", "a")
+    execution = await stack.start("[[say one]]", interactive=True)
+    await stack.until_status(execution, "waiting")
+    build(stack, "workflows-b", "b", "--workflows")
+    await make_current(stack, "holdfast", "b")
+    await say(stack, execution, "[[say two]]")
+    await stack.http.post(f"/api/v1/executions/{execution}/close")
+    await stack.result(execution)
+    return execution
+
+
 async def _is_kept(stack: Stack, execution: str) -> bool:
     return (await stack.http.get(f"/api/v1/executions/{execution}")).is_success
 
@@ -170,6 +186,7 @@ KINDS: dict[str, Callable[[Stack], Awaitable[str]]] = {
     "child": _child,
     "cancelled-without-a-pool": _cancelled_without_a_pool,
     "waited-for-a-pool": _waited_for_a_pool,
+    "moved-to-a-newer-build": _moved_to_a_newer_build,
 }
 
 

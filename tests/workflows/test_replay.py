@@ -53,4 +53,5 @@ def test_every_kind_of_end_is_recorded() -> None:
         "child",
         "cancelled-without-a-pool",
         "waited-for-a-pool",
+        "moved-to-a-newer-build",
     }
