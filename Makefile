@@ -1,5 +1,6 @@
 # Needs Python 3.11 or newer and PyPI; everything else goes into .tools and .venv.
-.PHONY: demo test conformance faults bench setup crewai locks lint fmt clean
+IMAGES := control-plane $(patsubst %,worker-%,default native langgraph openai-agents crewai claude-code)
+.PHONY: demo test conformance faults bench setup crewai locks images wheel $(IMAGES) lint fmt clean
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -19,7 +20,7 @@ NO_PYTHON := Holdfast needs Python 3.11 or newer; none of python3.13, python3.12
 step = @printf '==> %s\n' '$(1)'; start=$$(date +%s); $(2) && printf '    done in %s s\n' "$$(($$(date +%s) - start))"
 
 # runtime:extra, or runtime:extra:mcp where the framework does not bring an SDK for MCP servers
-LOCKS := default:agno:mcp claude_code:claude langgraph:langgraph:mcp native:native:mcp openai_agents:openai-agents:mcp \
+LOCKS := control_plane default:agno:mcp claude_code:claude langgraph:langgraph:mcp native:native:mcp openai_agents:openai-agents:mcp \
   crewai:crewai
 export_lock = $(UV) export --locked --quiet --no-dev --no-emit-project --no-header --no-annotate \
   $(patsubst %,--extra %,$(wordlist 2,3,$(1))) --output-file locks/$(firstword $(1)).txt
@@ -69,6 +70,20 @@ crewai: $(UV)
 # Write anew what each runtime's environment consists of: locks/<runtime>.txt, out of uv.lock.
 locks: $(UV)
 	$(call step,Lock files of the runtimes,$(foreach lock,$(LOCKS),$(call export_lock,$(subst :, ,$(lock))) &&) true)
+
+# Build the images on $(BASE), with the tag $(TAG): one of the control plane, and one of a worker for each runtime.
+BASE := docker.io/library/python:3.13-slim-bookworm
+TAG := latest
+build_image = docker build --quiet --build-arg BASE=$(BASE) --build-arg REVISION=$$(git rev-parse HEAD) \
+  --file deploy/images/Dockerfile --target $(1) --tag holdfast-$(1):$(TAG) .
+
+images: $(IMAGES)
+
+wheel: $(UV)
+	$(call step,Wheel into dist,rm -rf dist && $(UV) build --wheel --quiet)
+
+$(IMAGES): wheel
+	$(call step,Image holdfast-$@,$(call build_image,$@))
 
 $(UV): Makefile
 	@[ -n "$(PYTHON)" ] || { echo "$(NO_PYTHON)" >&2; exit 1; }

@@ -13,7 +13,8 @@ from tests.architecture.source import ROOT
 
 PROJECT: Mapping[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)==(\S+)(?: ; .*)? \\$", re.MULTILINE)
-LOCKED = [name for name, manifest in KNOWN.items() if manifest.extra]
+RUNTIMES = [name for name, manifest in KNOWN.items() if manifest.extra]
+LOCKED = ["control_plane", *RUNTIMES]
 
 
 def lock(runtime: str) -> str:
@@ -21,8 +22,11 @@ def lock(runtime: str) -> str:
 
 
 def requirements(runtime: str) -> Iterator[Requirement]:
-    """What Holdfast with the runtime's extra needs, here."""
-    listed = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"][KNOWN[runtime].extra]]
+    """What Holdfast needs here, with the runtime's extra; the control plane has none."""
+    extras: Mapping[str, list[str]] = PROJECT["optional-dependencies"]
+    listed: list[str] = [*PROJECT["dependencies"]]
+    if runtime in KNOWN:
+        listed += extras[KNOWN[runtime].extra]
     for text in listed:
         requirement = Requirement(text)
         if requirement.marker is None or requirement.marker.evaluate():
@@ -49,7 +53,7 @@ def test_a_lock_has_the_versions_of_the_common_lock_with_hashes(runtime: str) ->
     assert lock(runtime).count("--hash=sha256:") >= len(pinned) > 20
 
 
-@pytest.mark.parametrize("runtime", LOCKED)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_every_framework_has_a_floor_and_a_cap(runtime: str) -> None:
     extra = [Requirement(text) for text in PROJECT["optional-dependencies"][KNOWN[runtime].extra]]
 
@@ -58,7 +62,7 @@ def test_every_framework_has_a_floor_and_a_cap(runtime: str) -> None:
     assert {name: found for name, found in operators.items() if found not in ({">=", "<"}, {"=="})} == {}
 
 
-@pytest.mark.parametrize("runtime", LOCKED)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_lock_lets_agents_use_mcp_servers(runtime: str) -> None:
     assert "mcp" in {name for name, _ in PINNED.findall(lock(runtime))}
 
