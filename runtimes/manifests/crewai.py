@@ -53,6 +53,5 @@ CREWAI = RuntimeManifest(
         "ANONYMIZED_TELEMETRY": "false",
         "OPENAI_CUSTOM_HEADERS": "",
     },
-    memory_mb=20,
     slots=50,
 )

@@ -29,10 +29,7 @@ PLACES = ("/home", "/root", "/run", "/tmp", "/var", "/opt", "/srv", "/mnt", "/de
 PROVIDERS = ("scripted", "anthropic_scripted", "filed")
 #: The gateway's token of an attempt.
 TOKEN = re.compile(r"hf-[\w-]{43}")
-SHELLS = {
-    **dict.fromkeys(("native", "default", "langgraph", "openai_agents", "crewai"), "shell"),
-    "claude_code": "Bash",
-}
+SHELLS = {"native": "shell", "default": "shell", "langgraph": "shell", "claude_code": "Bash"}
 COMMANDS = {"command": [sys.executable, str(commands_server.__file__)]}
 #: Tools that run commands, with their toolsets.
 OTHERS: Mapping[str, Mapping[str, Any]] = {
