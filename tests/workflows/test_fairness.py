@@ -25,11 +25,23 @@ async def busy(new_stack: NewStack) -> AsyncGenerator[Stack]:
 
 
 @pytest.fixture
-async def closed_pool(busy: Stack) -> Stack:
-    """Its worker is not there yet."""
+async def closed_pool(busy: Stack) -> AsyncGenerator[Stack]:
+    """Its worker is live and takes nothing."""
     worker = busy.processes["scripted"]
-    await asyncio.to_thread(worker.stop)
-    return busy
+    worker.pause()
+    yield busy
+    worker.resume()
+
+
+async def until_queued(stack: Stack, headers: dict[str, str], execution: str) -> None:
+    """Wait until the execution's turn is in the pool's queue."""
+    shown = (await stack.http.get(f"{EXECUTIONS}/{execution}", headers=headers)).json()
+    handle = stack.temporal.get_workflow_handle(shown["workflow_id"])
+
+    async def is_queued() -> bool:
+        return bool((await handle.describe()).raw_description.pending_activities)
+
+    await stack.until(is_queued)
 
 
 async def start(stack: Stack, headers: dict[str, str], **body: Any) -> str:
@@ -64,8 +76,9 @@ async def test_an_organization_is_served_long_before_the_flood_of_another_one_ha
     await closed_pool.http.post("/api/v1/agents", json=agent, headers=patient.auth())
     flood = [await start(closed_pool, flooding.auth()) for _ in range(FLOOD)]
     one = await start(closed_pool, patient.auth())
+    await until_queued(closed_pool, patient.auth(), one)
 
-    closed_pool.processes["scripted"].start()
+    closed_pool.processes["scripted"].resume()
 
     (served,) = await ended(closed_pool, patient.auth(), [one])
     before = [
@@ -79,8 +92,10 @@ async def test_what_is_urgent_goes_first(closed_pool: Stack) -> None:
     usual = [await start(closed_pool, owner.auth()) for _ in range(FLOOD)]
     urgent = await start(closed_pool, owner.auth(), priority=1)
     late = await start(closed_pool, owner.auth(), priority=5)
+    for execution in (urgent, late):
+        await until_queued(closed_pool, owner.auth(), execution)
 
-    closed_pool.processes["scripted"].start()
+    closed_pool.processes["scripted"].resume()
 
     order = [each["id"] for each in await ended(closed_pool, owner.auth(), [*usual, urgent, late])]
     assert order.index(urgent) < FLOOD // 4
