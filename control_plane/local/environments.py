@@ -26,7 +26,7 @@ _LINES = 8
 class EnvironmentFailed(Exception):
     """An environment cannot be made; `code` is stable, `hint` says what to do."""
 
-    def __init__(self, message: str, *, code: str = "environment_failed", hint: str = "") -> None:
+    def __init__(self, message: str, *, code: str, hint: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.hint = hint
@@ -56,7 +56,8 @@ def lock_of(runtime: str) -> Path:
     """
     found = next((path for place in _LOCKS if (path := place / f"{runtime}.txt").is_file()), None)
     if found is None:
-        raise EnvironmentFailed(f"Runtime '{runtime}' has no lock file.", hint="Install Holdfast again.")
+        text = f"Runtime '{runtime}' has no lock file."
+        raise EnvironmentFailed(text, code="environment_failed", hint="Install Holdfast again.")
     return found
 
 
@@ -109,7 +110,8 @@ class EnvironmentMaker:
                 [self.uv, *arguments], capture_output=True, text=True, check=False, timeout=_PATIENCE, cwd="/"
             )
         except subprocess.TimeoutExpired as late:
-            raise EnvironmentFailed(f"uv {arguments[0]} did not end in {late.timeout:.0f} s.") from late
+            text = f"uv {arguments[0]} did not end in {late.timeout:.0f} s."
+            raise EnvironmentFailed(text, code="environment_failed") from late
         if done.returncode != 0:
             raise _failed(arguments, done.stderr.strip())
 
@@ -119,7 +121,7 @@ def _failed(arguments: tuple[str, ...], said: str) -> EnvironmentFailed:
     if any(sign in said.lower() for sign in _UNREACHABLE):
         hint = "Check the network, the proxy and the package index (UV_DEFAULT_INDEX, SSL_CERT_FILE)."
         return EnvironmentFailed(f"Packages cannot be fetched:\n{told}", code="packages_unreachable", hint=hint)
-    return EnvironmentFailed(f"uv {' '.join(arguments[:2])} failed:\n{told}")
+    return EnvironmentFailed(f"uv {' '.join(arguments[:2])} failed:\n{told}", code="environment_failed")
 
 
 def _python(place: Path) -> Path:

@@ -14,6 +14,8 @@ PAGE = Document("docs/errors.md")
 API = "Answers of the API"
 EXECUTIONS = "Errors of executions"
 WARNINGS = "Warnings"
+#: What the command makes its own errors with.
+COMMANDS = ("CliError", "ChangeRefused", "EnvironmentFailed")
 
 Kind = TypeVar("Kind", bound=Exception)
 
@@ -40,7 +42,7 @@ def test_every_code_of_a_warning_is_documented() -> None:
 
 
 def test_every_code_of_the_command_is_documented() -> None:
-    written = {code for module in product() for code in literal_codes(module, "CliError")}
+    written = {code for module in product() for kind in COMMANDS for code in literal_codes(module, kind)}
     table = Document("docs/cli.md").text.partition("in `code`:\n")[2].partition("\n## ")[0]
 
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == written
