@@ -134,7 +134,7 @@ class Field(Stack):
         super()._define()
         self.add_worker(self.pool, self.workers[1])
 
-    def add_worker(self, pool: str, name: str | None = None) -> Process:
+    def add_worker(self, pool: str, name: str | None = None, *options: str) -> Process:
         """Define a runtime worker behind its link, with a disk of its own."""
         name = name or pool
         link = self.links[name]
@@ -145,7 +145,7 @@ class Field(Stack):
             "TEMPORAL_ADDRESS": f"127.0.0.1:{link.temporal_port}",
             "HOLDFAST_DATA_DIR": str(self.directory / name),
         }
-        return self.add(name, "worker", "--pool", pool, environment=self._worker_environment() | ways)
+        return self.add(name, "worker", "--pool", pool, *options, environment=self._worker_environment() | ways)
 
     async def _make_agent(self, name: str) -> None:
         model = MODELS.get(self.pool, "scripted/scripted")

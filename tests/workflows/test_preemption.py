@@ -22,6 +22,7 @@ from runtimes.turns import (
     AttemptKey,
     ExecutionEnd,
     FinishExecution,
+    Place,
     StopReason,
     TurnOutcome,
     TurnRequest,
@@ -67,6 +68,9 @@ class Ledger:
             task_queue=self.queue,
             message_id=str(request.execution_id),
         )
+
+    async def place(self, execution_id: str, organization_id: str) -> Place:
+        raise AssertionError("Nothing waits for a pool here.")
 
     async def interrupt(self, turn: TurnRequest) -> TurnOutcome:
         self.interrupted.append((turn.turn, turn.dispatch))
