@@ -44,7 +44,7 @@ COMMANDS: Mapping[str, Entry] = {
     "agents": Entry("agents", "app", "Define agents."),
     "templates": Entry("templates", "app", "Define templates, which agents are made from."),
     "sessions": Entry("sessions", "app", "Look at conversations."),
-    "runtimes": Entry("workers", "runtimes", "Look at runtimes, and check them."),
+    "runtimes": Entry("workers", "runtimes", "Look at runtimes, check them, add them to the local stack."),
     "pools": Entry("workers", "pools", "Look at worker pools, and drain them."),
     "keys": Entry("keys", "app", "Manage API keys."),
     "config": Entry("config", "app", "Look at settings, and where they come from."),

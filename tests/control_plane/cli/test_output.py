@@ -33,7 +33,7 @@ def test_a_table_goes_to_stdout_whole_and_the_rest_to_stderr(holdfast: Cli) -> N
     done = holdfast("agents", "list")
 
     header, *rows = done.stdout.splitlines()
-    assert header.split() == ["ID", "NAME", "RUNTIME", "MODEL", "VERSION", "UPDATED", "DESCRIPTION"]
+    assert header.split() == ["ID", "NAME", "RUNTIME", "TEMPLATE", "MODEL", "VERSION", "UPDATED", "DESCRIPTION"]
     assert all(AGENT["id"] in row for row in rows)
     assert "\x1b" not in done.stdout + done.stderr
     assert done.stderr == "There are more: --cursor abc\n"
