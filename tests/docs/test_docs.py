@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from itertools import takewhile
 from pathlib import Path
@@ -20,6 +19,7 @@ from control_plane.settings import Settings
 from runtimes.frameworks import Discovery, FrameworkLimits, FrameworksConfig, TemplateMapping
 from tests.architecture.source import ROOT
 from tests.docs.markdown import Document, documents
+from tests.docs.shell import run_script
 from tests.stack import Stack
 
 DOCUMENTS = documents()
@@ -54,18 +54,7 @@ def test_the_documents_scripts_run(document: Document, stack: Stack, tmp_path: P
         "NO_PROXY": "127.0.0.1",
     }
 
-    ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", document.script],
-        env=environment,
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    run_script(document.script, environment, tmp_path)
 
 
 def test_every_setting_is_documented() -> None:
