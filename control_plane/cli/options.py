@@ -84,7 +84,8 @@ class Invocation:
         Raises:
             CliError: a setting cannot be used.
         """
-        from control_plane.settings import SettingsInvalid, load_settings
+        from control_plane.settings import SettingsInvalid
+        from control_plane.settings_loading import load_settings
 
         try:
             return load_settings(**self.given)

@@ -15,7 +15,6 @@ from control_plane.cli.command_line import app
 from control_plane.documents import read_yaml
 from control_plane.events.reader import TERMINAL_EVENTS
 from control_plane.frameworks_file import FrameworksFile
-from control_plane.settings import Settings
 from runtimes.frameworks import Discovery, FrameworkLimits, FrameworksConfig, TemplateMapping
 from tests.architecture.source import ROOT
 from tests.docs.markdown import Document, documents
@@ -55,12 +54,6 @@ def test_the_documents_scripts_run(document: Document, stack: Stack, tmp_path: P
     }
 
     run_script(document.script, environment, tmp_path)
-
-
-def test_every_setting_is_documented() -> None:
-    documented = Document("docs/operations.md").first_column("Settings")
-
-    assert sorted(documented) == sorted(Settings.model_fields)
 
 
 def test_the_frameworks_file_is_documented_key_by_key() -> None:
