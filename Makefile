@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and PyPI; everything else goes into .tools and .venv.
 IMAGES := control-plane $(patsubst %,worker-%,default native langgraph openai-agents crewai claude-code)
-.PHONY: demo test conformance faults bench setup crewai docs locks images wheel $(IMAGES) lint fmt clean
+.PHONY: demo test conformance faults bench setup crewai locks images images-test wheel $(IMAGES) lint fmt clean
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -32,7 +32,7 @@ demo: setup
 # Every check and every test; pytest has the last word.
 test: lint
 	@printf '==> %s\n' 'Tests, against a real PostgreSQL and a real Temporal'
-	@$(BIN)/pytest --ignore=tests/benchmarks -m 'not whole'
+	@$(BIN)/pytest --ignore=tests/benchmarks -m 'not whole and not containers'
 
 # Every runtime in every scenario on every wire; writes .bench/conformance.json.
 conformance: setup crewai
@@ -67,10 +67,6 @@ crewai: $(UV)
 	$(call step,CrewAI into .venvs/crewai,UV_PROJECT_ENVIRONMENT=.venvs/crewai $(UV) sync --locked --extra crewai --no-dev \
 	  --quiet --python .tools/bin/python)
 
-# Write anew what is written out of the code: docs/configuration.md.
-docs: setup
-	$(call step,Configuration reference,$(BIN)/python -m tests.docs.configuration)
-
 # Write anew what each runtime's environment consists of: locks/<runtime>.txt, out of uv.lock.
 locks: $(UV)
 	$(call step,Lock files of the runtimes,$(foreach lock,$(LOCKS),$(call export_lock,$(subst :, ,$(lock))) &&) true)
@@ -78,10 +74,17 @@ locks: $(UV)
 # Build the images on $(BASE), with the tag $(TAG): one of the control plane, and one of a worker for each runtime.
 BASE := docker.io/library/python:3.13-slim-bookworm
 TAG := latest
-build_image = docker build --quiet --build-arg BASE=$(BASE) --build-arg REVISION=$$(git rev-parse HEAD) \
-  --file deploy/images/Dockerfile --target $(1) --tag holdfast-$(1):$(TAG) .
+lock_of = $(subst -,_,$(patsubst worker-%,%,$(1)))
+build_image = docker build --quiet --build-arg BASE=$(BASE) --build-arg LOCK=$(call lock_of,$(1)) \
+  --build-arg UV_VERSION=$(UV_VERSION) --build-arg REVISION=$$(git rev-parse HEAD) --file deploy/images/Dockerfile \
+  --target $(1) --tag holdfast-$(1):$(TAG) .
 
 images: $(IMAGES)
+
+# Build every image on a base that needs no registry, and run it restricted; prints the sizes.
+images-test: setup
+	@printf '==> %s\n' 'Images'
+	@$(BIN)/pytest tests/containers/test_images.py
 
 wheel: $(UV)
 	$(call step,Wheel into dist,rm -rf dist && $(UV) build --wheel --quiet)

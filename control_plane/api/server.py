@@ -1,5 +1,8 @@
 """The API's process."""
 
+import signal
+from typing import NoReturn
+
 import uvicorn
 import uvloop
 
@@ -55,8 +58,14 @@ def serve(settings: Settings) -> None:
     Raises:
         DatabaseUrlMissing: no database is configured.
     """
+    signal.signal(signal.SIGTERM, _end)
     configure_logging(settings.log_level, settings.log_format)
     uvloop.run(_serve(settings))
+
+
+def _end(*_: object) -> NoReturn:
+    """A SIGTERM before the server runs; one that it took is raised again when all has ended."""
+    raise SystemExit(0)
 
 
 async def _serve(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """`holdfast agents …`."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -106,7 +107,8 @@ def update(
 @with_api
 def delete(invocation: Invocation, agent: AgentArgument, yes: YesOption = False) -> None:
     """Delete an agent."""
-    confirm(f"Delete the agent {agent}?", yes=yes)
+    if not yes and sys.stdin.isatty():
+        confirm(f"Delete the agent {agent}?")
     invocation.api.send("DELETE", f"/agents/{agent}")
     invocation.printer.note(f"Deleted the agent {agent}.")
 

@@ -1,5 +1,6 @@
 """`holdfast sessions …`."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -47,6 +48,7 @@ def messages(
 @with_api
 def delete(invocation: Invocation, session: SessionArgument, yes: YesOption = False) -> None:
     """Delete a session with its messages and executions."""
-    confirm(f"Delete the session {session} with all its executions?", yes=yes)
+    if not yes and sys.stdin.isatty():
+        confirm(f"Delete the session {session} with all its executions?")
     invocation.api.send("DELETE", f"/sessions/{session}")
     invocation.printer.note(f"Deleted the session {session}.")

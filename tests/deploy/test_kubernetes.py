@@ -93,11 +93,31 @@ def test_the_schemas_refuse_a_misspelt_field() -> None:
 @pytest.mark.parametrize("path", DIRECTORIES)
 def test_every_pod_is_restricted(path: str) -> None:
     for pod in pods(built(path)):
-        assert violations(pod["spec"]) == []
+        assert violations(pod["spec"]) == (["worker sees all of /proc"] if is_sandboxed(pod) else [])
         assert pod["spec"]["automountServiceAccountToken"] is False
         for container in pod["spec"]["containers"]:
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
             assert {"memory", "ephemeral-storage"} <= container["resources"]["limits"].keys()
+
+
+def is_sandboxed(pod: Object) -> bool:
+    """Whether its users are nobody outside of it, and its profile is the one that bubblewrap needs."""
+    profile = pod["spec"]["securityContext"]["seccompProfile"]
+    return pod["spec"].get("hostUsers") is False and profile.get("localhostProfile") == "holdfast/sandbox.json"
+
+
+def test_only_the_pool_that_wants_it_is_sandboxed() -> None:
+    objects = built("overlays/sandboxed")
+    (namespace,) = of_kind(objects, "Namespace")
+    found = [pod["metadata"]["labels"].get("holdfast/pool") for pod in pods(objects) if is_sandboxed(pod)]
+
+    assert found == ["claude_code"]
+    assert namespace["metadata"]["labels"] == {
+        "app.kubernetes.io/name": "holdfast",
+        "pod-security.kubernetes.io/enforce": "privileged",
+        "pod-security.kubernetes.io/audit": "restricted",
+        "pod-security.kubernetes.io/warn": "restricted",
+    }
 
 
 def test_the_check_of_pods_finds_what_is_wrong() -> None:
