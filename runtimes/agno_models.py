@@ -1,7 +1,7 @@
 """Agno's model classes, watched: what they get is noted, what they pass over in silence is an error."""
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -14,22 +14,11 @@ from agno.tools.function import FunctionCall
 from anthropic.types import Message as AnthropicMessage
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from runtimes import model_parameters
 from runtimes.agno_turn import Turn
 from runtimes.errors import ModelAnswerInvalid
 from runtimes.model_clients import ClientPool
 from runtimes.types import ModelEndpoint, RuntimeExecutionContext, Wire
-
-_OPENAI_PARAMETERS = (
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "reasoning_effort",
-)
-_ANTHROPIC_PARAMETERS = ("temperature", "max_tokens", "top_p", "top_k", "stop")
 
 
 class _Watched(Model):
@@ -178,18 +167,14 @@ def tool_definitions(context: RuntimeExecutionContext) -> list[dict[str, Any]]:
 
 
 def _openai_parameters(configuration: Mapping[str, Any], endpoint: ModelEndpoint) -> dict[str, Any]:
-    found = _given(configuration, _OPENAI_PARAMETERS)
+    found = model_parameters.given(configuration, model_parameters.OPENAI)
     if endpoint.provider == "openai" and "max_tokens" in found:
         found["max_completion_tokens"] = found.pop("max_tokens")
     return found
 
 
 def _anthropic_parameters(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    found = _given(configuration, _ANTHROPIC_PARAMETERS)
+    found = model_parameters.given(configuration, model_parameters.ANTHROPIC)
     if stop := found.pop("stop", None):
         found["stop_sequences"] = [stop] if isinstance(stop, str) else stop
     return found
-
-
-def _given(configuration: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: configuration[name] for name in names if configuration.get(name) is not None}

@@ -11,22 +11,13 @@ from openai import AsyncOpenAI, OpenAIError
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import PrivateAttr
 
+from runtimes import model_parameters
 from runtimes.crewai_tools import Toolbox
 from runtimes.crewai_turn import Turn
 from runtimes.errors import ModelAnswerInvalid, RuntimeCrashed, RuntimeFailure
 from runtimes.tool_calls import RequestedCall
 from runtimes.types import ModelEndpoint, RuntimeExecutionContext
 
-_PARAMETERS = (
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "reasoning_effort",
-)
 #: How long an answer may take is the model gateway's affair: it waits, retries and gives up.
 _TIMEOUT = httpx.Timeout(None, connect=10)
 #: CrewAI shortens conversations by models' names, which say nothing here.
@@ -194,7 +185,7 @@ def _as_chunk(answer: ChatCompletion) -> ChatCompletionChunk:
 
 
 def _parameters(configuration: Mapping[str, Any], endpoint: ModelEndpoint) -> dict[str, Any]:
-    found = {name: configuration[name] for name in _PARAMETERS if configuration.get(name) is not None}
+    found = model_parameters.given(configuration, model_parameters.OPENAI)
     if endpoint.provider == "openai" and "max_tokens" in found:
         found["max_completion_tokens"] = found.pop("max_tokens")
     return found

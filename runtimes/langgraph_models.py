@@ -16,23 +16,12 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import PrivateAttr, SecretStr
 
+from runtimes import model_parameters
 from runtimes.langgraph_tools import GatewayTool
 from runtimes.langgraph_turn import Turn, arguments_seen
 from runtimes.model_clients import ClientPool
 from runtimes.tool_calls import RequestedCall
 from runtimes.types import ModelEndpoint, RuntimeExecutionContext, Wire
-
-_OPENAI_PARAMETERS = (
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "reasoning_effort",
-)
-_ANTHROPIC_PARAMETERS = ("temperature", "max_tokens", "top_p", "top_k", "stop")
 
 Tell = Callable[[ChatGenerationChunk], Awaitable[None]]
 
@@ -168,7 +157,7 @@ def gateway_model(context: RuntimeExecutionContext, turn: Turn, clients: ClientP
 
 
 def _openai(endpoint: ModelEndpoint, configuration: Mapping[str, Any], clients: ClientPool) -> _OnGateway:
-    parameters = _given(configuration, _OPENAI_PARAMETERS)
+    parameters = model_parameters.given(configuration, model_parameters.OPENAI)
     if endpoint.provider == "openai" and "max_tokens" in parameters:
         parameters["model_kwargs"] = {"max_completion_tokens": parameters.pop("max_tokens")}
     client = clients.openai(endpoint)
@@ -191,7 +180,7 @@ def _openai(endpoint: ModelEndpoint, configuration: Mapping[str, Any], clients: 
 
 
 def _anthropic(endpoint: ModelEndpoint, configuration: Mapping[str, Any], clients: ClientPool) -> _OnGateway:
-    parameters = _given(configuration, _ANTHROPIC_PARAMETERS)
+    parameters = model_parameters.given(configuration, model_parameters.ANTHROPIC)
     if isinstance(parameters.get("stop"), str):
         parameters["stop"] = [parameters["stop"]]
     model = GatewayAnthropic(
@@ -205,10 +194,6 @@ def _anthropic(endpoint: ModelEndpoint, configuration: Mapping[str, Any], client
     )
     model._vendor = clients.anthropic(endpoint)  # pyright: ignore[reportPrivateUsage]
     return model
-
-
-def _given(configuration: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: configuration[name] for name in names if configuration.get(name) is not None}
 
 
 def _finish(generation: ChatGeneration) -> str | None:

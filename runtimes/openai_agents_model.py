@@ -17,6 +17,7 @@ from openai.types.chat.chat_completion_chunk import (
 )
 from openai.types.shared import Reasoning
 
+from runtimes import model_parameters
 from runtimes.errors import ModelAnswerInvalid
 from runtimes.model_clients import ClientPool
 from runtimes.openai_agents_turn import Turn
@@ -109,8 +110,8 @@ def gateway_model(context: RuntimeExecutionContext, turn: Turn, clients: ClientP
 
 def model_settings(configuration: Mapping[str, Any], endpoint: ModelEndpoint) -> ModelSettings:
     """The agent's model parameters."""
-    given = {name: configuration[name] for name in _PARAMETERS if configuration.get(name) is not None}
-    others = {name: configuration[name] for name in _OTHERS if configuration.get(name) is not None}
+    given = model_parameters.given(configuration, _PARAMETERS)
+    others = model_parameters.given(configuration, _OTHERS)
     limit = configuration.get("max_tokens")
     if limit is not None and endpoint.provider == "openai":
         others["max_completion_tokens"] = limit
