@@ -176,10 +176,16 @@ class Session:
         self.ending.fail(RuntimeCrashed(f"The model gateway answered with status {status}."))
 
     async def _review(self, body: dict[str, Any]) -> dict[str, Any] | bytes:
-        """Let a request out: results are in the journal before a model sees them, and hooks before tools run."""
+        """Let a request out: results are in the journal before a model sees them, and hooks before tools run.
+
+        A summary of the conversation leaves out the latest results: they are in the transcript before it is asked
+        for, or the CLI would sum up something else when the turn goes on from there.
+        """
         await self._ready.wait()
-        for call, result in wire.results(body).items():
+        results = wire.results(body)
+        for call, result in results.items():
             await self.calls.end(call, result)
+        await self._store.until_kept(self.calls.finished - results.keys())
         if self._start.pending and wire.goes_on(body):
             return wire.answer(self._context.model.model, self._start.pending)
         return wire.edited(body, self.calls.recorded, self._start.rest)

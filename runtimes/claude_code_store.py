@@ -1,19 +1,22 @@
 """Keeps the CLI's transcript in the turn's store, as it is written."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Any
 
 from claude_agent_sdk import SessionKey, SessionStoreEntry
 
 from runtimes.claude_code_tools import Ending
-from runtimes.claude_code_transcript import Entry, Start
+from runtimes.claude_code_transcript import Entry, Start, results_of
 from runtimes.claude_code_wire import as_told
 from runtimes.errors import RuntimeFailure
 from runtimes.types import ToolResult, TurnStore
 
 #: The lists in the turn's store.
 TRANSCRIPT, CALLS = "transcript", "calls"
+#: Seconds after which nothing more comes of what the CLI writes each 0.1 s.
+_WRITTEN_WITHIN = 2
 
 
 class TranscriptStore:
@@ -29,6 +32,8 @@ class TranscriptStore:
         self._ending = ending
         self._recorded = recorded
         self._turn = asyncio.Lock()
+        self._results: set[str] = set()
+        self._grown = asyncio.Condition()
 
     async def stored(self) -> tuple[list[Entry], dict[str, Mapping[str, Any]]]:
         """The transcript as the last attempt left it, and the CLI's own calls that were begun."""
@@ -61,6 +66,16 @@ class TranscriptStore:
             await self._append(TRANSCRIPT, [{"entry": entry} for entry in kept])
         except RuntimeFailure as failure:
             self._ending.fail(failure)
+        async with self._grown:
+            self._results.update(call for entry in entries for call in results_of(entry))
+            self._grown.notify_all()
+
+    async def until_kept(self, calls: Set[str]) -> None:
+        """Wait until the results of tool calls are in the transcript, where the CLI writes them at all."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WRITTEN_WITHIN), self._grown:
+                await self._grown.wait_for(lambda: calls <= self._results)
+        self._results |= calls
 
     async def _append(self, name: str, items: Sequence[Mapping[str, Any]]) -> None:
         if self._store is not None and items:

@@ -66,7 +66,7 @@ class Calls:
 
     `note` keeps one of the CLI's own calls, just before it is claimed. `settled` waits until a call's answer is in
     the journal, and gives it to the first of its calls. `recorded` are results that take the place of what the CLI
-    would tell the model.
+    would tell the model. `finished` are the calls whose results the CLI has.
     """
 
     tools: Sequence[Tool]
@@ -76,6 +76,7 @@ class Calls:
     ending: Ending
     limit: int
     recorded: dict[str, ToolResult] = field(default_factory=dict[str, ToolResult])
+    finished: set[str] = field(default_factory=set[str])
     _begun: dict[str, asyncio.Future[ToolResult | None]] = field(
         default_factory=dict[str, "asyncio.Future[ToolResult | None]"]
     )
@@ -100,6 +101,7 @@ class Calls:
         result = await asyncio.shield(self._begun[call])
         if result is not None:
             self.recorded[call] = result
+            self.finished.add(call)
         return result
 
     async def end(self, call: str, result: ToolResult) -> None:
@@ -108,6 +110,7 @@ class Calls:
             return
         if call not in self._ended:
             self._ended[call] = asyncio.ensure_future(self.own.end(call, result))
+            self.finished.add(call)
         await asyncio.shield(self._ended[call])
 
     async def close(self) -> None:
@@ -192,6 +195,7 @@ class Calls:
             result = await tool.call(call, params.arguments or {})
         except RuntimeFailure as failure:
             await self._fail(failure)
+        self.finished.add(call)
         return mcp.CallToolResult(content=[mcp.TextContent(text=result.text)], is_error=result.is_error)
 
     async def _admit(self) -> None:

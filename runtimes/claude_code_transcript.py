@@ -40,6 +40,11 @@ class Start:
     rest: frozenset[str] = frozenset()
 
 
+def results_of(entry: Entry) -> list[str]:
+    """The calls whose results an entry has."""
+    return [block["tool_use_id"] for block in _blocks(entry, "tool_result")]
+
+
 def session_of(context: RuntimeExecutionContext) -> str:
     """The CLI's name of the turn."""
     return str(uuid5(_NAMES, f"{context.execution_id}/{context.turn}"))
@@ -84,7 +89,7 @@ class _Answer:
         self.results = [entry for entry in entries if _has_result(entry)]
         self._written = {block["id"]: block for entry in self._said for block in _blocks(entry, "tool_use")}
         self.calls = _told(self._said[0]["message"]["id"], begun) | self._written
-        self._answered = {block["tool_use_id"] for entry in self.results for block in _blocks(entry, "tool_result")}
+        self._answered = {call for entry in self.results for call in results_of(entry)}
         self.dangling = [call for call in self.calls if call not in self._answered]
 
     def finished(self, recorded: Mapping[str, ToolResult]) -> list[Entry]:
@@ -129,7 +134,7 @@ def _rest(said: Sequence[Entry], pending: Sequence[Block]) -> frozenset[str]:
 
 def _open(begun: Mapping[str, Block], entries: Sequence[Entry]) -> dict[str, Block]:
     """Calls that were begun and have no result in the transcript."""
-    done = {block["tool_use_id"] for entry in entries for block in _blocks(entry, "tool_result")}
+    done = {call for entry in entries for call in results_of(entry)}
     return {call: note for call, note in begun.items() if call not in done}
 
 

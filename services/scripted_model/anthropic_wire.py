@@ -1,6 +1,7 @@
 """The Anthropic wire: messages."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -88,7 +89,6 @@ class _MessageWriter:
     def __init__(self, conversation: Conversation) -> None:
         self._blocks = 0
         self._text_is_open = False
-        self._input_tokens = conversation.input_tokens
         self._head: dict[str, Any] = {
             "id": f"msg_{uuid4().hex}",
             "type": "message",
@@ -96,14 +96,13 @@ class _MessageWriter:
             "model": conversation.model,
         }
 
-    def opening(self) -> bytes:
-        usage = {"input_tokens": self._input_tokens, "output_tokens": 1}
+    def opening(self, usage: Usage) -> bytes:
         message: dict[str, Any] = {
             **self._head,
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": usage,
+            "usage": _usage(replace(usage, output=1, reasoning=0)),
         }
         return _event("message_start", message=message) + _event("ping")
 

@@ -90,7 +90,7 @@ class _ChatWriter:
         before, after = self._chunk({"content": "\0"}).split(rb'"\u0000"')
         self._before_text, self._after_text = before, after
 
-    def opening(self) -> bytes:
+    def opening(self, usage: Usage) -> bytes:
         return self._chunk({"role": "assistant", "content": "", "refusal": None})
 
     def text(self, piece: str, *, is_refusal: bool) -> bytes:

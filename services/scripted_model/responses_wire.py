@@ -89,7 +89,7 @@ class _ResponseWriter:
         self._said: list[str] = []
         self._message: dict[str, Any] | None = None
 
-    def opening(self) -> bytes:
+    def opening(self, usage: Usage) -> bytes:
         response = self._response("in_progress")
         return self._event("response.created", response=response) + self._event(
             "response.in_progress", response=response

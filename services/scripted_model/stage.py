@@ -34,9 +34,11 @@ class Stage(ABC):
         self.log = log
         self._caller = caller
         self._headers = headers
+        self._usage = Usage(0, 0)
 
     async def perform(self, answer: Answer) -> None:
         """Raises ModelError for an error before the first byte, CallerGoneError when the connection has ended."""
+        self._usage = answer.usage
         for action in answer.actions:
             match action:
                 case Text():
@@ -136,7 +138,7 @@ class StreamStage(Stage):
 
     def _open(self) -> None:
         if not (self._caller.has_heard or self._waiting):
-            self._waiting.append(self._writer.opening())
+            self._waiting.append(self._writer.opening(self._usage))
 
     def _taken(self) -> bytes:
         taken = b"".join(self._waiting)

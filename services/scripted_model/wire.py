@@ -11,7 +11,9 @@ from services.scripted_model.errors import Problem
 class Writer(Protocol):
     """Writes one answer. All but `whole` are pieces of a server-sent event stream."""
 
-    def opening(self) -> bytes: ...
+    def opening(self, usage: Usage) -> bytes:
+        """The beginning of a stream; some tell there already what has gone in."""
+        ...
 
     def text(self, piece: str, *, is_refusal: bool) -> bytes: ...
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from runtimes.claude_code_store import TRANSCRIPT
 from runtimes.types import OwnCall, RuntimeEvent, TextDelta, ToolResult, TurnFinished
 from tests.runtimes.turns import Turns
 from tests.services.model_gateway.gateways import Steps
@@ -19,15 +20,26 @@ FILES = ({"type": "file_system"},)
 
 @dataclass(slots=True)
 class Lists:
-    """A `TurnStore` in memory."""
+    """A `TurnStore` in memory; without its worker it keeps nothing."""
 
+    lost: bool = False
     lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
 
     async def load(self, name: str) -> list[dict[str, Any]]:
         return list(self.lists.get(name, []))
 
     async def append(self, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
-        self.lists.setdefault(name, []).extend(dict(entry) for entry in entries)
+        if not self.lost:
+            self.lists.setdefault(name, []).extend(dict(entry) for entry in entries)
+
+
+class LateLists(Lists):
+    """Keeps a transcript only after a while, as a busy control plane does."""
+
+    async def append(self, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        if name == TRANSCRIPT:
+            await asyncio.sleep(0.5)
+        await Lists.append(self, name, entries)
 
 
 @dataclass(slots=True)
@@ -117,8 +129,10 @@ class Durable:
         while not when():
             await asyncio.sleep(0.02)
             assert not task.done(), task.result()
+        self.store.lost = True
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        self.store.lost = False
 
     async def outcomes(self) -> list[str]:
         """What came of each call that the model was asked."""

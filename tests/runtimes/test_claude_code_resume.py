@@ -12,7 +12,7 @@ from runtimes.types import Resumed, ToolResult, Wire
 from services.control_plane_client.models import StepStatus
 from services.model_gateway.server import ModelGateway
 from services.providers import Provider, ProviderRegistry
-from tests.runtimes.claude import FILES, SHELL, Durable, finished, text_of
+from tests.runtimes.claude import FILES, SHELL, Durable, LateLists, Lists, finished, text_of
 from tests.runtimes.model_server import ModelServer
 from tests.runtimes.sandboxes import needs_sandbox
 from tests.runtimes.turns import Turns, tool
@@ -216,9 +216,13 @@ async def test_an_answer_of_which_the_rest_is_asked_for_again_stays_one(turn: Du
     assert await turn.outcomes() == ["completed", "completed"]
 
 
-@pytest.mark.parametrize("calls", [3, 5])
-async def test_a_conversation_that_was_shortened_is_not_shortened_again(turn: Durable, calls: int) -> None:
+@pytest.mark.parametrize("calls", [3, 4, 5])
+@pytest.mark.parametrize("store", [Lists, LateLists])
+async def test_a_conversation_that_was_shortened_is_not_shortened_again(
+    turn: Durable, calls: int, store: type[Lists]
+) -> None:
     """The third model call and the fourth are the CLI's own, for a summary; the fifth goes on from it."""
+    turn.store = store()
     script = f"[[{ONE};; usage 199000 50;; say B.;; {ONE}]]"
     settings = {"runtime_config": {"context_window": 60_000}}
     await turn.broken_off(
