@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and PyPI; everything else goes into .tools and .venv.
 IMAGES := control-plane $(patsubst %,worker-%,default native langgraph openai-agents crewai claude-code)
-.PHONY: demo test conformance faults bench setup crewai locks images images-test wheel $(IMAGES) lint fmt clean
+.PHONY: demo test conformance faults bench setup crewai docs locks images images-test wheel $(IMAGES) lint fmt clean
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -66,6 +66,10 @@ setup: $(UV)
 crewai: $(UV)
 	$(call step,CrewAI into .venvs/crewai,UV_PROJECT_ENVIRONMENT=.venvs/crewai $(UV) sync --locked --extra crewai --no-dev \
 	  --quiet --python .tools/bin/python)
+
+# Write anew what is written out of the code: docs/configuration.md.
+docs: setup
+	$(call step,Configuration reference,$(BIN)/python -m tests.docs.configuration)
 
 # Write anew what each runtime's environment consists of: locks/<runtime>.txt, out of uv.lock.
 locks: $(UV)

@@ -14,7 +14,8 @@ from pydantic import BaseModel, SecretStr
 from control_plane.documents import Document, Location, read_document, read_toml
 from control_plane.frameworks import Frameworks
 from control_plane.frameworks_file import TOP
-from control_plane.settings import KNOWN_PROVIDERS, PREFIX, Settings, config_file, secret_file
+from control_plane.settings import KNOWN_PROVIDERS, PREFIX, Settings
+from control_plane.settings_files import config_file, secret_file
 from runtimes.frameworks import FrameworkLimits
 from runtimes.manifests.manifest import RuntimeManifest
 

@@ -5,39 +5,27 @@ Order: argument, environment (`HOLDFAST_…`), files of secrets, `holdfast.toml`
 
 import json
 import os
-import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from tomllib import TOMLDecodeError
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
-    NestedSecretsSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
     TomlConfigSettingsSource,
 )
 
-from runtimes.meant import guess, meant
+from control_plane.settings_files import config_file, secret_source
 from runtimes.types import Wire
 
 PREFIX = "HOLDFAST_"
-CONFIG_VARIABLE = "HOLDFAST_CONFIG"
-CONFIG_FILE = "holdfast.toml"
-#: Names a directory with one file per setting, such as Kubernetes mounts for a Secret.
-SECRETS_VARIABLE = "HOLDFAST_SECRETS_DIR"
-#: Names with our prefix that are no settings: where settings are, and the switches of the test suite.
-OTHER_VARIABLES = re.compile(r"HOLDFAST_(CONFIG|SECRETS_DIR|TEST_.*)")
-#: What Kubernetes puts into every container for a Service whose name begins with `holdfast`.
-SERVICE_LINKS = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)")
 
 
 class SettingsInvalid(ValueError):
@@ -46,6 +34,23 @@ class SettingsInvalid(ValueError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class Process(StrEnum):
+    """Processes, and what else reads settings."""
+
+    API = "api"
+    WORKFLOWS = "workflows"
+    POOL = "pool"
+    MIGRATE = "migrate"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBy:
+    """Says which processes read a setting."""
+
+    processes: tuple[Process, ...]
 
 
 class LogFormat(StrEnum):
@@ -96,14 +101,18 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class ProviderSettings(BaseModel):
-    """Where a provider's models are reached; `models` empty means that any name is passed on."""
+    """Where a provider's models are reached."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     base_url: HttpUrl
+    """where it is reached"""
     api_key: SecretStr | None = None
+    """its key, if it needs one"""
     wire: Wire = Wire.OPENAI
+    """the protocol that it speaks"""
     models: Words = Field(default_factory=list[str])
+    """its models; empty: any name is passed on"""
 
 
 class KnownProvider(BaseModel):
@@ -149,8 +158,21 @@ def _workspaces(values: dict[str, Any]) -> Path:
     return values["data_dir"] / "workspaces"
 
 
+_API = ReadBy((Process.API,))
+_POOL = ReadBy((Process.POOL,))
+_COMMAND = ReadBy((Process.COMMAND,))
+_API_AND_COMMAND = ReadBy((Process.API, Process.COMMAND))
+_DATABASE = ReadBy((Process.API, Process.MIGRATE, Process.COMMAND))
+_WORKERS = ReadBy((Process.WORKFLOWS, Process.POOL))
+_WORKERS_AND_COMMAND = ReadBy((Process.WORKFLOWS, Process.POOL, Process.COMMAND))
+_PROCESSES = ReadBy((Process.API, Process.WORKFLOWS, Process.POOL))
+
+
 class Settings(BaseSettings):
-    """Settings of all processes; sizes in bytes, times in seconds. Use `load_settings` for clear errors."""
+    """Settings of all processes; sizes in bytes, times in seconds. Use `load_settings` for clear errors.
+
+    What stands below a field is its description in docs/configuration.md (`make docs`).
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -159,46 +181,82 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
     #: Fields whose values no message ever shows.
     secrets: ClassVar[frozenset[str]] = frozenset({"database_url", "api_key", "providers"})
 
-    data_dir: Directory = Field(default_factory=data_home)
+    data_dir: Annotated[Directory, _COMMAND] = Field(default_factory=data_home)
+    """where the local stack keeps everything"""
 
-    database_url: SecretStr | None = None
-    database_role: str = "holdfast_app"
-    database_pool_size: int = Field(default=10, ge=1)
+    database_url: Annotated[SecretStr | None, _DATABASE] = None
+    """`postgresql://…`; unix sockets by `?host=/path`"""
+    database_role: Annotated[str, _DATABASE] = "holdfast_app"
+    """what the API acts as in the database"""
+    database_pool_size: Annotated[int, _API] = Field(default=10, ge=1)
+    """connections of one API process"""
 
-    api_host: str = "127.0.0.1"
-    api_port: Port = 8080
-    api_url: HttpUrl = "http://127.0.0.1:8080"
-    api_key: SecretStr | None = None
-    max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
-    allowed_hosts: Words = Field(default_factory=lambda: ["localhost", "127.0.0.1", "::1"])
-    reconcile_interval_seconds: float = Field(default=5.0, gt=0)
+    api_host: Annotated[str, _API] = "127.0.0.1"
+    """where the API listens"""
+    api_port: Annotated[Port, _API_AND_COMMAND] = 8080
+    """and on which port"""
+    api_url: Annotated[HttpUrl, _WORKERS_AND_COMMAND] = "http://127.0.0.1:8080"
+    """where workers and the command find the API"""
+    api_key: Annotated[SecretStr | None, _WORKERS_AND_COMMAND] = None
+    """what they call it with"""
+    max_body_bytes: Annotated[int, _API] = Field(default=16 * 1024 * 1024, ge=1024)
+    """larger requests are refused with 413"""
+    allowed_hosts: Annotated[Words, _API] = Field(default_factory=lambda: ["localhost", "127.0.0.1", "::1"])
+    """names in `Host` that the API answers to; `*` for any"""
+    reconcile_interval_seconds: Annotated[float, _API] = Field(default=5.0, gt=0)
+    """how often database and Temporal are compared; executions that wait for a message, once a minute"""
 
-    heartbeat_timeout_seconds: float = Field(default=15.0, ge=1)
-    turn_timeout_seconds: float = Field(default=3600.0, ge=1)
-    worker_slots: int | None = Field(default=None, ge=1)
-    worker_grace_seconds: float = Field(default=30.0, ge=0)
-    worker_health_host: str = "127.0.0.1"
-    worker_health_port: Port | None = None
-    deployment_name: Annotated[str, Field(pattern=r"^[^.:]*$")] = ""
-    build_id: str = ""
-    cancel_deadline_seconds: float = Field(default=5.0, gt=0)
-    stale_after_seconds: float = Field(default=600.0, gt=0)
-    workspace_dir: Directory = Field(default_factory=_workspaces)
-    python_tool_modules: Words = Field(default_factory=list[str])
-    sandbox_network: bool = False
-    sandbox_paths: Words = Field(default_factory=list[str])
-    web_allow: Words = Field(default_factory=list[str])
-    mcp_commands: Words = Field(default_factory=list[str])
-    providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
+    heartbeat_timeout_seconds: Annotated[float, _API] = Field(default=15.0, ge=1)
+    """silence after which a worker's turns go to another"""
+    turn_timeout_seconds: Annotated[float, _API] = Field(default=3600.0, ge=1)
+    """how long one turn may take"""
+    worker_slots: Annotated[int | None, _POOL] = Field(default=None, ge=1)
+    """turns that a worker runs at once; unset: [by memory](operations.md#memory)"""
+    worker_grace_seconds: Annotated[float, _WORKERS_AND_COMMAND] = Field(default=30.0, ge=0)
+    """what turns get to end when a worker stops"""
+    worker_health_host: Annotated[str, _WORKERS] = "127.0.0.1"
+    """where a worker serves its health"""
+    worker_health_port: Annotated[Port | None, _WORKERS] = None
+    """and on which port; unset: it serves none"""
+    deployment_name: Annotated[str, _WORKERS] = Field(default="", pattern=r"^[^.:]*$")
+    """a worker's deployment for Temporal's [worker versioning](pools.md#versions); empty: by its queue"""
+    build_id: Annotated[str, _WORKERS] = ""
+    """the build that a worker is, for the same; empty: none"""
+    cancel_deadline_seconds: Annotated[float, _POOL] = Field(default=5.0, gt=0)
+    """what a cancelled runtime gets to end"""
+    stale_after_seconds: Annotated[float, _POOL] = Field(default=600.0, gt=0)
+    """silence of a runtime that counts as a hang"""
+    workspace_dir: Annotated[Directory, _POOL] = Field(default_factory=_workspaces)
+    """directories for the `file_system` toolset, one per execution"""
+    python_tool_modules: Annotated[Words, _POOL] = Field(default_factory=list[str])
+    """prefixes of modules whose functions the `python` toolset may use; functions that are no coroutines run in
+    threads, as many as there are slots"""
+    sandbox_network: Annotated[bool, _POOL] = False
+    """whether agents may give their commands, and Claude Code, the network, which is then all of the worker's own"""
+    sandbox_paths: Annotated[Words, _POOL] = Field(default_factory=list[str])
+    """directories that commands in the sandbox may read, beside the system's programs"""
+    web_allow: Annotated[Words, ReadBy((Process.API, Process.POOL))] = Field(default_factory=list[str])
+    """places (`host:port`) that agents may ask although they are no part of the internet, such as `wiki.internal:443`;
+    workers ask there, the API accepts URLs that lead there"""
+    mcp_commands: Annotated[Words, _POOL] = Field(default_factory=list[str])
+    """programs that agents may have started as MCP servers, by name or path as agents write them"""
+    providers: Annotated[dict[str, ProviderSettings], ReadBy((Process.POOL, Process.COMMAND))] = Field(
+        default_factory=dict[str, ProviderSettings]
+    )
+    """where models are reached, by name"""
 
-    frameworks_file: Directory | None = None
+    frameworks_file: Annotated[Directory | None, ReadBy((Process.API, Process.POOL, Process.COMMAND))] = None
+    """[the frameworks file](frameworks.md): plugins, preferences and limits of runtimes; read again when it changes"""
 
-    log_level: LogLevel = LogLevel.INFO
-    log_format: LogFormat = LogFormat.CONSOLE
+    log_level: Annotated[LogLevel, _PROCESSES] = LogLevel.INFO
+    """messages of this urgency and above are logged"""
+    log_format: Annotated[LogFormat, _PROCESSES] = LogFormat.CONSOLE
+    """their form"""
 
     @classmethod
     def settings_customise_sources(
@@ -211,83 +269,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = TomlConfigSettingsSource(settings_cls, config_file())
         usual = InitSettingsSource(settings_cls, {"providers": _usual_providers(), **_usual_versions()})
-        return init_settings, env_settings, _secret_files(file_secret_settings), file, usual
-
-
-def load_settings(**arguments: Any) -> Settings:
-    """Read the settings; `arguments` win over environment and file.
-
-    Raises:
-        SettingsInvalid: a value cannot be used or a key is unknown.
-    """
-    _check_named(CONFIG_VARIABLE, "file")
-    _check_named(SECRETS_VARIABLE, "directory")
-    if unknown := [*_unknown_variables(), *_unknown_secrets()]:
-        raise SettingsInvalid(unknown)
-    try:
-        return Settings(**arguments)
-    except ValidationError as invalid:
-        origin = Origin(arguments)
-        raise SettingsInvalid([origin.describe(error) for error in _causes(invalid)]) from None
-    except SettingsError as invalid:
-        raise SettingsInvalid([f"{invalid}. Write the value as JSON, or use {PREFIX}<KEY>__<NAME>."]) from None
-    except TOMLDecodeError as invalid:
-        raise SettingsInvalid([f"{config_file()} is not valid TOML: {invalid}. Correct the file."]) from None
-
-
-def config_file() -> Path | None:
-    """The settings file: `HOLDFAST_CONFIG`, else the nearest `holdfast.toml` from here upwards."""
-    if named := os.environ.get(CONFIG_VARIABLE):
-        return Path(named).expanduser().absolute()
-    try:
-        here = Path.cwd()
-    except FileNotFoundError:
-        return None
-    candidates = (directory / CONFIG_FILE for directory in (here, *here.parents))
-    return next((path for path in candidates if path.is_file()), None)
-
-
-class Origin:
-    """Finds out where a bad value came from, and says what to do about it."""
-
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
-        self._arguments = arguments
-
-    def describe(self, error: ErrorDetails) -> str:
-        """One sentence: key, what is wrong, where it is set, what to do."""
-        key = ".".join(str(part) for part in error["loc"])
-        if error["type"] == "extra_forbidden":
-            return f"{key}: there is no such setting ({self._place(error)}).{_suggestion(error['loc'])}"
-        return f"{key}: {_complaint(error)} ({self._place(error)}). Correct the value or remove it."
-
-    def _place(self, error: ErrorDetails) -> str:
-        top = str(error["loc"][0])
-        if top in self._arguments:
-            return "given as an option"
-        variable = PREFIX + "__".join(str(part) for part in error["loc"]).upper()
-        for name in (variable, PREFIX + top.upper()):
-            if os.environ.get(name):
-                return f"from the environment variable {name}"
-        if (secret := secret_file(error["loc"])) is not None:
-            return f"from {secret}"
-        if (file := config_file()) and file.is_file():
-            return f"from {file}"
-        return f"to be set as {variable}"
-
-
-def _complaint(error: ErrorDetails) -> str:
-    message = error["msg"].removeprefix("Value error, ")
-    shown = error["loc"][0] not in Settings.secrets and error["type"] != "missing"
-    return f"{error['input']!r}: {message}" if shown else message
-
-
-def _causes(invalid: ValidationError) -> Iterator[ErrorDetails]:
-    return (error for error in invalid.errors(include_url=False) if error["type"] != "default_factory_not_called")
-
-
-def _suggestion(location: tuple[int | str, ...]) -> str:
-    known = ProviderSettings.model_fields if location[0] == "providers" else Settings.model_fields
-    return f" {guess(str(location[-1]), known)}"
+        return init_settings, env_settings, secret_source(file_secret_settings), file, usual
 
 
 def _usual_versions() -> dict[str, str]:
@@ -297,56 +279,3 @@ def _usual_versions() -> dict[str, str]:
 def _usual_providers() -> dict[str, dict[str, str]]:
     found = {provider.name: provider.read(os.environ) for provider in KNOWN_PROVIDERS}
     return {name: values for name, values in found.items() if values}
-
-
-def _unknown_variables() -> list[str]:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    return [
-        f"{name}: there is no such setting.{_close_variable(name, known)} Unset it."
-        for name in sorted(os.environ)
-        if name.startswith(PREFIX) and name.split("__")[0] not in known and not _foreign(name)
-    ]
-
-
-def _foreign(name: str) -> bool:
-    return bool(OTHER_VARIABLES.fullmatch(name) or SERVICE_LINKS.fullmatch(name))
-
-
-def _close_variable(name: str, known: set[str]) -> str:
-    return f" {meant(name, known)}".rstrip()
-
-
-def _check_named(variable: str, what: str) -> None:
-    named = os.environ.get(variable)
-    if named and not Path(named).expanduser().exists():
-        raise SettingsInvalid([f"{variable}: {named} does not exist. Create the {what} or unset the variable."])
-
-
-def _secret_files(plain: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
-    return NestedSecretsSettingsSource(
-        plain,
-        secrets_dir=os.environ.get(SECRETS_VARIABLE) or None,
-        secrets_prefix="",
-        secrets_nested_delimiter="__",
-    )
-
-
-def _secrets() -> list[Path]:
-    """The files; Kubernetes keeps their earlier versions beside them, with two dots before their names."""
-    named = os.environ.get(SECRETS_VARIABLE)
-    found = Path(named).expanduser().iterdir() if named else ()
-    return sorted(path for path in found if not path.name.startswith("."))
-
-
-def secret_file(location: tuple[int | str, ...]) -> Path | None:
-    name = "__".join(str(part) for part in location)
-    return next((path for path in _secrets() if path.name.lower() in (name, str(location[0]))), None)
-
-
-def _unknown_secrets() -> list[str]:
-    known = set(Settings.model_fields)
-    return [
-        f"{path}: there is no such setting. {guess(path.name, known)}".rstrip() + " Remove the file."
-        for path in _secrets()
-        if path.name.lower().split("__")[0] not in known
-    ]

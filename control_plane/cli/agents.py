@@ -1,6 +1,5 @@
 """`holdfast agents …`."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -107,8 +106,7 @@ def update(
 @with_api
 def delete(invocation: Invocation, agent: AgentArgument, yes: YesOption = False) -> None:
     """Delete an agent."""
-    if not yes and sys.stdin.isatty():
-        confirm(f"Delete the agent {agent}?")
+    confirm(f"Delete the agent {agent}?", yes=yes)
     invocation.api.send("DELETE", f"/agents/{agent}")
     invocation.printer.note(f"Deleted the agent {agent}.")
 

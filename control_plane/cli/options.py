@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
@@ -43,13 +44,13 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def confirm(question: str) -> None:
-    """Ask before something is deleted.
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is deleted, unless `yes` was said or there is nobody to ask.
 
     Raises:
         CliError: the answer was no.
     """
-    if not typer.confirm(question, err=True):
+    if not yes and sys.stdin.isatty() and not typer.confirm(question, err=True):
         raise CliError("Nothing was deleted.", exit_code=ExitCode.CANCELLED, code="declined")
 
 
@@ -83,7 +84,8 @@ class Invocation:
         Raises:
             CliError: a setting cannot be used.
         """
-        from control_plane.settings import SettingsInvalid, load_settings
+        from control_plane.settings import SettingsInvalid
+        from control_plane.settings_loading import load_settings
 
         try:
             return load_settings(**self.given)

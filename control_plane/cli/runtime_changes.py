@@ -35,19 +35,18 @@ def add(invocation: Invocation, name: NameArgument, source: SourceOption = None)
 @with_stack
 def remove(invocation: Invocation, name: NameArgument, yes: YesOption = False) -> None:
     """Drain the pool of an added runtime, and delete its environment."""
-    if not yes:
-        confirm(f"Remove the runtime '{name}' from the local stack?")
+    confirm(f"Remove the runtime '{name}' from the local stack?", yes=yes)
     removed = _changed(invocation, lambda changes: changes.remove(name))
     _tell(invocation, removed, f"Runtime '{name}' is removed.")
 
 
 def _changed(invocation: Invocation, change: "Callable[[RuntimeChanges], AddedRuntime]") -> "AddedRuntime":
-    from control_plane.local.environments import EnvironmentFailed
-    from control_plane.local.runtime_changes import ChangeRefused, RuntimeChanges
+    from control_plane.local.environments import ChangeRefused
+    from control_plane.local.runtime_changes import RuntimeChanges
 
     try:
         return change(RuntimeChanges(invocation.directory, invocation.printer.note))
-    except (ChangeRefused, EnvironmentFailed) as failure:
+    except ChangeRefused as failure:
         raise CliError(str(failure), exit_code=_exit_code(failure.code), code=failure.code, hint=failure.hint) from None
 
 

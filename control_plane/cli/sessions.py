@@ -1,6 +1,5 @@
 """`holdfast sessions …`."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -48,7 +47,6 @@ def messages(
 @with_api
 def delete(invocation: Invocation, session: SessionArgument, yes: YesOption = False) -> None:
     """Delete a session with its messages and executions."""
-    if not yes and sys.stdin.isatty():
-        confirm(f"Delete the session {session} with all its executions?")
+    confirm(f"Delete the session {session} with all its executions?", yes=yes)
     invocation.api.send("DELETE", f"/sessions/{session}")
     invocation.printer.note(f"Deleted the session {session}.")

@@ -83,8 +83,9 @@ def reset(invocation: Invocation, yes: YesOption = False) -> None:
         return
     if not directory.is_ours():
         raise usage_error(f"{directory.root} is no data directory of Holdfast: nothing was deleted.")
-    if not yes:
-        _confirm(f"Delete everything in {directory.root}: agents, sessions, executions, keys?")
+    if not yes and not sys.stdin.isatty():
+        raise usage_error("There is nobody to ask.", hint="Say --yes if you mean it.")
+    confirm(f"Delete everything in {directory.root}: agents, sessions, executions, keys?", yes=yes)
     stop_stack(directory, invocation.printer.note)
     try:
         directory.clear()
@@ -117,9 +118,3 @@ def _processes(state: Any) -> list[dict[str, Any]]:
     supervisor = {"title": "Supervisor", "pid": state.supervisor.pid, "phase": state.phase, "restarts": 0}
     listed = [{**process.model_dump(), "pid": process.identity and process.identity.pid} for process in state.processes]
     return [supervisor, *listed]
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise usage_error("There is nobody to ask.", hint="Say --yes if you mean it.")
-    confirm(question)

@@ -1,7 +1,6 @@
 """`holdfast templates …`."""
 
-import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -71,8 +70,7 @@ def create(
     file: FileOption = None,
 ) -> None:
     """Create a template from options, from a file, or from both (options win)."""
-    given = {"name": name, "type": kind, "title": title, "description": description}
-    body = definition(file, given | {"preferred_runtimes": prefer, "required_capabilities": require})
+    body = definition(file, {"name": name} | _fields(kind, title, description, prefer, require))
     if not body.keys() >= {"name", "type"}:
         raise usage_error("A template has a name and a type.", hint=f"{CREATE}, or --file with `name` and `type`")
     invocation.printer.record(invocation.api.send("POST", "/templates", body=body))
@@ -91,8 +89,7 @@ def update(
     file: FileOption = None,
 ) -> None:
     """Change what is given; the rest stays, and so do agents that were made from it."""
-    given = {"type": kind, "title": title, "description": description}
-    body = definition(file, given | {"preferred_runtimes": prefer, "required_capabilities": require})
+    body = definition(file, _fields(kind, title, description, prefer, require))
     if not body:
         raise usage_error("There is nothing to change.", hint="holdfast templates update --help")
     invocation.printer.record(invocation.api.send("PATCH", f"/templates/{template}", body=body))
@@ -102,7 +99,17 @@ def update(
 @with_api
 def delete(invocation: Invocation, template: TemplateArgument, yes: YesOption = False) -> None:
     """Delete a template that no agent was made from."""
-    if not yes and sys.stdin.isatty():
-        confirm(f"Delete the template {template}?")
+    confirm(f"Delete the template {template}?", yes=yes)
     invocation.api.send("DELETE", f"/templates/{template}")
     invocation.printer.note(f"Deleted the template {template}.")
+
+
+def _fields(
+    kind: str | None,
+    title: str | None,
+    description: str | None,
+    prefer: list[str] | None,
+    require: list[str] | None,
+) -> dict[str, Any]:
+    given = {"type": kind, "title": title, "description": description}
+    return given | {"preferred_runtimes": prefer, "required_capabilities": require}

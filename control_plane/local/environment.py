@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.local.ports import LOOPBACK
-from control_plane.settings import CONFIG_VARIABLE, KNOWN_PROVIDERS, PREFIX, ProviderSettings, Settings
+from control_plane.settings import KNOWN_PROVIDERS, PREFIX, ProviderSettings, Settings
+from control_plane.settings_files import CONFIG_VARIABLE
 
 #: Given to one process or another on purpose, never passed on from the settings.
 GIVEN = frozenset(

@@ -23,8 +23,8 @@ _PATIENCE = 1800.0
 _LINES = 8
 
 
-class EnvironmentFailed(Exception):
-    """An environment cannot be made; `code` is stable, `hint` says what to do."""
+class ChangeRefused(Exception):
+    """A runtime cannot be added or removed; `code` is stable, `hint` says what to do."""
 
     def __init__(self, message: str, *, code: str, hint: str = "") -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ def find_uv() -> Path:
     """The uv beside this interpreter, on the path, or of the checkout.
 
     Raises:
-        EnvironmentFailed: there is none.
+        ChangeRefused: there is none.
     """
     tree = source_tree()
     found = [Path(sys.executable).with_name("uv"), *([tree / _TOOLS] if tree else [])]
@@ -44,7 +44,7 @@ def find_uv() -> Path:
         found.insert(1, Path(on_path))
     there = next((path for path in found if path.is_file()), None)
     if there is None:
-        raise EnvironmentFailed("uv is not installed.", code="uv_missing", hint="pip install 'holdfast[local]'")
+        raise ChangeRefused("uv is not installed.", code="uv_missing", hint="pip install 'holdfast[local]'")
     return there
 
 
@@ -52,12 +52,12 @@ def lock_of(runtime: str) -> Path:
     """The lock file of a runtime that Holdfast ships.
 
     Raises:
-        EnvironmentFailed: it is not there.
+        ChangeRefused: it is not there.
     """
     found = next((path for place in _LOCKS if (path := place / f"{runtime}.txt").is_file()), None)
     if found is None:
         text = f"Runtime '{runtime}' has no lock file."
-        raise EnvironmentFailed(text, code="environment_failed", hint="Install Holdfast again.")
+        raise ChangeRefused(text, code="environment_failed", hint="Install Holdfast again.")
     return found
 
 
@@ -72,7 +72,7 @@ class EnvironmentMaker:
         """The packages of a lock file, and this Holdfast.
 
         Raises:
-            EnvironmentFailed: uv did not succeed.
+            ChangeRefused: uv did not succeed.
         """
         self._make(place)
         self.say(f"Installing {_count(lock)} packages.")
@@ -83,7 +83,7 @@ class EnvironmentMaker:
         """A plugin's distribution, by its requirement or path, and this Holdfast with its dependencies.
 
         Raises:
-            EnvironmentFailed: uv did not succeed.
+            ChangeRefused: uv did not succeed.
         """
         self._make(place)
         self.say(f"Installing {source}.")
@@ -111,17 +111,17 @@ class EnvironmentMaker:
             )
         except subprocess.TimeoutExpired as late:
             text = f"uv {arguments[0]} did not end in {late.timeout:.0f} s."
-            raise EnvironmentFailed(text, code="environment_failed") from late
+            raise ChangeRefused(text, code="environment_failed") from late
         if done.returncode != 0:
             raise _failed(arguments, done.stderr.strip())
 
 
-def _failed(arguments: tuple[str, ...], said: str) -> EnvironmentFailed:
+def _failed(arguments: tuple[str, ...], said: str) -> ChangeRefused:
     told = "\n".join(said.splitlines()[-_LINES:])
     if any(sign in said.lower() for sign in _UNREACHABLE):
         hint = "Check the network, the proxy and the package index (UV_DEFAULT_INDEX, SSL_CERT_FILE)."
-        return EnvironmentFailed(f"Packages cannot be fetched:\n{told}", code="packages_unreachable", hint=hint)
-    return EnvironmentFailed(f"uv {' '.join(arguments[:2])} failed:\n{told}", code="environment_failed")
+        return ChangeRefused(f"Packages cannot be fetched:\n{told}", code="packages_unreachable", hint=hint)
+    return ChangeRefused(f"uv {' '.join(arguments[:2])} failed:\n{told}", code="environment_failed")
 
 
 def _python(place: Path) -> Path:

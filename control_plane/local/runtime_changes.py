@@ -11,7 +11,7 @@ from time import monotonic, sleep
 
 from control_plane.local.added import AddedRuntime, added_runtime, added_runtimes, forget, want
 from control_plane.local.directory import DataDirectory
-from control_plane.local.environments import EnvironmentMaker, find_uv, lock_of
+from control_plane.local.environments import ChangeRefused, EnvironmentMaker, find_uv, lock_of
 from control_plane.local.services import POOL
 from control_plane.local.state import ProcessPhase, ProcessState, running_stack
 from runtimes.errors import RuntimeUnknown
@@ -26,15 +26,6 @@ START_SECONDS = 300.0
 STOP_SECONDS = 300.0
 
 
-class ChangeRefused(Exception):
-    """A runtime cannot be added or removed; `code` is stable, `hint` says what to do."""
-
-    def __init__(self, message: str, *, code: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        self.hint = hint
-
-
 @dataclass(frozen=True)
 class RuntimeChanges:
     """Changes to the stack of one data directory; `say` gets each step."""
@@ -46,7 +37,7 @@ class RuntimeChanges:
         """Make an environment, want its pool, and wait until it serves; one that was added before is replaced.
 
         Raises:
-            ChangeRefused, EnvironmentFailed, RuntimeUnknown: it cannot be.
+            ChangeRefused: it cannot be.
         """
         self._check_running()
         manifest = None if source else _bundled(name)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from control_plane.settings import Settings, SettingsInvalid, load_settings
+from control_plane.settings import Settings, SettingsInvalid
+from control_plane.settings_loading import load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from itertools import takewhile
 from pathlib import Path
@@ -16,10 +15,10 @@ from control_plane.cli.command_line import app
 from control_plane.documents import read_yaml
 from control_plane.events.reader import TERMINAL_EVENTS
 from control_plane.frameworks_file import FrameworksFile
-from control_plane.settings import Settings
 from runtimes.frameworks import Discovery, FrameworkLimits, FrameworksConfig, TemplateMapping
 from tests.architecture.source import ROOT
 from tests.docs.markdown import Document, documents
+from tests.docs.shell import run_script
 from tests.stack import Stack
 
 DOCUMENTS = documents()
@@ -54,24 +53,7 @@ def test_the_documents_scripts_run(document: Document, stack: Stack, tmp_path: P
         "NO_PROXY": "127.0.0.1",
     }
 
-    ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", document.script],
-        env=environment,
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-
-
-def test_every_setting_is_documented() -> None:
-    documented = Document("docs/operations.md").first_column("Settings")
-
-    assert sorted(documented) == sorted(Settings.model_fields)
+    run_script(document.script, environment, tmp_path)
 
 
 def test_the_frameworks_file_is_documented_key_by_key() -> None:

@@ -15,7 +15,7 @@ API = "Answers of the API"
 EXECUTIONS = "Errors of executions"
 WARNINGS = "Warnings"
 #: What the command makes its own errors with.
-COMMANDS = ("CliError", "ChangeRefused", "EnvironmentFailed")
+COMMANDS = ("CliError", "ChangeRefused")
 
 Kind = TypeVar("Kind", bound=Exception)
 

@@ -1,9 +1,9 @@
 """The page on plugins, followed to the letter from an empty directory."""
 
-import subprocess
 from pathlib import Path
 
 from tests.docs.markdown import Document
+from tests.docs.shell import run_script
 from tests.plugins.conftest import PLUGIN
 from tests.plugins.environment import Environment
 
@@ -13,19 +13,9 @@ GUIDE = Document("docs/plugins.md")
 def test_the_guide_leads_to_a_plugin_that_passes(tmp_path: Path) -> None:
     environment = Environment.create(tmp_path / "environment")
 
-    ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", GUIDE.blocks("bash plugin")],
-        env=environment.variables,
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
+    said = run_script(GUIDE.blocks("bash plugin"), environment.variables, tmp_path)
 
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "failed" not in ran.stdout
+    assert "failed" not in said
     assert sources(tmp_path / "holdfast-oneshot") == sources(PLUGIN)
 
 

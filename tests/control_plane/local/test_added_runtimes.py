@@ -12,7 +12,7 @@ import pytest
 
 from control_plane.local.added import AddedRuntime, added_runtimes, want
 from control_plane.local.directory import DataDirectory
-from control_plane.local.environments import EnvironmentFailed, EnvironmentMaker, find_uv
+from control_plane.local.environments import ChangeRefused, EnvironmentMaker, find_uv
 from control_plane.local.own_wheel import source_tree
 from runtimes.types import Wire
 from tests.architecture.source import ROOT
@@ -160,7 +160,7 @@ def test_without_a_network_the_package_index_is_named(tmp_path: Path, monkeypatc
     lock = tmp_path / "lock.txt"
     lock.write_text(f"idna==3.10 \\\n    --hash=sha256:{'0' * 64}\n")
 
-    with pytest.raises(EnvironmentFailed) as failed:
+    with pytest.raises(ChangeRefused) as failed:
         EnvironmentMaker(find_uv(), print).from_lock(tmp_path / "environment", lock)
 
     assert failed.value.code == "packages_unreachable"

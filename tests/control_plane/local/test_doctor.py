@@ -7,7 +7,7 @@ import pytest
 from control_plane.local.checks import Check, CheckStatus
 from control_plane.local.directory import DataDirectory
 from control_plane.local.doctor import examine
-from control_plane.settings import load_settings
+from control_plane.settings_loading import load_settings
 
 
 def _plugins(tmp_path: Path, frameworks: str) -> Check:
