@@ -20,6 +20,7 @@ from services.sandbox.sandbox import Sandbox
 from tests.architecture.source import ROOT
 from tests.conftest import NewStack
 from tests.control_plane.worker import commands_server
+from tests.environments import ELSEWHERE, holdfast_of, is_here
 from tests.stack import Stack
 
 SEARCH = Path(__file__).with_name("search.sh").read_bytes()
@@ -29,7 +30,14 @@ PLACES = ("/home", "/root", "/run", "/tmp", "/var", "/opt", "/srv", "/mnt", "/de
 PROVIDERS = ("scripted", "anthropic_scripted", "filed")
 #: The gateway's token of an attempt.
 TOKEN = re.compile(r"hf-[\w-]{43}")
-SHELLS = {"native": "shell", "default": "shell", "langgraph": "shell", "claude_code": "Bash"}
+SHELLS = {
+    "native": "shell",
+    "default": "shell",
+    "langgraph": "shell",
+    "openai_agents": "shell",
+    "crewai": "shell",
+    "claude_code": "Bash",
+}
 COMMANDS = {"command": [sys.executable, str(commands_server.__file__)]}
 #: Tools that run commands, with their toolsets.
 OTHERS: Mapping[str, Mapping[str, Any]] = {
@@ -100,13 +108,16 @@ async def searched(
         "HOLDFAST_MCP_COMMANDS": sys.executable,
     }
     url = make_url(clone_database()).set(password=password).render_as_string(hide_password=False)
-    async with new_stack(pools=tuple(SHELLS), settings=settings, database_url=url) as stack:
+    pools = tuple(runtime for runtime in SHELLS if is_here(runtime))
+    async with new_stack(pools=pools, settings=settings, database_url=url) as stack:
         others = {"worker key": stack.worker_key, "database password": password, "database URL": url}
         yield Searched(stack, home, keys | others)
 
 
 async def _run(searched: Searched, runtime: str, toolsets: Sequence[Mapping[str, Any]], script: str) -> str:
     """An execution that has done what the script says, and keeps its workspace."""
+    if runtime in ELSEWHERE:
+        holdfast_of(runtime)
     model = "anthropic_scripted/scripted" if runtime == "claude_code" else "scripted/scripted"
     agent = f"{runtime}-{secrets.token_hex(4)}"
     await searched.stack.agent(agent, runtime=runtime, model_id=model, toolsets=toolsets)
