@@ -17,6 +17,7 @@ from control_plane.local.own_wheel import source_tree
 from runtimes.types import Wire
 from tests.architecture.source import ROOT
 from tests.control_plane.local.stack_at_work import StackAtWork, until
+from tests.plugins.conftest import PLUGIN
 from tests.runtimes.model_server import serving
 from tests.stack import free_port
 
@@ -124,6 +125,20 @@ def test_a_removed_runtime_leaves_nothing(local: StackAtWork) -> None:
     assert "pool-crewai" not in [each["name"] for each in processes(local)]
     assert not (local.directory / "runtimes" / "crewai").exists()
     assert local("runtimes", "remove", "crewai", "--yes").returncode == 3
+
+
+def test_somebody_elses_runtime_is_added_and_removed(local: StackAtWork) -> None:
+    added = local("runtimes", "add", "oneshot", "--from", str(PLUGIN), seconds=SECONDS)
+    assert added.returncode == 0, added.stderr
+
+    local.json("agents", "create", "of-a-plugin", "--runtime", "oneshot", "--model", "scripted/scripted")
+    answered = local("run", "of-a-plugin", "[[say I am somebody else's.]]")
+    removed = local("runtimes", "remove", "oneshot", "--yes")
+
+    assert answered.stdout == "I am somebody else's.\n", answered.stderr
+    assert removed.returncode == 0, removed.stderr
+    assert "pool-oneshot" not in [each["name"] for each in processes(local)]
+    assert not (local.directory / "runtimes" / "oneshot").exists()
 
 
 @pytest.mark.parametrize(
