@@ -23,6 +23,9 @@ from tests.control_plane.worker import commands_server
 from tests.environments import ELSEWHERE, holdfast_of, is_here
 from tests.stack import Stack
 
+#: A worker for each runtime, one after the other.
+pytestmark = pytest.mark.timeout(300)
+
 SEARCH = Path(__file__).with_name("search.sh").read_bytes()
 #: Where a file with a secret may be, as far as nobody else's files are in it.
 PLACES = ("/home", "/root", "/run", "/tmp", "/var", "/opt", "/srv", "/mnt", "/dev/shm")
@@ -108,10 +111,15 @@ async def searched(
         "HOLDFAST_MCP_COMMANDS": sys.executable,
     }
     url = make_url(clone_database()).set(password=password).render_as_string(hide_password=False)
-    pools = tuple(runtime for runtime in SHELLS if is_here(runtime))
-    async with new_stack(pools=pools, settings=settings, database_url=url) as stack:
-        others = {"worker key": stack.worker_key, "database password": password, "database URL": url}
-        yield Searched(stack, home, keys | others)
+    first, *others = (runtime for runtime in SHELLS if is_here(runtime))
+    async with new_stack(pools=(first,), settings=settings, database_url=url) as stack:
+        # One after the other: six frameworks imported at once take a small machine minutes.
+        for runtime in others:
+            stack.add_worker(runtime).start()
+            stack.pools = (*stack.pools, runtime)
+            await stack.until(stack.is_ready)
+        servers = {"worker key": stack.worker_key, "database password": password, "database URL": url}
+        yield Searched(stack, home, keys | servers)
 
 
 async def _run(searched: Searched, runtime: str, toolsets: Sequence[Mapping[str, Any]], script: str) -> str:
