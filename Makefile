@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and PyPI; everything else goes into .tools and .venv.
 IMAGES := control-plane $(patsubst %,worker-%,default native langgraph openai-agents crewai claude-code)
-.PHONY: demo test conformance faults bench setup crewai docs locks images images-test wheel $(IMAGES) lint fmt clean
+.PHONY: demo test conformance faults containers bench setup crewai docs locks images images-test wheel $(IMAGES) lint fmt clean
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -43,6 +43,11 @@ conformance: setup crewai
 faults: setup crewai
 	@printf '==> %s\n' 'Faults'
 	@$(BIN)/pytest tests/faults
+
+# The whole as containers of our images, with workers killed, stopped, cut off and rolled; where Docker is.
+containers: setup
+	@printf '==> %s\n' 'Containers'
+	@$(BIN)/pytest tests/containers -m 'containers and not whole'
 
 # Measure against a bare Temporal workflow on the same server; writes .bench/results.json.
 bench: setup

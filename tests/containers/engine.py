@@ -34,7 +34,10 @@ def docker() -> Generator[None]:
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         raise DockerMissing(f"{problem}; to start one here takes root and dockerd")
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "docker.lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="hf-docker-") as place:
+    with (
+        (CACHE / "docker.lock").open("w") as lock,
+        tempfile.TemporaryDirectory(prefix="hf-docker-", ignore_cleanup_errors=True) as place,
+    ):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with _own_engine(Path(place)):
             yield
@@ -50,14 +53,22 @@ def why_silent() -> str:
 
 @contextmanager
 def _own_engine(place: Path) -> Generator[None]:
+    with _docker_host(f"unix://{place}/socket"):
+        engine = _started(place)
+        try:
+            yield
+        finally:
+            engine.terminate()
+            engine.wait(60)
+
+
+@contextmanager
+def _docker_host(address: str) -> Generator[None]:
     before = os.environ.get("DOCKER_HOST")
-    os.environ["DOCKER_HOST"] = f"unix://{place}/socket"
-    engine = _started(place)
+    os.environ["DOCKER_HOST"] = address
     try:
         yield
     finally:
-        engine.terminate()
-        engine.wait(60)
         os.environ.pop("DOCKER_HOST")
         if before is not None:
             os.environ["DOCKER_HOST"] = before

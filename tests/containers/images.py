@@ -19,6 +19,8 @@ PACKAGES = "ca-certificates,python3,python3-venv"
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 #: How this machine reaches packages.
 PASSED_ON = ("PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT")
+#: What Debian's installer leaves in /var.
+FETCHED = ("cache/apt/archives/*.deb", "cache/apt/*.bin", "lib/apt/lists/*")
 HERE = Path(__file__).parent
 
 
@@ -27,6 +29,21 @@ def built(image: str) -> str:
     """Build one of our images; gives its name."""
     run("make", "--no-print-directory", image, f"BASE={base()}", f"TAG={TAG}")
     return f"holdfast-{image}:{TAG}"
+
+
+@cache
+def witness(target: str) -> str:
+    """PostgreSQL or Temporal: the image that HOLDFAST_TEST_<TARGET>_IMAGE names, else one made of PyPI's packages."""
+    if named := os.environ.get(f"HOLDFAST_TEST_{target.upper()}_IMAGE"):
+        return named
+    return derived(target, "Dockerfile", f"--target={target}", f"--build-arg=BASE={base()}")
+
+
+def derived(name: str, file: str, *options: str) -> str:
+    """Build an image of the tests' own; gives its name."""
+    tag = f"holdfast-test-{name}:{TAG}"
+    run("docker", "build", "--quiet", "--file", str(HERE / file), *options, "--tag", tag, str(HERE / "context"))
+    return tag
 
 
 @cache
@@ -65,7 +82,8 @@ def _archive(archive: Path) -> Path:
         run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root))
         if BUNDLE.exists():
             shutil.copyfile(BUNDLE, root / BUNDLE.relative_to("/"))
-        run("tar", "--create", "--file", str(partial), "--directory", str(root), "--exclude=./var/cache/apt/*.bin", ".")
+        left_out = (f"--exclude=./var/{name}" for name in FETCHED)
+        run("tar", "--create", "--file", str(partial), "--directory", str(root), *left_out, ".")
         partial.rename(archive)
     return archive
 
