@@ -5,8 +5,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
+from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
@@ -182,6 +185,18 @@ class TemporalGateway:
             if WorkflowExecutionStatus(latest.status) not in ENDED:
                 return None, None
             return await _end(handle)
+
+    async def backlog(self, queue: str) -> int:
+        """About how many turns wait in a task queue."""
+        request = DescribeTaskQueueRequest(
+            namespace=self._client.namespace,
+            task_queue=TaskQueue(name=queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+            report_stats=True,
+        )
+        with _temporal_errors():
+            answer = await self._client.workflow_service.describe_task_queue(request, timeout=timedelta(seconds=2))
+        return answer.stats.approximate_backlog_count
 
     async def check(self) -> None:
         """Check that Temporal answers and, once, that it knows our search attributes."""

@@ -158,7 +158,8 @@ class Reconciler:
     async def _finish(self, row: Row[Any], end: ExecutionEnd, error: ExecutionError | None) -> int:
         request = FinishExecution(organization_id=str(row.organization_id), end=end, error=error)
         async with self.state.database.transaction(row.organization_id) as connection:
-            finished = await TurnLedger(connection, row.organization_id, row.id).finish(request)
+            ledger = TurnLedger(connection, row.organization_id, row.id, self.state.metrics)
+            finished = await ledger.finish(request)
         self.state.hub.announce(str(row.id), ended=True)
         await cancel_children(self.state.database, self.state.gateway, row.organization_id, row.id)
         log.info("settled an execution", execution_id=str(row.id), end=end.value)

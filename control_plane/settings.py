@@ -220,7 +220,7 @@ class Settings(BaseSettings):
     worker_grace_seconds: Annotated[float, _WORKERS_AND_COMMAND] = Field(default=30.0, ge=0)
     """what turns get to end when a worker stops"""
     worker_health_host: Annotated[str, _WORKERS] = "127.0.0.1"
-    """where a worker serves its health"""
+    """where a worker serves its health and metrics"""
     worker_health_port: Annotated[Port | None, _WORKERS] = None
     """and on which port; unset: it serves none"""
     deployment_name: Annotated[str, _WORKERS] = Field(default="", pattern=r"^[^.:]*$")

@@ -16,6 +16,7 @@ from services.attempt import AttemptRun, AttemptScope, ExecutorLimits, Prepared,
 from services.cancellation import CancellationManager, RunningTurn
 from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import AttemptOpened, ChildState, OpenAttempt, StartChild
+from services.metrics import TurnMetrics
 from services.model_gateway.policy import ModelPolicy
 from services.model_gateway.server import ModelGateway
 from services.model_gateway.sessions import ModelSession
@@ -59,6 +60,7 @@ class AgentExecutorService:
         worker_id: str,
         workspaces: Workspaces,
         limits: ExecutorLimits,
+        metrics: TurnMetrics,
     ) -> None:
         self._client = client
         self._runtimes = runtimes
@@ -68,6 +70,7 @@ class AgentExecutorService:
         self._worker_id = worker_id
         self._workspaces = workspaces
         self._limits = limits
+        self._metrics = metrics
 
     async def run(self, turn: TurnRequest, key: AttemptKey, why_cancelled: Callable[[], StopReason]) -> TurnOutcome:
         """Run one try at a turn; see `activities.ports.TurnExecutor`."""
@@ -77,7 +80,8 @@ class AgentExecutorService:
         attempt = RunningTurn(turn.execution_id, opened.attempt, opened.agent.runtime)
         with _failing_for_good(opened), self._turns.running(attempt) as running:
             plan = TurnPlan(turn, opened, self._workspaces.of(turn.execution_id))
-            return await AttemptRun(plan, self._client, running, self._limits, why_cancelled).run(self)
+            run = AttemptRun(plan, self._client, running, self._limits, why_cancelled, self._metrics).run(self)
+            return await self._metrics.attempt(opened.agent.runtime, run)
 
     async def _open(self, turn: TurnRequest, key: AttemptKey) -> AttemptOpened:
         request = OpenAttempt(

@@ -33,6 +33,7 @@ from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import AttemptEnd, AttemptOpened, CloseAttempt, NewEvent
 from services.event_publisher import EventPublisher, storable
 from services.journal import Journal
+from services.metrics import TurnMetrics
 from services.output import answered
 from services.suspension import Suspension
 from services.tools.desk import TurnDesk, Wanted
@@ -99,6 +100,7 @@ class AttemptRun:
         running: RunningTurn,
         limits: ExecutorLimits,
         why_cancelled: Callable[[], StopReason],
+        metrics: TurnMetrics,
     ) -> None:
         self._plan = plan
         self._client = client
@@ -127,7 +129,9 @@ class AttemptRun:
             told=opened.told,
         )
         self._calls = CallLog(self._touch, self._publisher.complete_message)
-        self._journal = Journal(opened.attempt, opened.steps, self._publisher, self._store.json_blob)
+        self._journal = Journal(opened.attempt, opened.steps, self._publisher, self._store.json_blob, metrics)
+        # What a journal answers is there at once: that says nothing of how long anybody waited.
+        self._spoke = _none if opened.steps else metrics.first_token(opened.agent.runtime)
         self._suspension: Suspension | None = None
         self._foreign: dict[str, ToolCallStarted] = {}
         self._runs = 0
@@ -222,6 +226,7 @@ class AttemptRun:
     async def _publish(self, event: RuntimeEvent) -> None:
         match event:
             case TextDelta():
+                self._spoke()
                 self._publisher.text(event.text)
             case ToolCallStarted():
                 self._foreign[event.tool_call_id] = event

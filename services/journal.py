@@ -9,6 +9,7 @@ import orjson
 
 from runtimes.types import Usage
 from services.control_plane_client.models import NewEvent, Step, StepKind, StepStatus
+from services.metrics import TurnMetrics
 
 #: Fields of a request that differ between two runs of the same turn and mean nothing.
 VOLATILE = frozenset({"metadata", "user", "safety_identifier", "prompt_cache_key"})
@@ -30,7 +31,7 @@ class StepWriter(Protocol):
 class Journal:
     """The steps of one turn, seen from one attempt; `recorded` are those of earlier attempts.
 
-    `fetch` reads a blob that an earlier attempt's response became.
+    `fetch` reads a blob that an earlier attempt's response became; `metrics` count what steps come to.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class Journal:
         recorded: Sequence[Step],
         writer: StepWriter,
         fetch: Callable[[str], Awaitable[Any]],
+        metrics: TurnMetrics,
     ) -> None:
+        self.metrics = metrics
         self._attempt = attempt
         self._unused = [step for step in recorded if step.status is not StepStatus.FAILED]
         self._calls = {step.key: step.ordinal for step in recorded if step.kind is StepKind.TOOL_CALL}
@@ -60,6 +63,8 @@ class Journal:
         was `claimed` by an earlier attempt is given too: whoever asks knows whether it can be done again.
         """
         step = self._take(kind, digest, fingerprint, key)
+        if step is not None and step.status is not StepStatus.CLAIMED:
+            self.metrics.replayed(kind)
         if step is not None and step.response_blob is not None:
             return step.model_copy(update={"response": await self._fetch(step.response_blob)})
         return step

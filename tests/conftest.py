@@ -10,7 +10,7 @@ import pytest
 from tests.stack import Stack
 
 #: Plugins are the modules whose assertions say what they compared.
-pytest_plugins = ["tests.postgres", "tests.invariants", "tests.sandbox"]
+pytest_plugins = ["tests.postgres", "tests.invariants", "tests.sandbox", "tests.observed"]
 
 NewStack = Callable[..., AbstractAsyncContextManager[Stack]]
 

@@ -285,9 +285,10 @@ class Stack:
         self.processes[name] = process
         return process
 
-    def add_worker(self, pool: str, name: str | None = None, *options: str) -> Process:
+    def add_worker(self, pool: str, name: str | None = None, *options: str, **settings: str) -> Process:
         """Define a runtime worker."""
-        return self.add(name or pool, "worker", "--pool", pool, *options, environment=self._worker_environment())
+        given = self._worker_environment() | settings
+        return self.add(name or pool, "worker", "--pool", pool, *options, environment=given)
 
     def _define(self) -> None:
         self.processes["temporal"] = Process(

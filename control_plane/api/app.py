@@ -17,6 +17,7 @@ from control_plane.api.health.endpoints import router as health
 from control_plane.api.internal.endpoints import router as internal
 from control_plane.api.internal.journal_endpoints import router as journal
 from control_plane.api.keys.endpoints import router as keys
+from control_plane.api.metrics.endpoints import router as metrics
 from control_plane.api.openapi import complete_document
 from control_plane.api.pools.endpoints import router as pools
 from control_plane.api.problems import install_problem_handlers
@@ -44,7 +45,7 @@ def create_app(state: ApiState) -> FastAPI:
     install_problem_handlers(app)
     app.add_middleware(BodyGuard, max_bytes=state.settings.max_body_bytes)
     app.add_middleware(RequestGuard, allowed_hosts=state.settings.allowed_hosts)
-    public = (agents, templates, executions, approvals, steps, sessions, runtimes, pools, keys, health)
+    public = (agents, templates, executions, approvals, steps, sessions, runtimes, pools, keys, health, metrics)
     for router in (*public, internal, journal, decisions):
         app.include_router(router)
     complete_document(app)

@@ -18,8 +18,8 @@ MAX_HEADERS = 32 * 1024
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-#: Answered whatever the Host: probes of an orchestrator go to an address, not to a name.
-PROBES = frozenset({"/health/live", "/health/ready"})
+#: Answered whatever the Host: an orchestrator and Prometheus ask an address, not a name.
+PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
 class RequestGuard:

@@ -67,6 +67,7 @@ class ProblemResponse(JSONResponse):
 def problem_response(error: HoldfastError, scope: Scope) -> Response:
     """The answer that an error becomes."""
     request_id = scope.get(REQUEST_ID, "")
+    scope["app"].state.api.metrics.problem(error.code, error.status)
     problem = {
         "type": f"urn:holdfast:error:{error.code}",
         "title": error.title,

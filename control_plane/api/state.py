@@ -7,10 +7,12 @@ from fastapi import Depends, Request
 
 from control_plane.api.credentials import Credentials
 from control_plane.api.executions.placement import Placement
+from control_plane.api.metrics.service import Census
 from control_plane.api.runtimes.liveness import LiveWorkers
 from control_plane.events.hub import EventHub
 from control_plane.frameworks import Frameworks
 from control_plane.gateway import TemporalGateway
+from control_plane.metrics import ApiMetrics
 from control_plane.settings import Settings
 from db.session import Database
 from runtimes.registry import RuntimeRegistry
@@ -27,6 +29,10 @@ class ApiState:
     hub: EventHub
     frameworks: Frameworks = field(default_factory=Frameworks)
     live: LiveWorkers = field(default_factory=LiveWorkers)
+    metrics: ApiMetrics = field(default_factory=ApiMetrics)
+
+    def __post_init__(self) -> None:
+        self.census = Census(self.database, self.gateway)
 
     @property
     def placement(self) -> Placement:

@@ -1,10 +1,13 @@
-"""A worker's health over HTTP, for the probes of Kubernetes; loopback unless told otherwise."""
+"""A worker's health and metrics over HTTP, for Kubernetes and Prometheus; loopback unless told otherwise."""
 
 import asyncio
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from control_plane.metrics import exposed
 
 
 class WorkerHealth:
@@ -13,13 +16,22 @@ class WorkerHealth:
     A hung SDK core ends the process by itself, see `control_plane.canary`.
     """
 
-    def __init__(self, host: str, port: int | None, at_work: asyncio.Event, draining: asyncio.Event) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int | None,
+        at_work: asyncio.Event,
+        draining: asyncio.Event,
+        registry: CollectorRegistry,
+    ) -> None:
         self._host = host
         self._port = port
         self._at_work = at_work
         self._draining = draining
+        self._registry = registry
         app = web.Application()
-        app.add_routes([web.get("/health/live", self._live), web.get("/health/ready", self._ready)])
+        routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._metrics}
+        app.add_routes([web.get(path, handler) for path, handler in routes.items()])
         self._runner = web.AppRunner(app, access_log=None)
 
     async def __aenter__(self) -> Self:
@@ -35,6 +47,10 @@ class WorkerHealth:
 
     async def _live(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        body, content_type = exposed(self._registry, request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _ready(self, _: web.Request) -> web.Response:
         if self._draining.is_set():

@@ -16,10 +16,12 @@ from uuid import uuid4
 import aiohttp
 import structlog
 import uvloop
+from prometheus_client import CollectorRegistry
 from temporalio.client import Client
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.worker import Worker
 
+from control_plane.metrics import new_registry
 from control_plane.settings import Settings
 from control_plane.telemetry import configure_logging
 from control_plane.temporal import connect_patiently
@@ -96,6 +98,7 @@ class WorkerProcess:
     http: aiohttp.ClientSession
     stop: asyncio.Event
     refusals: Refusals
+    registry: CollectorRegistry
     #: Set from when the worker takes work.
     at_work: asyncio.Event
 
@@ -111,11 +114,14 @@ async def worker_process(settings: Settings, name: str, capacity: Capacity) -> A
         telemetry=TelemetryConfig(logging=LoggingConfig(TelemetryFilter(core_level="WARN", other_level="ERROR"))),
         worker_heartbeat_interval=CORE_HEARTBEAT,
     )
-    health = WorkerHealth(settings.worker_health_host, settings.worker_health_port, at_work, stop)
+    registry = new_registry("worker", settings.build_id)
+    health = WorkerHealth(settings.worker_health_host, settings.worker_health_port, at_work, stop, registry)
     async with _http(settings, capacity.most) as http, health:
         temporal = await _unless_stopped(stop, connect_patiently(worker_id, runtime, log.warning))
         control_plane = ControlPlaneClient(http, refused=refusals.add)
-        yield WorkerProcess(settings, worker_id, capacity, temporal, control_plane, http, stop, refusals, at_work)
+        yield WorkerProcess(
+            settings, worker_id, capacity, temporal, control_plane, http, stop, refusals, registry, at_work
+        )
 
 
 async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:

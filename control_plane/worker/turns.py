@@ -13,6 +13,7 @@ from activities.agent_activities import AgentActivities
 from activities.queues import pool_queue
 from control_plane.frameworks import Frameworks
 from control_plane.settings import Settings
+from control_plane.worker.metrics import WorkerLoad
 from control_plane.worker.process import HAND_BACK, WorkerProcess, announcement_of, run_process, serve, worker_process
 from control_plane.worker.served import served_runtimes
 from control_plane.worker.slots import available_memory, capacity_of
@@ -28,6 +29,7 @@ from services.cancellation import CancellationManager
 from services.control_plane_client.control_stream import ControlStream
 from services.control_plane_client.models import ControlCommand, RuntimeAnnouncement
 from services.egress import Egress
+from services.metrics import TurnMetrics
 from services.model_gateway.server import ModelGateway
 from services.providers import Provider, ProviderRegistry
 from services.sandbox.sandbox import Sandbox
@@ -65,6 +67,7 @@ async def _serve_turns(settings: Settings, pool: str, runtimes: Sequence[str]) -
 
     async with worker_process(settings, pool, capacity) as process, AsyncExitStack() as stack:
         turns = CancellationManager()
+        process.registry.register(WorkerLoad(pool, process.capacity, turns))
         stack.push_async_callback(factory.close)
         for runtime in served:
             _preload(factory, runtime.name)
@@ -129,6 +132,7 @@ def _executor(
         limits=ExecutorLimits(
             cancel_deadline=settings.cancel_deadline_seconds, stale_after=settings.stale_after_seconds
         ),
+        metrics=TurnMetrics(process.registry),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+from prometheus_client import CollectorRegistry
 
 from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
@@ -23,6 +24,7 @@ from services.cancellation import CancellationManager
 from services.conformance import tools
 from services.conformance.control_plane import ControlPlaneInMemory, Journal, TurnRecord
 from services.control_plane_client.models import AgentSpec, Step, StepKind, StepStatus
+from services.metrics import TurnMetrics
 from services.model_gateway.breaker import BreakerLimits, Breakers
 from services.model_gateway.server import ModelGateway
 from services.providers import Provider, ProviderRegistry
@@ -262,5 +264,6 @@ async def bench(
             worker_id="conformance",
             workspaces=Workspaces(directory / "workspaces"),
             limits=LIMITS,
+            metrics=TurnMetrics(CollectorRegistry()),
         )
         yield Bench(runtimes.manifest(runtime), wire, executor, control_plane, turns, provider, directory)

@@ -136,6 +136,7 @@ class ModelCall:
         cache, policy = self._session.cache, self._session.policy.response_cache
         record = await cache.get(self._digest) if cache is not None and policy is not None else None
         if record is not None:
+            self._session.journal.metrics.cached()
             self._session.model = self._request.model
             step = self._session.journal.begin(
                 StepKind.MODEL_CALL, name=self._request.model, key="cache", **self._identity()

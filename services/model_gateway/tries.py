@@ -1,6 +1,6 @@
 """One request to one provider, with its step in the journal."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -8,12 +8,13 @@ from runtimes.errors import RuntimeFailure
 from runtimes.types import ExecutionError, ModelEndpoint, Usage
 from services.control_plane_client.models import NewEvent, Step, StepKind, StepStatus
 from services.journal import Journal
+from services.metrics import ABANDONED, COMPLETED, FAILED
 from services.model_gateway.claims import LazyClaim
 from services.model_gateway.errors import ModelUnreachable
 from services.model_gateway.pricing import Tokens, usage
 
 #: Why a call ended that nobody waited for.
-ABANDONED = ExecutionError(
+UNHEARD = ExecutionError(
     code="model_call_abandoned", message="The caller went away before the answer's end.", retryable=True
 )
 
@@ -59,15 +60,21 @@ class Try:
         if self._is_settled:
             return None
         self.used = usage(tokens, self.endpoint)
-        return self._write((), status=StepStatus.FAILED, error=ABANDONED, timings=self._timings())
+        return self._write((), status=StepStatus.FAILED, error=UNHEARD, timings=self._timings())
 
     async def _write(self, events: Sequence[NewEvent], **outcome: Any) -> None:
         self._is_settled = True
+        self._count(outcome.get("error"), outcome["timings"])
         await self._claim.settle()
         kept = {"request": None} if self._claim.is_written else {}
         await self._journal.write(
             self.step.model_copy(update={**outcome, **kept, "usage": self.used, "name": self.model}), events
         )
+
+    def _count(self, error: ExecutionError | None, timings: Mapping[str, float]) -> None:
+        outcome = COMPLETED if error is None else ABANDONED if error is UNHEARD else FAILED
+        code = error.code if error else ""
+        self._journal.metrics.model_called(self.endpoint, outcome, code, self.used, timings)
 
     def _timings(self) -> dict[str, float]:
         now = perf_counter()

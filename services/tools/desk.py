@@ -14,6 +14,7 @@ from runtimes.types import Effect, ToolCallCompleted, ToolCallStarted, ToolResul
 from services.budget import Budget
 from services.control_plane_client.models import Decision, NewEvent, Step, StepKind, StepStatus
 from services.journal import Journal, canonical_hash
+from services.metrics import COMPLETED, FAILED, OTHER, REFUSED, UNKNOWN
 from services.turn_control import Question, QuestionKind, TurnControl, budget_question
 
 _KEYS = UUID("5b0f9e64-52d8-4f5e-9a0a-3c1b0f8a7d11")
@@ -32,13 +33,17 @@ class UnknownOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A tool call that is about to run; `written` are its arguments as text that can be stored."""
+    """A tool call that is about to run; `written` are its arguments as text that can be stored.
+
+    `label` is what metrics call its tool.
+    """
 
     tool_call_id: str
     name: str
     written: str
     effect: Effect
     needs_approval: bool = False
+    label: str = OTHER
 
     @property
     def digest(self) -> str:
@@ -103,7 +108,7 @@ class TurnDesk:
         response = {"text": result.text, "is_error": result.is_error} | ({"whole": whole} if whole else {})
         kept = {"status": StepStatus.DONE, "response": response, "request": None, "workspace": workspace}
         await _whole(self.journal.write(step.model_copy(update=kept), [_completed(wanted, result)]))
-        return self._leave(wanted, result)
+        return self._counted(wanted, result, FAILED if result.is_error else COMPLETED)
 
     async def record(self, wanted: Wanted, result: ToolResult) -> ToolResult:
         """Record a call that is not run here: it was refused, or the framework answered it."""
@@ -147,14 +152,14 @@ class TurnDesk:
         )
         told = {"tool_call_id": wanted.tool_call_id, "name": wanted.name}
         await self.journal.write(unknown, [NewEvent(type="tool.unknown", data=told)])
-        return self._leave(wanted, ToolResult(text, is_error=True))
+        return self._counted(wanted, ToolResult(text, is_error=True), UNKNOWN)
 
     async def _settle(self, wanted: Wanted, result: ToolResult) -> ToolResult:
         """A call that ends without having run is begun and ended in one write."""
         response = {"text": result.text, "is_error": result.is_error}
         done = self._step(wanted).model_copy(update={"status": StepStatus.DONE, "response": response})
         await self.journal.write(done, [_started(wanted), _completed(wanted, result)])
-        return self._leave(wanted, result)
+        return self._counted(wanted, result, REFUSED if result.is_error else COMPLETED)
 
     async def _decision(self, question: Question) -> Decision:
         """The decision that was made; without one the turn is suspended here."""
@@ -202,6 +207,10 @@ class TurnDesk:
             request={"arguments": wanted.shown},
             usage=Usage(tool_calls=1),
         )
+
+    def _counted(self, wanted: Wanted, result: ToolResult, outcome: str) -> ToolResult:
+        self.journal.metrics.tool_called(wanted.label, outcome)
+        return self._leave(wanted, result)
 
     def _leave(self, wanted: Wanted, result: ToolResult) -> ToolResult:
         self.observer.left(ToolCallCompleted(wanted.tool_call_id, wanted.name, result.text, result.is_error))

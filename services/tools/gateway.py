@@ -87,6 +87,7 @@ class _Door:
             written=_storable(written),
             effect=self.spec.effect,
             needs_approval=asks if self.spec.approval is ApprovalRule.POLICY else self._always(),
+            label=self.spec.label,
         )
 
     async def run(self, arguments: Mapping[str, Any] | str, call: Call) -> ToolResult:

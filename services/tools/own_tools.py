@@ -9,6 +9,7 @@ import orjson
 
 from runtimes.types import Effect, OwnCall, ToolResult
 from services.control_plane_client.models import Step
+from services.metrics import OTHER
 from services.tools.desk import TurnDesk, Wanted
 from services.tools.gateway import KeepWorkspace
 from services.tools.spec import ApprovalRule, ToolFailed
@@ -101,6 +102,7 @@ class JournalledTools:
             written=orjson.dumps(arguments).decode(),
             effect=tool.effect,
             needs_approval=tool.needs_approval,
+            label=name if name in self.known or name == INTERRUPT else OTHER,
         )
 
     def _tool(self, name: str) -> OwnTool:

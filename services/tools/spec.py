@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from runtimes.types import Effect
+from services.metrics import OTHER
 
 
 class ApprovalRule(StrEnum):
@@ -38,7 +39,8 @@ class ToolSpec:
     """A tool; `timeout_seconds` is for one call, `output_limit` in characters.
 
     `asks(arguments)` is the policy of `ApprovalRule.POLICY`; `writes` says that a call may change the workspace,
-    which is then kept before its result is committed.
+    which is then kept before its result is committed. `label` is what metrics call the tool: no name that agents or
+    MCP servers chose.
     """
 
     name: str
@@ -51,3 +53,4 @@ class ToolSpec:
     writes: bool = False
     timeout_seconds: float = 120.0
     output_limit: int = 50_000
+    label: str = OTHER

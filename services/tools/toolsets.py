@@ -144,7 +144,7 @@ def configuration_of(toolset: Mapping[str, Any]) -> ToolsetConfiguration:
 
 
 def adjusted(spec: ToolSpec, wanted: ToolsetConfiguration) -> ToolSpec:
-    """A tool with what its toolset says of approval, effect and output."""
+    """A tool with what its toolset says of approval, effect and output, and with its name in metrics."""
     override = wanted.tools.get(spec.name) or ToolOverride()
     effect = Effect(override.effect) if override.effect else spec.effect
     return replace(
@@ -153,6 +153,7 @@ def adjusted(spec: ToolSpec, wanted: ToolsetConfiguration) -> ToolSpec:
         effect=effect,
         asks=spec.asks or partial(_asks, effect),
         output_limit=override.output_limit or spec.output_limit,
+        label=wanted.type if isinstance(wanted, McpToolset | PythonToolset) else spec.name,
     )
 
 

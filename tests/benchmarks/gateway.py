@@ -9,12 +9,14 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import aiohttp
+from prometheus_client import CollectorRegistry
 
 from runtimes.errors import RuntimeFailure
 from runtimes.types import ModelEndpoint, Usage, Wire
 from services.budget import Budget, Limits
 from services.control_plane_client.models import NewEvent, Step
 from services.journal import Journal
+from services.metrics import TurnMetrics
 from services.model_gateway.server import ModelGateway
 from services.model_gateway.sessions import ModelSession
 from services.providers import Provider, ProviderRegistry
@@ -26,6 +28,7 @@ WARM_UP = 20
 MODEL = "local/scripted"
 #: A text of a few sentences, as fast as it can be streamed.
 SCRIPT = "[[emit 50]]"
+METRICS = TurnMetrics(CollectorRegistry())
 
 
 @dataclass(slots=True)
@@ -84,7 +87,7 @@ class _NoControl:
 async def _session(
     gateway: ModelGateway, stored: _Stored, recorded: Sequence[Step] = ()
 ) -> AsyncGenerator[ModelEndpoint]:
-    journal = Journal(2 if recorded else 1, recorded, stored, _no_blob)
+    journal = Journal(2 if recorded else 1, recorded, stored, _no_blob, METRICS)
     session = ModelSession(journal, Budget(Limits(), Usage()), _NoControl(), MODEL)
     async with gateway.session(session) as endpoint:
         yield endpoint

@@ -134,18 +134,18 @@ class Field(Stack):
         super()._define()
         self.add_worker(self.pool, self.workers[1])
 
-    def add_worker(self, pool: str, name: str | None = None, *options: str) -> Process:
+    def add_worker(self, pool: str, name: str | None = None, *options: str, **settings: str) -> Process:
         """Define a runtime worker behind its link, with a disk of its own."""
         name = name or pool
         link = self.links[name]
         self.health_ports[name] = free_port()
-        ways = {
+        given = self._worker_environment() | {
             "HOLDFAST_WORKER_HEALTH_PORT": str(self.health_ports[name]),
             "HOLDFAST_API_URL": f"http://127.0.0.1:{link.api_port}",
             "TEMPORAL_ADDRESS": f"127.0.0.1:{link.temporal_port}",
             "HOLDFAST_DATA_DIR": str(self.directory / name),
         }
-        return self.add(name, "worker", "--pool", pool, *options, environment=self._worker_environment() | ways)
+        return self.add(name, "worker", "--pool", pool, *options, environment=given | settings)
 
     async def _make_agent(self, name: str) -> None:
         model = MODELS.get(self.pool, "scripted/scripted")

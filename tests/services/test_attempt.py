@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry
 
 from runtimes.base import AgentRuntime, BaseRuntime
 from runtimes.errors import (
@@ -37,6 +38,7 @@ from services.attempt import AttemptRun, AttemptScope, ExecutorLimits, Prepared,
 from services.cancellation import RunningTurn
 from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import AgentSpec, AppendEvents, AttemptEnd, AttemptOpened, CloseAttempt
+from services.metrics import TurnMetrics
 
 NOTHING = Usage()
 
@@ -96,6 +98,7 @@ class Bench:
         self.workspace.mkdir()
         self.running = RunningTurn("execution", 1)
         self.model_failure: RuntimeFailure | None = None
+        self.metrics = TurnMetrics(CollectorRegistry())
 
     def runtime(self, name: str) -> AgentRuntime:
         return self._runtime
@@ -139,7 +142,9 @@ class Bench:
         }
         request = TurnRequest(execution_id="execution", organization_id="organization", turn=1)
         plan = TurnPlan(request, AttemptOpened(agent=agent, **(fields | dict(opened))), self.workspace)
-        attempt = AttemptRun(plan, self.control_plane, self.running, ExecutorLimits(**limits), lambda: why)
+        attempt = AttemptRun(
+            plan, self.control_plane, self.running, ExecutorLimits(**limits), lambda: why, self.metrics
+        )
         return await attempt.run(self)
 
 

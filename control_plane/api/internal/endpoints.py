@@ -55,7 +55,7 @@ async def place_execution(execution_id: UUID, request: PlaceExecution, principal
 async def finish_execution(execution_id: UUID, request: FinishExecution, principal: WorkerKey, state: State) -> None:
     organization_id = organization_of(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
-        await TurnLedger(connection, organization_id, execution_id).finish(request)
+        await TurnLedger(connection, organization_id, execution_id, state.metrics).finish(request)
     state.hub.announce(str(execution_id), ended=True)
     await cancel_children(state.database, state.gateway, organization_id, execution_id)
 
@@ -70,7 +70,7 @@ async def start_child(execution_id: UUID, request: StartChild, principal: Worker
 async def open_attempt(execution_id: UUID, request: OpenAttempt, principal: WorkerKey, state: State) -> Response:
     organization_id = organization_of(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
-        opened = await TurnLedger(connection, organization_id, execution_id).open(request)
+        opened = await TurnLedger(connection, organization_id, execution_id, state.metrics).open(request)
     state.hub.announce(str(execution_id))
     return _json(opened)
 
@@ -81,7 +81,7 @@ async def append_events(
 ) -> None:
     organization_id = organization_of(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
-        await TurnLedger(connection, organization_id, execution_id).append(attempt, request)
+        await TurnLedger(connection, organization_id, execution_id, state.metrics).append(attempt, request)
     state.hub.announce(str(execution_id))
 
 
@@ -91,7 +91,7 @@ async def close_attempt(
 ) -> None:
     organization_id = organization_of(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
-        ended = await TurnLedger(connection, organization_id, execution_id).close(attempt, request)
+        ended = await TurnLedger(connection, organization_id, execution_id, state.metrics).close(attempt, request)
     state.hub.announce(str(execution_id), ended=ended)
     if request.end is AttemptEnd.INTERRUPTED:
         await cancel_children(state.database, state.gateway, organization_id, execution_id)

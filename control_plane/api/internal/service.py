@@ -11,6 +11,7 @@ from control_plane import errors
 from control_plane.api.internal import statements
 from control_plane.api.internal.journal import TurnJournal
 from control_plane.events import log
+from control_plane.metrics import ApiMetrics
 from db.enums import TERMINAL, AttemptState, ExecutionStatus, TurnState
 from db.models.executions import Execution, Turn
 from runtimes.turns import SHORT_RESPONSE, FinishExecution, TurnOutcome, TurnStatus
@@ -38,6 +39,7 @@ class TurnLedger:
     connection: AsyncConnection
     organization_id: UUID
     execution_id: UUID
+    metrics: ApiMetrics
 
     async def open(self, request: OpenAttempt) -> AttemptOpened:
         """Take over a turn: fence out every earlier attempt.
@@ -99,7 +101,9 @@ class TurnLedger:
         ended = NewEvent(type=f"execution.{request.end}", data={"error": error} if error else {})
         lost = Usage()
         if await statements.lose_attempt(self.connection, self.execution_id, row.attempt):
+            self.metrics.attempt_lost(row.runtime)
             lost = await self._journal(row.attempt_turn).used_by(row.attempt)
+        self.metrics.execution_ended(row.runtime, request.end)
         events = [_used(lost), ended] if lost != Usage() else [ended]
         usage = Usage.model_validate(row.usage) + lost
         await statements.finish(self.connection, self.execution_id, request.end, error, usage, events)
@@ -149,6 +153,7 @@ class TurnLedger:
     async def _lost(self, row: Row[Any]) -> list[NewEvent]:
         if not await statements.lose_attempt(self.connection, self.execution_id, row.attempt):
             return []
+        self.metrics.attempt_lost(row.runtime)
         lost = NewEvent(type="attempt.lost", data={"attempt": row.attempt, "worker_id": row.worker_id})
         used = await self._journal(row.attempt_turn).used_by(row.attempt)
         if used == Usage():
@@ -222,6 +227,8 @@ class TurnLedger:
         text = request.response or _last_text(request.events)
         message_id = uuid5(self.execution_id, f"turn/{row.attempt_turn}/answer") if text else None
         status = _status_after(row, request)
+        if status in TERMINAL:
+            self.metrics.execution_ended(row.runtime, status)
         await statements.end_turn(
             self.connection,
             row,

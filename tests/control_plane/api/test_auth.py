@@ -8,7 +8,7 @@ from db.enums import Scope
 from tests.control_plane.api.organizations import Organization, code
 from tests.control_plane.api.routes import Route, routes
 
-OPEN = {"is_live", "is_ready", "openapi"}
+OPEN = {"is_live", "is_ready", "metrics_page", "openapi"}
 
 SCOPES = {
     Scope.READ: {

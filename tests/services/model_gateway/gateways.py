@@ -9,12 +9,14 @@ from uuid import UUID, uuid4
 
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
+from prometheus_client import CollectorRegistry
 
 from runtimes.errors import RuntimeFailure
 from runtimes.types import ModelEndpoint, Usage, Wire
 from services.budget import Budget, Limits
 from services.control_plane_client.models import NewEvent, Step, StepKind, StepStatus
 from services.journal import Journal
+from services.metrics import TurnMetrics
 from services.model_gateway.server import ModelGateway
 from services.model_gateway.sessions import ModelSession
 from services.turn_control import Question
@@ -165,7 +167,7 @@ class Turns:
         steps, control = steps or Steps(), Control()
         for step in recorded:
             steps.stored[step.ordinal] = step
-        journal = Journal(2 if recorded else 1, recorded, steps, _no_blob)
+        journal = Journal(2 if recorded else 1, recorded, steps, _no_blob, TurnMetrics(CollectorRegistry()))
         model_id = session.pop("model_id", f"{self.wire}/scripted-1")
         opened = ModelSession(journal, Budget(limits or Limits(), Usage()), control, model_id, **session)
         async with self.gateway.session(opened) as endpoint:

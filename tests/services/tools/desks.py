@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from uuid import UUID
 
+from prometheus_client import CollectorRegistry
+
 from runtimes.errors import RuntimeFailure
 from runtimes.types import Tool, ToolCallCompleted, ToolCallStarted, Usage
 from services.budget import Budget, Limits
 from services.control_plane_client.models import Decision, NewEvent, Step
 from services.journal import Journal
+from services.metrics import TurnMetrics
 from services.tools.desk import TurnDesk, UnknownOutcome
 from services.tools.gateway import ToolGateway
 from services.tools.spec import ToolSpec
@@ -72,7 +75,7 @@ def desk_of(
     return TurnDesk(
         execution_id="execution",
         turn=1,
-        journal=Journal(attempt, recorded, memory, no_blob),
+        journal=Journal(attempt, recorded, memory, no_blob, TurnMetrics(CollectorRegistry())),
         budget=Budget(limits or Limits(), Usage()),
         control=memory,
         observer=memory,

@@ -1,0 +1,20 @@
+"""Routes of metrics; the page for Prometheus needs no key."""
+
+from fastapi import APIRouter, Request, Response
+
+from control_plane.api.openapi import OPEN, problems
+from control_plane.api.state import State
+from control_plane.metrics import exposed
+
+router = APIRouter(tags=["metrics"])
+
+#: The page is text; its exact form is what the caller asks for.
+PAGE = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "The metrics."}}
+
+
+@router.get("/metrics", operation_id="metrics_page", response_class=Response, responses=PAGE | problems(OPEN))
+async def metrics_page(request: Request, state: State) -> Response:
+    """The metrics of this process and of the installation, for Prometheus."""
+    state.metrics.load = await state.census.look(state.metrics.load)
+    body, content_type = exposed(state.metrics.registry, request.headers.get("accept", ""))
+    return Response(body, headers={"Content-Type": content_type})
