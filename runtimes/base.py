@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, ClassVar, Protocol
 
 from runtimes.errors import RuntimeCrashed, RuntimeFailure
@@ -12,8 +14,37 @@ from runtimes.types import (
     RuntimeEvent,
     RuntimeExecutionContext,
     RuntimeExecutionResult,
+    TextDelta,
+    ToolCallCompleted,
     TurnFinished,
 )
+
+
+@dataclass(slots=True)
+class TurnFigures:
+    """What came out of a turn so far: events, pieces of text, tool calls that the framework ran itself, and when."""
+
+    began: float = field(default_factory=perf_counter)
+    latest: float = 0.0
+    first_text: float | None = None
+    events: int = 0
+    texts: int = 0
+    tool_calls: int = 0
+
+    def count(self, event: RuntimeEvent) -> None:
+        """An event came."""
+        self.latest = perf_counter() - self.began
+        self.events += 1
+        self.tool_calls += isinstance(event, ToolCallCompleted)
+        if isinstance(event, TextDelta):
+            self.texts += 1
+            self.first_text = self.latest if self.first_text is None else self.first_text
+
+    def as_metrics(self) -> dict[str, float]:
+        """By name; `seconds` to the latest event, `first_text_seconds` once there is text."""
+        first = {} if self.first_text is None else {"first_text_seconds": self.first_text}
+        counts = {"events": self.events, "text_deltas": self.texts, "tool_calls": self.tool_calls}
+        return {"seconds": self.latest, **counts, **first}
 
 
 class ControlPlane(Protocol):
@@ -47,7 +78,7 @@ class AgentRuntime(Protocol):
     def supports_mcp(self) -> bool: ...
     def get_runtime_type(self) -> str: ...
     def get_capabilities(self) -> frozenset[Capability]: ...
-    def get_metrics(self) -> Mapping[str, float]: ...
+    def get_metrics(self, execution_id: str) -> Mapping[str, float]: ...
     def validate_configuration(self, configuration: Mapping[str, Any]) -> list[str]: ...
     async def health_check(self) -> bool: ...
 
@@ -66,7 +97,7 @@ class BaseRuntime(ABC):
         self._control_plane = control_plane_client
         self._cancellations = cancellation_manager
         self._shared = shared
-        self._events = 0
+        self._turns: dict[str, TurnFigures] = {}
 
     @classmethod
     def share(cls) -> Shared | None:
@@ -109,9 +140,10 @@ class BaseRuntime(ABC):
         Raises:
             RuntimeCrashed: the adapter ended without `TurnFinished`.
         """
+        figures = self._turns[context.execution_id] = TurnFigures()
         async with aclosing(self.stream(context)) as events:
             async for event in events:
-                self._events += 1
+                figures.count(event)
                 if callback is not None:
                     callback(event)
                 yield event
@@ -143,9 +175,10 @@ class BaseRuntime(ABC):
         """All that the runtime can do."""
         return self.manifest.capabilities
 
-    def get_metrics(self) -> Mapping[str, float]:
-        """Counters of this instance: `events` so far."""
-        return {"events": float(self._events)}
+    def get_metrics(self, execution_id: str) -> Mapping[str, float]:
+        """Figures of the execution's turn on this instance, see `TurnFigures`; empty if it ran none here."""
+        figures = self._turns.get(execution_id)
+        return figures.as_metrics() if figures else {}
 
     def validate_configuration(self, configuration: Mapping[str, Any]) -> list[str]:
         """What is wrong with an agent's configuration, one sentence each; empty if nothing is."""

@@ -41,7 +41,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The pages of the control plane and of a worker, while one turn runs; `lost` is the worker that was killed."""
+    """The pages of the control plane and of a worker, while one turn runs; `execution` lost its worker."""
 
     api: Page
     worker: Page

@@ -225,6 +225,23 @@ def _page(item: Example) -> Example:
     return {"items": [item], "next_cursor": None}
 
 
+METRICS: Example = {
+    "execution_id": EXECUTION_ID,
+    "status": "completed",
+    "runtime": "default",
+    "queued_seconds": 0.021,
+    "first_token_seconds": 0.612,
+    "running_seconds": 3.408,
+    "total_seconds": 3.431,
+    "turns": 1,
+    "attempts": {"total": 2, "lost": 1, "by_status": {"lost": 1, "completed": 1}},
+    "model_calls": {"total": 2, "completed": 2, "failed": 0, "cached": 0, "replayable": 1, "seconds": 2.97},
+    "tool_calls": {"write_file": {"completed": 1, "failed": 0, "unknown": 0, "running": 0, "replayable": 1}},
+    "usage": USAGE,
+    "output_tokens_per_second": 14.1,
+    "errors": {},
+}
+
 #: By the name of the answer's schema.
 ANSWERS: dict[str, Example] = {
     "Agent": AGENT,
@@ -241,6 +258,7 @@ ANSWERS: dict[str, Example] = {
     "ApprovalPage": _page(APPROVAL),
     "Step": STEP | {"request": {"arguments": {"path": "orders.csv"}}, "response": {"text": "4711,sent"}},
     "StepPage": _page(STEP),
+    "ExecutionMetrics": METRICS,
     "Session": SESSION,
     "SessionPage": _page(SESSION),
     "SessionMessagePage": _page(MESSAGE),

@@ -1,7 +1,8 @@
 """`holdfast executions …`."""
 
 import json
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import typer
@@ -116,6 +117,15 @@ def step(
     invocation.printer.record(invocation.api.get(f"/executions/{execution}/steps/{turn}/{ordinal}"))
 
 
+@app.command("metrics")
+@with_api
+def metrics(invocation: Invocation, execution: ExecutionArgument) -> None:
+    """Show what an execution took: time, attempts, model calls, tool calls, tokens, cost, errors."""
+    found = invocation.api.get(f"/executions/{execution}/metrics")
+    table = invocation.printer.output is Output.TABLE
+    invocation.printer.record(dict(_flat(found)) if table else found)
+
+
 @app.command("cancel")
 @with_api
 def cancel(invocation: Invocation, execution: ExecutionArgument) -> None:
@@ -189,6 +199,15 @@ def _figures(step: dict[str, Any]) -> dict[str, Any]:
         "cost": "?" if cost is None else f"${cost:.4f}" if cost else None,
         "seconds": None if seconds is None else f"{seconds:.2f}",
     }
+
+
+def _flat(found: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested figures, each on a line of its own; seconds to the millisecond."""
+    for name, value in found.items():
+        if isinstance(value, dict):
+            yield from _flat(cast("dict[str, Any]", value), f"{before}{name}.")
+        else:
+            yield f"{before}{name}", round(value, 3) if isinstance(value, float) and "cost" not in name else value
 
 
 def _agent_id(invocation: Invocation, agent: str) -> str:

@@ -1,10 +1,14 @@
 """What processes say to Prometheus of a stack that was at work."""
 
 import re
+from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 
+from control_plane.cli.failures import ExitCode
+from tests.control_plane.cli.conftest import Cli
 from tests.observed import POOL, Observed
 
 SCRIPTED = {"provider": "scripted", "model": "scripted"}
@@ -103,3 +107,27 @@ async def test_the_page_needs_no_key_and_no_host_name(observed: Observed) -> Non
     assert page.headers["content-type"].startswith("text/plain; version=")
     assert other.headers["content-type"].startswith("application/openmetrics-text")
     assert other.text.endswith("# EOF\n")
+
+
+async def test_an_execution_says_what_it_took(observed: Observed) -> None:
+    answer = await observed.stack.http.get(f"/api/v1/executions/{observed.execution}/metrics")
+
+    took = answer.json()
+    assert took["attempts"] == {"total": 2, "lost": 1, "by_status": {"lost": 1, "completed": 1}}
+    assert took["tool_calls"]["write_file"] | {"replayable": 1} == took["tool_calls"]["write_file"]
+    assert (took["model_calls"]["completed"], took["model_calls"]["replayable"]) == (2, 1)
+    assert took["usage"]["model_calls"] == took["model_calls"]["total"]
+    assert 0 < took["queued_seconds"] < took["first_token_seconds"] < took["total_seconds"]
+    assert took["output_tokens_per_second"] > 0
+    assert (took["status"], took["turns"], took["errors"]) == ("completed", 1, {})
+
+
+async def test_the_command_shows_what_an_execution_took(observed: Observed, tmp_path: Path) -> None:
+    cli = Cli(tmp_path, observed.stack.api_url, observed.stack.api_key)
+
+    table = cli("executions", "metrics", observed.execution)
+    missing = cli("executions", "metrics", str(uuid4()))
+
+    assert cli.json("executions", "metrics", observed.execution)["attempts"]["lost"] == 1
+    assert re.search(r"^attempts\.lost +1$", table.stdout, re.MULTILINE)
+    assert missing.returncode == ExitCode.NOT_FOUND

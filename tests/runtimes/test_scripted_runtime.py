@@ -127,3 +127,14 @@ async def test_it_takes_its_time_and_lets_others_run(scripted: Turns, direction:
 async def test_directions_that_make_no_sense_are_refused(scripted: Turns, script: str) -> None:
     with pytest.raises(ConfigurationInvalid, match="does not understand"):
         await scripted.run(script)
+
+
+async def test_a_runtime_says_what_came_out_of_an_executions_turn(scripted: Turns) -> None:
+    runtime, context = ScriptedRuntime(), scripted.context("[[emit 3]]")
+
+    await runtime.execute(context)
+    metrics = runtime.get_metrics(context.execution_id)
+
+    assert (metrics["events"], metrics["text_deltas"], metrics["tool_calls"]) == (4, 3, 0)
+    assert 0 < metrics["first_text_seconds"] <= metrics["seconds"]
+    assert runtime.get_metrics("another") == {}

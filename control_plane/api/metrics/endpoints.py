@@ -1,9 +1,15 @@
 """Routes of metrics; the page for Prometheus needs no key."""
 
+from uuid import UUID
+
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.openapi import OPEN, problems
+from control_plane.api.auth import Reader
+from control_plane.api.metrics.figures import Figures
+from control_plane.api.metrics.schemas import ExecutionMetrics
+from control_plane.api.openapi import KEYED, OPEN, problems
 from control_plane.api.state import State
+from control_plane.errors import NotFound
 from control_plane.metrics import exposed
 
 router = APIRouter(tags=["metrics"])
@@ -18,3 +24,14 @@ async def metrics_page(request: Request, state: State) -> Response:
     state.metrics.load = await state.census.look(state.metrics.load)
     body, content_type = exposed(state.metrics.registry, request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": content_type})
+
+
+@router.get(
+    "/api/v1/executions/{execution_id}/metrics",
+    operation_id="get_execution_metrics",
+    responses=problems(KEYED, NotFound),
+)
+async def get_execution_metrics(execution_id: UUID, principal: Reader, state: State) -> ExecutionMetrics:
+    """What one execution took so far: time, attempts, model calls, tool calls, tokens, cost, errors."""
+    async with state.database.transaction(principal.organization_id) as connection:
+        return await Figures(connection, principal.organization_id).of(execution_id)

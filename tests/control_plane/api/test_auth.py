@@ -35,6 +35,7 @@ SCOPES = {
         "get_approval",
         "list_steps",
         "get_step",
+        "get_execution_metrics",
     },
     Scope.WRITE: {
         "create_agent",
