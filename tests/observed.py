@@ -18,6 +18,8 @@ SLOW = f"[[{WRITE};; emit 400 @20]]"
 STUCK = f"[[{WRITE};; hang]]"
 WORK = (("observed", SCRIPT), ("priced", "[[say x;; usage 1000 500]]"), ("observed", "[[error 400]]"))
 POOL = "native"
+#: For tests that may be the first to want the stack: it starts, loses a worker and works.
+PATIENTLY = pytest.mark.timeout(400)
 TOOLS = [{"type": "file_system"}]
 
 

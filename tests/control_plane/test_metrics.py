@@ -9,8 +9,9 @@ import pytest
 
 from control_plane.cli.failures import ExitCode
 from tests.control_plane.cli.conftest import Cli
-from tests.observed import POOL, Observed
+from tests.observed import PATIENTLY, POOL, Observed
 
+pytestmark = PATIENTLY
 SCRIPTED = {"provider": "scripted", "model": "scripted"}
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}")
 

@@ -32,7 +32,7 @@ from tests.docs.test_docs import misfits
 
 SCHEMAS = ROOT / "tests" / "deploy" / "schemas"
 #: Kinds that Kubernetes itself does not know.
-CUSTOM = ("ScaledObject", "WorkerDeployment", "Connection")
+CUSTOM = ("ScaledObject", "WorkerDeployment", "Connection", "PodMonitor")
 VERSIONS = ("1.30", "1.34", "1.37")
 #: Bytes of a worker before its first turn, as `make bench` measures them, and the units of Kubernetes.
 WORKER = 250_000_000

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 from tests.docs.markdown import Document
-from tests.observed import Observed, Page
+from tests.observed import PATIENTLY, Observed, Page
 
+pytestmark = PATIENTLY
 ROW = re.compile(r"^\| `(holdfast_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
 PAGE = Document("docs/metrics.md")
 

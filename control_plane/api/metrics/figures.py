@@ -1,7 +1,7 @@
 """The figures of one execution, out of its journal and its attempts."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -101,7 +101,7 @@ def _model_calls(rows: Rows) -> ModelCallMetrics:
     )
 
 
-def _tool_calls(rows: Iterable[Row[Any]]) -> Mapping[str, ToolCallMetrics]:
+def _tool_calls(rows: Iterable[Row[Any]]) -> dict[str, ToolCallMetrics]:
     found: dict[str, ToolCallMetrics] = defaultdict(ToolCallMetrics)
     for row in rows:
         outcome, calls = _outcome(row), found[row.name]
