@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import structlog
+from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from control_plane.settings import LogFormat, LogLevel
@@ -17,6 +18,7 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
     """Send structlog's and the standard library's records to stderr, as lines for people or as JSON."""
     shared: Sequence[Processor] = (
         structlog.contextvars.merge_contextvars,
+        _with_trace,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -45,6 +47,15 @@ def _formatter(log_format: LogFormat, shared: Sequence[Processor]) -> logging.Fo
             *_rendering(log_format),
         ],
     )
+
+
+def _with_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Name the trace that a line belongs to, where there is one."""
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = trace.format_trace_id(span.trace_id)
+        event["span_id"] = trace.format_span_id(span.span_id)
+    return event
 
 
 def _without_colour_codes(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

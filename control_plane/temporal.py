@@ -1,12 +1,12 @@
 """How every process reaches Temporal."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client
+from temporalio.client import Client, Plugin
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
@@ -44,7 +44,13 @@ class TemporalUnreachable(Exception):
         self.checks = checks
 
 
-async def connect(*, lazy: bool, identity: str | None = None, runtime: Runtime | None = None) -> Client:
+async def connect(
+    *,
+    lazy: bool,
+    identity: str | None = None,
+    runtime: Runtime | None = None,
+    plugins: Sequence[Plugin] = (),
+) -> Client:
     """A client by Temporal's own settings: `TEMPORAL_*` and temporal.toml, TLS and API key included.
 
     Raises:
@@ -54,13 +60,15 @@ async def connect(*, lazy: bool, identity: str | None = None, runtime: Runtime |
     config.setdefault("target_host", DEFAULT_ADDRESS)
     try:
         return await Client.connect(
-            **config, data_converter=DATA_CONVERTER, lazy=lazy, identity=identity, runtime=runtime
+            **config, data_converter=DATA_CONVERTER, lazy=lazy, identity=identity, runtime=runtime, plugins=plugins
         )
     except ValueError as invalid:
         raise SettingsInvalid([f"Temporal's address {config.get('target_host')!r}: {invalid}."]) from invalid
 
 
-async def connect_patiently(identity: str, runtime: Runtime, say: Callable[[str], None]) -> Client:
+async def connect_patiently(
+    identity: str, runtime: Runtime, say: Callable[[str], None], plugins: Sequence[Plugin] = ()
+) -> Client:
     """A client of a Temporal that answers and has our namespace; `say` is told while it is waited for.
 
     Raises:
@@ -79,12 +87,12 @@ async def connect_patiently(identity: str, runtime: Runtime, say: Callable[[str]
         before_sleep=tell,
         reraise=True,
     )
-    return await retrying(_connect_for_sure, identity, runtime)
+    return await retrying(_connect_for_sure, identity, runtime, plugins)
 
 
-async def _connect_for_sure(identity: str, runtime: Runtime) -> Client:
+async def _connect_for_sure(identity: str, runtime: Runtime, plugins: Sequence[Plugin]) -> Client:
     try:
-        client = await connect(lazy=False, identity=identity, runtime=runtime)
+        client = await connect(lazy=False, identity=identity, runtime=runtime, plugins=plugins)
         request = DescribeNamespaceRequest(namespace=client.namespace)
         await client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)
     except (RuntimeError, RPCError) as error:

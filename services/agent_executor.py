@@ -5,6 +5,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
 from runtimes.base import AgentRuntime
 from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
@@ -25,6 +27,7 @@ from services.tools.gateway import ToolGateway
 from services.tools.own_tools import JournalledTools, own_tools
 from services.tools.place import TurnPlace
 from services.tools.toolsets import Toolsets
+from services.tracing import traced_turn
 from services.workspaces import Workspaces, make
 
 
@@ -61,6 +64,7 @@ class AgentExecutorService:
         workspaces: Workspaces,
         limits: ExecutorLimits,
         metrics: TurnMetrics,
+        captures_content: bool = False,
     ) -> None:
         self._client = client
         self._runtimes = runtimes
@@ -71,15 +75,18 @@ class AgentExecutorService:
         self._workspaces = workspaces
         self._limits = limits
         self._metrics = metrics
+        self._captures_content = captures_content
 
     async def run(self, turn: TurnRequest, key: AttemptKey, why_cancelled: Callable[[], StopReason]) -> TurnOutcome:
         """Run one try at a turn; see `activities.ports.TurnExecutor`."""
         opened = await self._open(turn, key)
         if opened.closed is not None:
             return opened.closed
+        structlog.contextvars.bind_contextvars(attempt=opened.attempt)
         attempt = RunningTurn(turn.execution_id, opened.attempt, opened.agent.runtime)
-        with _failing_for_good(opened), self._turns.running(attempt) as running:
-            plan = TurnPlan(turn, opened, self._workspaces.of(turn.execution_id))
+        tracing = traced_turn(turn, opened, captures_content=self._captures_content)
+        with _failing_for_good(opened), self._turns.running(attempt) as running, tracing as turn_trace:
+            plan = TurnPlan(turn, opened, self._workspaces.of(turn.execution_id), turn_trace)
             run = AttemptRun(plan, self._client, running, self._limits, why_cancelled, self._metrics).run(self)
             return await self._metrics.attempt(opened.agent.runtime, run)
 
@@ -124,8 +131,11 @@ class AgentExecutorService:
             cache=scope.store if policy.response_cache else None,
             on_activity=scope.touch,
             pause_on_budget=scope.settings.on_budget == "pause",
+            trace=scope.plan.trace,
         )
-        return _Model(await stack.enter_async_context(self._models.session(session)), session)
+        endpoint = await stack.enter_async_context(self._models.session(session))
+        scope.plan.trace.model_known(endpoint)
+        return _Model(endpoint, session)
 
     async def _tools(
         self, scope: AttemptScope, manifest: RuntimeManifest, snapshots: Snapshots, stack: AsyncExitStack

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,6 +37,7 @@ from services.metrics import TurnMetrics
 from services.output import answered
 from services.suspension import Suspension
 from services.tools.desk import TurnDesk, Wanted
+from services.tracing import TurnTrace
 from services.turn_control import budget_question
 from services.workspaces import remove
 
@@ -61,6 +62,7 @@ class TurnPlan:
     turn: TurnRequest
     opened: AttemptOpened
     workspace: Path
+    trace: TurnTrace = field(default_factory=TurnTrace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ class AttemptRun:
             decisions=opened.decisions,
             unknown=settings.on_outcome_unknown,
             pause_on_budget=settings.on_budget == "pause",
+            trace=self._plan.trace,
         )
         try:
             yield AttemptScope(self._plan, settings, self._desk, self._store, self._touch)
@@ -336,6 +339,7 @@ class AttemptRun:
 
         close = await self._publisher.close(request)
         await self._client.close(self._plan.turn.execution_id, self._plan.opened.attempt, close)
+        self._plan.trace.closed(self._plan.opened.prompt, close)
         if self._leaves_files(close):
             await remove(self._plan.workspace)
         return close

@@ -1,6 +1,7 @@
 """Functions that the test stack's workers may serve as tools."""
 
 import asyncio
+import os
 from pathlib import Path
 
 
@@ -23,3 +24,8 @@ async def append_and_linger(path: str, line: str) -> str:
     if lingers:
         await asyncio.sleep(600)
     return f"wrote {line}"
+
+
+def variables() -> str:
+    """What the worker's own code finds in its environment."""
+    return "\n".join(f"{name}={value}" for name, value in os.environ.items())

@@ -21,6 +21,7 @@ from control_plane.api.metrics.endpoints import router as metrics
 from control_plane.api.openapi import complete_document
 from control_plane.api.pools.endpoints import router as pools
 from control_plane.api.problems import install_problem_handlers
+from control_plane.api.request_tracing import TELEMETRY
 from control_plane.api.runtimes.endpoints import router as runtimes
 from control_plane.api.sessions.endpoints import router as sessions
 from control_plane.api.state import ApiState
@@ -40,6 +41,7 @@ def create_app(state: ApiState) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        telemetry=TELEMETRY,
     )
     app.state.api = state
     install_problem_handlers(app)

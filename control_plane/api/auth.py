@@ -8,6 +8,7 @@ from fastapi.security.base import SecurityBase
 from starlette.datastructures import Headers
 
 from control_plane.api.credentials import Principal
+from control_plane.api.request_tracing import tell_caller
 from control_plane.api.state import ApiState
 from control_plane.errors import AuthMissing, ScopeMissing
 from db.enums import Scope
@@ -36,6 +37,7 @@ class Requires(SecurityBase):
         principal = await state.credentials.principal(_key(request.headers))
         if not self._opened_by(principal):
             raise ScopeMissing(f"This needs a key with the scope '{self.scope}'.", scope=self.scope.value)
+        tell_caller(request, principal)
         return principal
 
     def _opened_by(self, principal: Principal) -> bool:

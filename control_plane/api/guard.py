@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
@@ -37,6 +38,7 @@ class RequestGuard:
         headers = dict(scope["headers"])
         request_id = _request_id(headers)
         scope[REQUEST_ID] = request_id.decode()
+        structlog.contextvars.bind_contextvars(request_id=scope[REQUEST_ID])
         sending = _Sending(send, request_id)
         try:
             _check_head(scope)

@@ -8,6 +8,7 @@ import uvloop
 
 from control_plane.api.app import create_app
 from control_plane.api.credentials import Credentials
+from control_plane.api.request_tracing import WorkersTraces
 from control_plane.api.state import ApiState
 from control_plane.events.hub import EventHub
 from control_plane.frameworks import Frameworks
@@ -15,7 +16,11 @@ from control_plane.gateway import TemporalGateway
 from control_plane.settings import Settings
 from control_plane.telemetry import configure_logging
 from control_plane.temporal import connect
+from control_plane.tracing import OFF, Tracing, tracing
 from db.session import Database, create_engine, driver_url
+
+#: In traces.
+SERVICE = "holdfast-api"
 
 #: Seconds that open requests get to end after a SIGTERM.
 GRACE_SECONDS = 10
@@ -31,7 +36,7 @@ class DatabaseUrlMissing(ValueError):
     """The API cannot start without a database."""
 
 
-async def api_state(settings: Settings) -> ApiState:
+async def api_state(settings: Settings, traces: Tracing = OFF) -> ApiState:
     """The collaborators of a real API process.
 
     Raises:
@@ -46,7 +51,7 @@ async def api_state(settings: Settings) -> ApiState:
         settings=settings,
         database=database,
         credentials=Credentials(database),
-        gateway=TemporalGateway(await connect(lazy=True)),
+        gateway=TemporalGateway(await connect(lazy=True, plugins=traces.plugins())),
         hub=EventHub(driver_url(url).set(drivername="postgresql").render_as_string(hide_password=False)),
         frameworks=Frameworks(settings.frameworks_file),
     )
@@ -57,10 +62,12 @@ def serve(settings: Settings) -> None:
 
     Raises:
         DatabaseUrlMissing: no database is configured.
+        SettingsInvalid: Temporal's or OpenTelemetry's variables cannot be used.
     """
     signal.signal(signal.SIGTERM, _end)
     configure_logging(settings.log_level, settings.log_format)
-    uvloop.run(_serve(settings))
+    with tracing(SERVICE) as traces:
+        uvloop.run(_serve(settings, traces))
 
 
 def _end(*_: object) -> NoReturn:
@@ -68,9 +75,10 @@ def _end(*_: object) -> NoReturn:
     raise SystemExit(0)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, traces: Tracing) -> None:
+    app = create_app(await api_state(settings, traces))
     config = uvicorn.Config(
-        create_app(await api_state(settings)),
+        WorkersTraces(app) if traces.is_on else app,
         host=settings.api_host,
         port=settings.api_port,
         http="httptools",

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +25,7 @@ from control_plane.metrics import new_registry
 from control_plane.settings import Settings
 from control_plane.telemetry import configure_logging
 from control_plane.temporal import connect_patiently
+from control_plane.tracing import Tracing, tracing
 from control_plane.worker.canary import CORE_HEARTBEAT, Canary
 from control_plane.worker.health import WorkerHealth
 from control_plane.worker.slots import Capacity, available_memory, memory_limit
@@ -55,8 +56,10 @@ class _StoppedEarly(Exception):
     """The worker was told to stop before it took any work."""
 
 
-def run_process(settings: Settings, main: Coroutine[Any, Any, None]) -> NoReturn:
-    """Run a worker to its end.
+def run_process(
+    settings: Settings, service: str, main: Callable[[Tracing], Coroutine[Any, Any, None]], **about: str
+) -> NoReturn:
+    """Run a worker to its end; `service` and `about` say in traces what it is.
 
     Raises:
         WorkerRefused: the API does not accept its key.
@@ -64,8 +67,8 @@ def run_process(settings: Settings, main: Coroutine[Any, Any, None]) -> NoReturn
         SettingsInvalid: Temporal's settings cannot be used.
     """
     configure_logging(settings.log_level, settings.log_format)
-    with suppress(_StoppedEarly):
-        uvloop.run(main)
+    with suppress(_StoppedEarly), tracing(service, **about) as traces:
+        uvloop.run(main(traces))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
@@ -101,10 +104,13 @@ class WorkerProcess:
     registry: CollectorRegistry
     #: Set from when the worker takes work.
     at_work: asyncio.Event
+    traces: Tracing
 
 
 @asynccontextmanager
-async def worker_process(settings: Settings, name: str, capacity: Capacity) -> AsyncGenerator[WorkerProcess]:
+async def worker_process(
+    settings: Settings, name: str, capacity: Capacity, traces: Tracing
+) -> AsyncGenerator[WorkerProcess]:
     worker_id = f"{name}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     stop, at_work = asyncio.Event(), asyncio.Event()
     refusals = Refusals(stop)
@@ -117,10 +123,11 @@ async def worker_process(settings: Settings, name: str, capacity: Capacity) -> A
     registry = new_registry("worker", settings.build_id)
     health = WorkerHealth(settings.worker_health_host, settings.worker_health_port, at_work, stop, registry)
     async with _http(settings, capacity.most) as http, health:
-        temporal = await _unless_stopped(stop, connect_patiently(worker_id, runtime, log.warning))
+        connecting = connect_patiently(worker_id, runtime, log.warning, traces.plugins())
+        temporal = await _unless_stopped(stop, connecting)
         control_plane = ControlPlaneClient(http, refused=refusals.add)
         yield WorkerProcess(
-            settings, worker_id, capacity, temporal, control_plane, http, stop, refusals, registry, at_work
+            settings, worker_id, capacity, temporal, control_plane, http, stop, refusals, registry, at_work, traces
         )
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -13,11 +14,13 @@ from activities.agent_activities import AgentActivities
 from activities.queues import pool_queue
 from control_plane.frameworks import Frameworks
 from control_plane.settings import Settings
+from control_plane.tracing import Tracing
 from control_plane.worker.metrics import WorkerLoad
 from control_plane.worker.process import HAND_BACK, WorkerProcess, announcement_of, run_process, serve, worker_process
 from control_plane.worker.served import served_runtimes
 from control_plane.worker.slots import available_memory, capacity_of
 from control_plane.worker.tuner import tuner_of
+from control_plane.worker.turn_log import LoggedTurns
 from control_plane.worker.versions import deployment_of
 from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
@@ -38,6 +41,8 @@ from services.workspaces import Workspaces
 
 log = structlog.get_logger(__name__)
 
+#: In traces.
+SERVICE = "holdfast-worker"
 #: A heartbeat's answer is how an activity hears of a cancellation.
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 #: A worker that freezes takes a turn with each of its open polls: as few as the load needs.
@@ -50,10 +55,10 @@ def run_runtime_worker(settings: Settings, pool: str, runtimes: Sequence[str]) -
     Raises:
         RuntimeUnknown, RuntimeNotInstalled: one of the runtimes cannot be served here.
     """
-    run_process(settings, _serve_turns(settings, pool, runtimes))
+    run_process(settings, SERVICE, partial(_serve_turns, settings, pool, runtimes), **{"holdfast.pool": pool})
 
 
-async def _serve_turns(settings: Settings, pool: str, runtimes: Sequence[str]) -> None:
+async def _serve_turns(settings: Settings, pool: str, runtimes: Sequence[str], traces: Tracing) -> None:
     frameworks = Frameworks(settings.frameworks_file)
     frameworks.log_findings()
     factory = RuntimeFactory(frameworks.registry)
@@ -65,7 +70,7 @@ async def _serve_turns(settings: Settings, pool: str, runtimes: Sequence[str]) -
         present = [frameworks.registry.get(name) or factory.manifest(name) for name in names]
         capacity.change(capacity_of(settings, present, free).turns)
 
-    async with worker_process(settings, pool, capacity) as process, AsyncExitStack() as stack:
+    async with worker_process(settings, pool, capacity, traces) as process, AsyncExitStack() as stack:
         turns = CancellationManager()
         process.registry.register(WorkerLoad(pool, process.capacity, turns))
         stack.push_async_callback(factory.close)
@@ -102,7 +107,7 @@ def _turn_worker(
     return Worker(
         process.temporal,
         task_queue=pool_queue(pool),
-        activities=[AgentActivities(executor).execute_agent_llm],
+        activities=[AgentActivities(LoggedTurns(executor)).execute_agent_llm],
         tuner=tuner_of(process.capacity, turns),
         deployment_config=deployment_of(settings, pool_queue(pool)),
         activity_task_poller_behavior=POLLERS,
@@ -133,6 +138,7 @@ def _executor(
             cancel_deadline=settings.cancel_deadline_seconds, stale_after=settings.stale_after_seconds
         ),
         metrics=TurnMetrics(process.registry),
+        captures_content=process.traces.captures_content,
     )
 
 

@@ -1,6 +1,7 @@
 """The workflow worker: runs workflows and light bookkeeping."""
 
 from datetime import timedelta
+from functools import partial
 
 import pydantic
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
@@ -9,6 +10,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.execution_activities import ExecutionActivities
 from activities.queues import WORKFLOW_QUEUE
 from control_plane.settings import Settings
+from control_plane.tracing import Tracing
 from control_plane.worker.process import HAND_BACK, announcement_of, run_process, serve, worker_process
 from control_plane.worker.slots import WORKFLOW_SLOTS, Capacity
 from control_plane.worker.versions import deployment_of
@@ -16,6 +18,8 @@ from runtimes.pools import WORKFLOWS
 from services.cancellation import CancellationManager
 from workflows.agent_execution import AgentExecutionWorkflow
 
+#: In traces.
+SERVICE = "holdfast-workflow-worker"
 #: After a worker's death its cached workflows wait so long for it.
 STICKY_TIMEOUT = timedelta(seconds=2)
 
@@ -24,11 +28,11 @@ PASSED_THROUGH = ("workflows", "activities", "runtimes", "pydantic", "pydantic_c
 
 def run_workflow_worker(settings: Settings) -> None:
     """Serve workflows and bookkeeping until SIGTERM."""
-    run_process(settings, _serve_workflows(settings))
+    run_process(settings, SERVICE, partial(_serve_workflows, settings))
 
 
-async def _serve_workflows(settings: Settings) -> None:
-    async with worker_process(settings, WORKFLOWS, Capacity({"": WORKFLOW_SLOTS})) as process:
+async def _serve_workflows(settings: Settings, traces: Tracing) -> None:
+    async with worker_process(settings, WORKFLOWS, Capacity({"": WORKFLOW_SLOTS}), traces) as process:
         bookkeeping = ExecutionActivities(process.control_plane)
         worker = Worker(
             process.temporal,

@@ -1,12 +1,13 @@
 """The worker's way to the control plane: `/internal/v1` over HTTP."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
 import aiohttp
 import orjson
+from opentelemetry.propagate import inject
 from pydantic import BaseModel
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
@@ -52,6 +53,7 @@ FAILURES: dict[str, type[RuntimeFailure]] = {
 }
 #: What refuses the worker itself: each further turn would end in the same way.
 REFUSALS = frozenset({"auth_missing", "key_invalid", "key_expired", "key_revoked", "scope_missing", "host_forbidden"})
+NO_HEADERS: Mapping[str, str] = {}
 UNAVAILABLE = frozenset({408, 429, 502, 503, 504})
 
 
@@ -201,8 +203,10 @@ class ControlPlaneClient:
     async def _once(self, path: str, content: bytes) -> bytes:
         return await self._send("POST", path, data=content, headers={"Content-Type": "application/json"})
 
-    async def _send(self, method: str, path: str, **options: Any) -> bytes:
-        async with self._session.request(method, path, **options) as response:
+    async def _send(self, method: str, path: str, headers: Mapping[str, str] = NO_HEADERS, **options: Any) -> bytes:
+        sent = {**headers}
+        inject(sent)
+        async with self._session.request(method, path, headers=sent, **options) as response:
             answer = await response.read()
             if response.status in UNAVAILABLE:
                 raise _Unavailable(f"HTTP {response.status}")

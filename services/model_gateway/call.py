@@ -126,6 +126,7 @@ class ModelCall:
         while step := await journal.replay(StepKind.MODEL_CALL, digest=self._digest, fingerprint=fingerprint):
             if step.status is StepStatus.DONE:
                 self._session.model = step.name
+                self._session.trace.replayed(step)
                 return step.response
             fingerprint = "" if step.hash == self._digest else fingerprint
         if fingerprint and journal.diverged(self._request.raw):
@@ -184,7 +185,9 @@ class ModelCall:
 
     async def _make(self, endpoint: ModelEndpoint, breaker: Breaker, hold: Hold) -> None:
         request, step = self._request, self._identity()
-        made = Try(self._session.journal, endpoint, request.began, **step, request=_kept(request))
+        journal, turn_trace = self._session.journal, self._session.trace
+        operation = request.wire.operation
+        made = Try(journal, turn_trace, endpoint, request.began, operation, **step, request=_kept(request))
         relay = Relay(request.wire.recording(request.body), self._reply, endpoint, self._session.on_activity)
         try:
             async with self._client.post(endpoint, request.to(endpoint), self._session.policy.model_timeouts) as answer:

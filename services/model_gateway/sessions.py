@@ -14,6 +14,7 @@ from services.budget import Budget
 from services.journal import Journal
 from services.model_gateway.policy import ModelPolicy
 from services.providers import ProviderRegistry
+from services.tracing import TurnTrace
 from services.turn_control import TurnControl
 
 #: What the journal gets at a session's end to take what is still to be written, in seconds.
@@ -55,6 +56,7 @@ class ModelSession:
     pause_on_budget: bool = False
     failure: RuntimeFailure | None = None
     model: str = ""
+    trace: TurnTrace = field(default_factory=TurnTrace)
 
 
 class OpenSession:

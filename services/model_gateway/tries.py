@@ -12,6 +12,7 @@ from services.metrics import ABANDONED, COMPLETED, FAILED
 from services.model_gateway.claims import LazyClaim
 from services.model_gateway.errors import ModelUnreachable
 from services.model_gateway.pricing import Tokens, usage
+from services.tracing import TurnTrace
 
 #: Why a call ended that nobody waited for.
 UNHEARD = ExecutionError(
@@ -22,8 +23,17 @@ UNHEARD = ExecutionError(
 class Try:
     """A step that is claimed once it takes its time, and written when its outcome is known."""
 
-    def __init__(self, journal: Journal, endpoint: ModelEndpoint, began: float, **fields: Any) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        turn_trace: TurnTrace,
+        endpoint: ModelEndpoint,
+        began: float,
+        operation: str,
+        **fields: Any,
+    ) -> None:
         self._journal = journal
+        self._trace = turn_trace
         self.endpoint = endpoint
         self._began = began
         self._asked = perf_counter()
@@ -31,6 +41,7 @@ class Try:
         step = journal.begin(StepKind.MODEL_CALL, name=endpoint.model, usage=Usage(model_calls=1), **fields)
         self.step: Step = step
         self._claim = LazyClaim(journal, step)
+        self._span = turn_trace.model_call(endpoint, step, fields["request"]["body"], operation)
         self.used = Usage(model_calls=1)
         self.model = endpoint.model
 
@@ -48,11 +59,14 @@ class Try:
         """
         self.used = usage(tokens, self.endpoint, is_answered=True)
         first = {"first_token": round(first_token_at - self._began, 6)} if first_token_at is not None else {}
-        await self._write(events, status=StepStatus.DONE, response=response, timings=self._timings() | first)
+        timings = self._timings() | first
+        await self._write(events, status=StepStatus.DONE, response=response, timings=timings)
+        self._trace.model_answered(self._span, self.model, self.used, timings)
 
     async def failed(self, failure: RuntimeFailure, tokens: Tokens) -> None:
         """Record the failure and what is known of its price."""
         self.used = usage(tokens, self.endpoint, calls=0 if isinstance(failure, ModelUnreachable) else 1)
+        self._trace.model_failed(self._span, failure.code, self.used)
         await self._write((), status=StepStatus.FAILED, error=failure.as_error(), timings=self._timings())
 
     def abandoned(self, tokens: Tokens) -> Coroutine[Any, Any, None] | None:
@@ -60,6 +74,7 @@ class Try:
         if self._is_settled:
             return None
         self.used = usage(tokens, self.endpoint)
+        self._trace.model_failed(self._span, UNHEARD.code, self.used)
         return self._write((), status=StepStatus.FAILED, error=UNHEARD, timings=self._timings())
 
     async def _write(self, events: Sequence[NewEvent], **outcome: Any) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NoReturn, Protocol
 from uuid import UUID, uuid5
@@ -15,6 +15,7 @@ from services.budget import Budget
 from services.control_plane_client.models import Decision, NewEvent, Step, StepKind, StepStatus
 from services.journal import Journal, canonical_hash
 from services.metrics import COMPLETED, FAILED, OTHER, REFUSED, UNKNOWN
+from services.tracing import TurnTrace
 from services.turn_control import Question, QuestionKind, TurnControl, budget_question
 
 _KEYS = UUID("5b0f9e64-52d8-4f5e-9a0a-3c1b0f8a7d11")
@@ -79,6 +80,7 @@ class TurnDesk:
     decisions: Sequence[Decision] = ()
     unknown: UnknownOutcome = UnknownOutcome.TELL_MODEL
     pause_on_budget: bool = False
+    trace: TurnTrace = field(default_factory=TurnTrace)
 
     def idempotency_key(self, tool_call_id: str) -> str:
         """The same on every attempt at the turn."""
@@ -98,6 +100,7 @@ class TurnDesk:
         if recorded is None:
             return await self._first(wanted, beside)
         if recorded.status is not StepStatus.CLAIMED:
+            self.trace.replayed(recorded)
             return self._leave(wanted, _recorded(recorded))
         return await self._lost(wanted, recorded)
 
@@ -115,6 +118,7 @@ class TurnDesk:
         self.observer.entered(ToolCallStarted(wanted.tool_call_id, wanted.name, wanted.written))
         recorded = await self.journal.replay(StepKind.TOOL_CALL, digest=wanted.digest, key=wanted.tool_call_id)
         if recorded is not None and recorded.status is StepStatus.DONE:
+            self.trace.replayed(recorded)
             return self._leave(wanted, _recorded(recorded))
         return await self._settle(wanted, result)
 
@@ -152,13 +156,16 @@ class TurnDesk:
         )
         told = {"tool_call_id": wanted.tool_call_id, "name": wanted.name}
         await self.journal.write(unknown, [NewEvent(type="tool.unknown", data=told)])
+        self.trace.outcome_unknown(unknown)
         return self._counted(wanted, ToolResult(text, is_error=True), UNKNOWN)
 
     async def _settle(self, wanted: Wanted, result: ToolResult) -> ToolResult:
         """A call that ends without having run is begun and ended in one write."""
         response = {"text": result.text, "is_error": result.is_error}
         done = self._step(wanted).model_copy(update={"status": StepStatus.DONE, "response": response})
+        span = self.trace.tool_call(done, wanted.written)
         await self.journal.write(done, [_started(wanted), _completed(wanted, result)])
+        self.trace.tool_returned(span, result)
         return self._counted(wanted, result, REFUSED if result.is_error else COMPLETED)
 
     async def _decision(self, question: Question) -> Decision:

@@ -10,6 +10,7 @@ import jsonschema_rs
 
 from runtimes.errors import RuntimeFailure, ToolsetInvalid
 from runtimes.types import Tool, ToolResult
+from services.control_plane_client.models import Step
 from services.tools.desk import TurnDesk, Wanted
 from services.tools.spec import ApprovalRule, Call, ToolFailed, ToolSpec
 
@@ -57,7 +58,11 @@ class ToolGateway:
         step = await self._desk.begin(wanted)
         if isinstance(step, ToolResult):
             return step
-        whole = await door.run(arguments, Call(tool_call_id, self._desk.idempotency_key(tool_call_id)))
+        with self._desk.trace.tool(step, wanted.written) as returned:
+            return returned(await self._run(door, wanted, step, arguments))
+
+    async def _run(self, door: "_Door", wanted: Wanted, step: Step, arguments: Mapping[str, Any] | str) -> ToolResult:
+        whole = await door.run(arguments, Call(wanted.tool_call_id, self._desk.idempotency_key(wanted.tool_call_id)))
         workspace = None
         if door.spec.writes:
             workspace, whole = await self._kept(whole)

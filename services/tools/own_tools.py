@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+from opentelemetry.trace import Span
 
 from runtimes.types import Effect, OwnCall, ToolResult
 from services.control_plane_client.models import Step
@@ -67,7 +68,7 @@ class JournalledTools:
     desk: TurnDesk
     keep_workspace: KeepWorkspace
     known: Mapping[str, OwnTool] = field(default_factory=dict[str, OwnTool])
-    _claimed: dict[str, tuple[Wanted, Step]] = field(default_factory=dict[str, tuple[Wanted, Step]])
+    _claimed: dict[str, tuple[Wanted, Step, Span]] = field(default_factory=dict[str, tuple[Wanted, Step, Span]])
 
     async def begin(
         self, tool_call_id: str, name: str, arguments: Mapping[str, Any], *, beside: Sequence[OwnCall] = ()
@@ -79,7 +80,7 @@ class JournalledTools:
             return step
         if name == INTERRUPT:
             return await self.desk.commit(wanted, step, ToolResult("approved"))
-        self._claimed[tool_call_id] = (wanted, step)
+        self._claimed[tool_call_id] = (wanted, step, self.desk.trace.tool_call(step, wanted.written))
         return None
 
     async def end(self, tool_call_id: str, result: ToolResult) -> None:
@@ -87,12 +88,12 @@ class JournalledTools:
         claimed = self._claimed.pop(tool_call_id, None)
         if claimed is None:
             return
-        wanted, step = claimed
+        wanted, step, span = claimed
         workspace = None
         if self._tool(wanted.name).writes:
             with suppress(ToolFailed):
                 workspace = await self.keep_workspace()
-        await self.desk.commit(wanted, step, result, workspace=workspace)
+        self.desk.trace.tool_returned(span, await self.desk.commit(wanted, step, result, workspace=workspace))
 
     def _wanted(self, tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> Wanted:
         tool = self._tool(name)

@@ -31,6 +31,9 @@ BROAD_EXCEPTS = {
 }
 #: Optional SDKs, imported where they are used. `control_plane/cli` may, to keep `--help` fast.
 LATE_IMPORTS: dict[str, set[str]] = {
+    "control_plane/tracing.py": {
+        f"control_plane.trace_export{name}" for name in ("", ".exporting", ".temporal_plugin")
+    },
     "services/tools/toolsets.py": {"services.tools.mcp_servers", "services.tools.mcp_servers.McpServers"},
 }
 

@@ -22,6 +22,7 @@ from control_plane.api.executions.schemas import (
 from control_plane.api.executions.service import Executions
 from control_plane.api.openapi import CHANGING, KEYED, LISTING, WITH_BODY, problems
 from control_plane.api.pagination import Cursors, page
+from control_plane.api.request_tracing import tell_execution
 from control_plane.api.state import State
 from control_plane.errors import (
     AgentUnknown,
@@ -99,6 +100,7 @@ async def create_execution(
 ) -> Execution:
     """Start an execution. What is answered with 201 is never lost, whatever is killed next."""
     row, is_new, warnings = await ExecutionControl(principal, state).create(body, key)
+    tell_execution(str(row.id))
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/api/v1/executions/{row.id}"
     return service.body_of(row, warnings)

@@ -12,6 +12,7 @@ from services.model_gateway.wires.wire import ModelWire, count, items, likeness,
 
 class EmbeddingsWire(ModelWire):
     path = "/v1/embeddings"
+    operation = "embeddings"
     family = Wire.OPENAI
     streams = False
 

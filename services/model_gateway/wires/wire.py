@@ -88,6 +88,8 @@ class ModelWire(ABC):
     """One kind of call: its path, its requests, its answers whole and streamed, its errors."""
 
     path: ClassVar[str]
+    #: What traces call it.
+    operation: ClassVar[str] = "chat"
     family: ClassVar[Wire]
     streams: ClassVar[bool] = True
     headers: ClassVar[tuple[str, ...]] = ()
