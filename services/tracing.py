@@ -113,9 +113,10 @@ class TurnTrace:
             self.span.add_event(event, _known(_step(step) | {"holdfast.step.name": step.name}))
 
     def _begin(self, name: str, kind: SpanKind) -> Span:
+        if not self.span.is_recording():
+            return INVALID_SPAN
         span = TRACER.start_span(name, self.context, kind)
-        if span.is_recording():
-            self._open.add(span)
+        self._open.add(span)
         return span
 
     def _end(self, span: Span, error: str = "") -> None:

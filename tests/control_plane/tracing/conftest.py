@@ -29,6 +29,7 @@ async def traced(new_stack: NewStack, collecting: Collector) -> AsyncGenerator[S
         "HOLDFAST_PYTHON_TOOL_MODULES": "tests.tools",
         "PYTHONPATH": str(ROOT),
         "HOLDFAST_LOG_FORMAT": "json",
+        "HOLDFAST_HEARTBEAT_TIMEOUT_SECONDS": "10",
         "OTEL_EXPORTER_OTLP_HEADERS": f"x-key={COLLECTORS_KEY}",
     }
     async with new_stack(settings=settings | collecting.settings) as stack:

@@ -129,18 +129,30 @@ async def test_attempts_after_a_lost_worker_are_in_the_same_trace(
 async def test_a_history_replays_whether_or_not_its_workflow_worker_traced(traced: Stack, now_traced: bool) -> None:
     workers = {True: traced.processes["workflows"], False: _untraced(traced)}
     workers[True].stop()
-    workers[not now_traced].start()
+    await _at_work(traced, workers[not now_traced])
     execution = await traced.start("[[say one]]", "tracer", interactive=True)
     await traced.until_event(execution, "turn.completed")
     workers[not now_traced].kill()
-    workers[now_traced].start()
+    await _at_work(traced, workers[now_traced])
 
-    await traced.http.post(f"/api/v1/executions/{execution}/messages", json={"content": "[[say two]]"})
+    sent = await traced.http.post(f"/api/v1/executions/{execution}/messages", json={"content": "[[say two]]"})
+    assert sent.is_success, sent.text
     await traced.http.post(f"/api/v1/executions/{execution}/close")
 
     assert (await traced.result(execution, timeout=90))["response"] == "two"
     workers[now_traced].stop()
-    workers[True].start()
+    await _at_work(traced, workers[True])
+
+
+async def _at_work(stack: Stack, worker: Process) -> None:
+    """Start a worker, and wait until it takes work."""
+
+    async def is_ready() -> bool:
+        return worker.log.read_text().count("worker ready") > before
+
+    before = worker.log.read_text().count("worker ready") if worker.log.exists() else 0
+    worker.start()
+    await stack.until(is_ready)
 
 
 def _untraced(stack: Stack) -> Process:

@@ -97,6 +97,7 @@ async def searched(
         "provider key of the other wire": f"sk-ant-api03-{secrets.token_urlsafe(48)}",
         "usual key": f"sk-proj-{secrets.token_urlsafe(48)}",
         "key in a file": f"sk-proj-{secrets.token_urlsafe(48)}",
+        "collector key": f"otlp-{secrets.token_urlsafe(48)}",
     }
     # Every process reads the file; where a provider really is, the workers' own environment says.
     places = "".join(f'[providers.{name}]\nbase_url = "http://127.0.0.1:9/v1"\n' for name in PROVIDERS)
@@ -107,6 +108,9 @@ async def searched(
         "HOLDFAST_PROVIDERS__SCRIPTED__API_KEY": keys["provider key"],
         "HOLDFAST_PROVIDERS__ANTHROPIC_SCRIPTED__API_KEY": keys["provider key of the other wire"],
         "OPENAI_API_KEY": keys["usual key"],
+        # Nobody listens there.
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={keys['collector key']}",
         "HOLDFAST_SANDBOX_PATHS": f"{ROOT},{sys.base_prefix}",
         "HOLDFAST_MCP_COMMANDS": sys.executable,
     }
