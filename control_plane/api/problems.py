@@ -65,9 +65,10 @@ class ProblemResponse(JSONResponse):
 
 
 def problem_response(error: HoldfastError, scope: Scope) -> Response:
-    """The answer that an error becomes."""
+    """The answer that an error becomes; the application that gives it counts it."""
     request_id = scope.get(REQUEST_ID, "")
-    scope["app"].state.api.metrics.problem(error.code, error.status)
+    if app := scope.get("app"):
+        app.state.api.metrics.problem(error.code, error.status)
     problem = {
         "type": f"urn:holdfast:error:{error.code}",
         "title": error.title,
