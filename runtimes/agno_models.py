@@ -18,7 +18,7 @@ from runtimes import model_parameters
 from runtimes.agno_turn import Turn
 from runtimes.errors import ModelAnswerInvalid
 from runtimes.model_clients import ClientPool
-from runtimes.types import ModelEndpoint, RuntimeExecutionContext, Wire
+from runtimes.types import RuntimeExecutionContext, Wire
 
 
 class _Watched(Model):
@@ -139,7 +139,7 @@ def watched_model(context: RuntimeExecutionContext, turn: Turn, clients: ClientP
     endpoint, configuration = context.model, context.configuration
     model: WatchedOpenAI | WatchedClaude
     if endpoint.wire is Wire.OPENAI:
-        parameters = _openai_parameters(configuration, endpoint)
+        parameters = model_parameters.of_openai(configuration, endpoint)
         client = clients.openai(endpoint)
         model = WatchedOpenAI(id=endpoint.model, api_key=endpoint.api_key, async_client=client, **parameters)
     else:
@@ -164,13 +164,6 @@ def tool_definitions(context: RuntimeExecutionContext) -> list[dict[str, Any]]:
         }
         for tool in context.tools
     ]
-
-
-def _openai_parameters(configuration: Mapping[str, Any], endpoint: ModelEndpoint) -> dict[str, Any]:
-    found = model_parameters.given(configuration, model_parameters.OPENAI)
-    if endpoint.provider == "openai" and "max_tokens" in found:
-        found["max_completion_tokens"] = found.pop("max_tokens")
-    return found
 
 
 def _anthropic_parameters(configuration: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class GatewayLLM(BaseLLM):
         made = cls(model=context.model.model, provider="openai")
         made._turn, made._toolbox = turn, toolbox
         made._client = clients.openai(context.model)
-        made._parameters = _parameters(context.configuration, context.model)
+        made._parameters = model_parameters.of_openai(context.configuration, context.model)
         return made
 
     def supports_function_calling(self) -> bool:
@@ -182,10 +182,3 @@ def _as_chunk(answer: ChatCompletion) -> ChatCompletionChunk:
     made = {"index": 0, "delta": delta, "finish_reason": choice["finish_reason"]}
     whole = answer.model_dump(include={"id", "created", "model"})
     return ChatCompletionChunk.model_validate({**whole, "object": "chat.completion.chunk", "choices": [made]})
-
-
-def _parameters(configuration: Mapping[str, Any], endpoint: ModelEndpoint) -> dict[str, Any]:
-    found = model_parameters.given(configuration, model_parameters.OPENAI)
-    if endpoint.provider == "openai" and "max_tokens" in found:
-        found["max_completion_tokens"] = found.pop("max_tokens")
-    return found

@@ -157,9 +157,9 @@ def gateway_model(context: RuntimeExecutionContext, turn: Turn, clients: ClientP
 
 
 def _openai(endpoint: ModelEndpoint, configuration: Mapping[str, Any], clients: ClientPool) -> _OnGateway:
-    parameters = model_parameters.given(configuration, model_parameters.OPENAI)
-    if endpoint.provider == "openai" and "max_tokens" in parameters:
-        parameters["model_kwargs"] = {"max_completion_tokens": parameters.pop("max_tokens")}
+    parameters = model_parameters.of_openai(configuration, endpoint)
+    if "max_completion_tokens" in parameters:
+        parameters["model_kwargs"] = {"max_completion_tokens": parameters.pop("max_completion_tokens")}
     client = clients.openai(endpoint)
     return GatewayOpenAI(
         model=endpoint.model,
