@@ -46,7 +46,7 @@ def create_app(state: ApiState) -> FastAPI:
     app.state.api = state
     install_problem_handlers(app)
     app.add_middleware(BodyGuard, max_bytes=state.settings.max_body_bytes)
-    app.add_middleware(RequestGuard, allowed_hosts=state.settings.allowed_hosts)
+    app.add_middleware(RequestGuard, allowed_hosts=state.settings.allowed_hosts, count=state.metrics.problem)
     public = (agents, templates, executions, approvals, steps, sessions, runtimes, pools, keys, health, metrics)
     for router in (*public, internal, journal, decisions):
         app.include_router(router)

@@ -1,7 +1,7 @@
 """The outermost layer: request ids, size of the request's head, Host and Origin, and the last resort."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import structlog
@@ -24,10 +24,14 @@ PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
 class RequestGuard:
-    """Gives every request its id, refuses what no route should see, answers what nothing else caught."""
+    """Gives every request its id, refuses what no route should see, answers what nothing else caught.
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str]) -> None:
+    `count` hears of the code and status of each error that is answered here.
+    """
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str], count: Callable[[str, int], None]) -> None:
         self._app = app
+        self._count = count
         self._names = frozenset(host.strip("[]").lower() for host in allowed_hosts)
         self._suffixes = tuple(name[1:] for name in self._names if name.startswith("*."))
 
@@ -48,6 +52,7 @@ class RequestGuard:
             failure = as_holdfast_error(error, scope)
             if sending.started:
                 raise
+            self._count(failure.code, failure.status)
             await problem_response(failure, scope)(scope, receive, sending)
 
     def _check_source(self, scope: Scope, headers: dict[bytes, bytes]) -> None:

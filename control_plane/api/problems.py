@@ -65,10 +65,8 @@ class ProblemResponse(JSONResponse):
 
 
 def problem_response(error: HoldfastError, scope: Scope) -> Response:
-    """The answer that an error becomes; the application that gives it counts it."""
+    """The answer that an error becomes."""
     request_id = scope.get(REQUEST_ID, "")
-    if app := scope.get("app"):
-        app.state.api.metrics.problem(error.code, error.status)
     problem = {
         "type": f"urn:holdfast:error:{error.code}",
         "title": error.title,
@@ -90,7 +88,9 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
-    return problem_response(as_holdfast_error(error, request.scope), request.scope)
+    failure = as_holdfast_error(error, request.scope)
+    request.app.state.api.metrics.problem(failure.code, failure.status)
+    return problem_response(failure, request.scope)
 
 
 def as_holdfast_error(error: Exception, scope: Scope) -> HoldfastError:

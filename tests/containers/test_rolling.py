@@ -71,7 +71,6 @@ async def fleet(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Async
 
 async def test_a_roll_under_load_loses_nothing_and_repeats_nothing(fleet: Fleet, report: Report) -> None:
     load = Load(fleet)
-    load = Load(fleet)
     talking = await fleet.start("[[say one]]", "native", interactive=True)
     fleet.started.append(talking)
     await fleet.until_status(talking, "waiting")

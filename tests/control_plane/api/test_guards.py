@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from control_plane.api.body import BodyGuard
 from control_plane.api.guard import RequestGuard
+from control_plane.metrics import ApiMetrics
 from tests.control_plane.api.organizations import code
 
 LIMIT = 1024
@@ -27,7 +28,8 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await Response(await Request(scope, receive).body())(scope, receive, send)
 
 
-APP = RequestGuard(BodyGuard(echo, LIMIT), ["localhost", "127.0.0.1", "::1", "*.example.com"])
+COUNTS = ApiMetrics()
+APP = RequestGuard(BodyGuard(echo, LIMIT), ["localhost", "127.0.0.1", "::1", "*.example.com"], COUNTS.problem)
 
 
 @pytest.fixture(scope="module")
