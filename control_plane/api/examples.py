@@ -175,7 +175,7 @@ RUNTIME: Example = {
     "python": ">=3.11",
     "contract": 1,
     "extra": "agno",
-    "capabilities": ["hitl", "mcp", "resume", "streaming", "structured_output", "tools"],
+    "capabilities": ["hitl", "mcp", "memory", "resume", "streaming", "structured_output", "tools"],
     "wires": ["anthropic", "openai"],
     "templates": ["chat-assistant", "generic-conversation"],
     "weight": 0,

@@ -14,9 +14,16 @@ from runtimes.types import Capability, Wire
 #: The version of the contract between Holdfast and adapters: `runtimes.base` and `runtimes.types`.
 CONTRACT = 1
 #: What every runtime can do whose calls pass the gateways: MCP tools come as ordinary ones, the executor checks
-#: output against its schema, and the journal answers a turn that goes on after a decision or elsewhere.
+#: output against its schema, the journal answers a turn that goes on, and the control plane keeps the session.
 THROUGH_GATEWAYS = frozenset(
-    {Capability.TOOLS, Capability.MCP, Capability.STRUCTURED_OUTPUT, Capability.HITL, Capability.RESUME}
+    {
+        Capability.TOOLS,
+        Capability.MCP,
+        Capability.MEMORY,
+        Capability.STRUCTURED_OUTPUT,
+        Capability.HITL,
+        Capability.RESUME,
+    }
 )
 
 JsonSchema = Mapping[str, Any]

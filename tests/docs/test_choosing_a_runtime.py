@@ -13,10 +13,13 @@ from control_plane.api.agents.schemas import CreateAgent
 from control_plane.api.executions.placement import Definition
 from control_plane.cli.output import Output, Printer
 from control_plane.cli.resolve import show_resolution
+from control_plane.documents import read_yaml
+from control_plane.frameworks_file import FrameworksFile
 from runtimes.frameworks import FrameworksConfig
 from runtimes.manifests.known import KNOWN
-from runtimes.resolver import LivePool, RuntimeResolver
+from runtimes.resolver import LivePool, RuntimeResolver, Wanted
 from runtimes.templates import BUILT_IN
+from runtimes.types import Capability, RuntimeType
 from services.control_plane_client.models import AgentSpec
 from tests.docs.markdown import Document
 
@@ -24,6 +27,7 @@ PAGE = Document("docs/choosing-a-runtime.md")
 #: What the page says of the live pools: slots and turns.
 LIVE = {"default": (10, 3), "langgraph": (10, 0), "native": (10, 0)}
 
+_CAPABILITY = re.compile(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", re.MULTILINE)
 _EXAMPLE = re.compile(r"```json\n(?P<agent>\{.*?\})\n```\n\n```text\n(?P<said>.*?)```", re.DOTALL)
 EXAMPLES = [(json.loads(match["agent"]), match["said"]) for match in _EXAMPLE.finditer(PAGE.text)]
 
@@ -46,6 +50,29 @@ def explained(agent: dict[str, Any]) -> str:
     out = io.StringIO()
     show_resolution(Printer(Output.TABLE, out=out, err=out), resolution.model_dump(mode="json"))
     return out.getvalue()
+
+
+def holders(capability: Capability) -> str:
+    """The built-in runtimes that have it, as the page's table names them."""
+    built_in = [name for name in KNOWN if name != RuntimeType.SCRIPTED]
+    having = sorted(name for name in built_in if capability in KNOWN[name].capabilities)
+    return "all" if len(having) == len(built_in) else ", ".join(f"`{name}`" for name in having)
+
+
+def test_the_table_of_capabilities_says_what_the_manifests_say() -> None:
+    assert dict(_CAPABILITY.findall(PAGE.text)) == {each.value: holders(each) for each in Capability}
+
+
+def test_the_example_of_the_frameworks_file_decides_as_it_says() -> None:
+    written = read_yaml(Document("docs/frameworks.md").blocks("yaml")).values
+    resolver = RuntimeResolver(KNOWN, FrameworksFile.model_validate(written).frameworks)
+    wanted = Wanted(template=BUILT_IN["customer-service-bot"])
+
+    found = resolver.resolve(wanted, [pool(name) for name in LIVE])
+
+    assert (found.runtime, found.pool) == ("langgraph", "langgraph")
+    assert found.required.keys() >= {"streaming", "memory"}
+    assert [each.reason for each in found.candidates if "lacks" in each.reason] == []
 
 
 @pytest.mark.parametrize(("agent", "said"), EXAMPLES, ids=[agent["name"] for agent, _ in EXAMPLES])

@@ -58,7 +58,7 @@ def test_installed_runtimes_are_told_with_versions() -> None:
     assert [runtime.name for runtime in installed] == [name for name in KNOWN if name not in ELSEWHERE]
     assert installed[0].title == "Agno"
     assert installed[0].version.startswith("3.1.")
-    assert installed[0].capabilities == ["hitl", "mcp", "resume", "streaming", "structured_output", "tools"]
+    assert installed[0].capabilities == ["hitl", "mcp", "memory", "resume", "streaming", "structured_output", "tools"]
 
 
 def test_supported_are_also_those_that_are_not_installed() -> None:

@@ -11,7 +11,7 @@ ONESHOT = RuntimeManifest(
     contract=1,
     package="httpx",
     versions=">=0.28,<1",
-    capabilities=frozenset({Capability.STREAMING, Capability.STRUCTURED_OUTPUT}),
+    capabilities=frozenset({Capability.STREAMING, Capability.MEMORY, Capability.STRUCTURED_OUTPUT}),
     wires=frozenset({Wire.OPENAI}),
     settings={"suffix": {"type": "string", "maxLength": 100}},
     memory_mb=5,
