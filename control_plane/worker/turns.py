@@ -25,12 +25,11 @@ from control_plane.worker.versions import deployment_of
 from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
 from runtimes.frameworks import FrameworksConfig
-from runtimes.turns import StopReason
 from services.agent_executor import AgentExecutorService
 from services.attempt import ExecutorLimits
 from services.cancellation import CancellationManager
 from services.control_plane_client.control_stream import ControlStream
-from services.control_plane_client.models import ControlCommand, RuntimeAnnouncement
+from services.control_plane_client.models import DRAIN, ControlCommand, RuntimeAnnouncement
 from services.egress import Egress
 from services.metrics import TurnMetrics
 from services.model_gateway.server import ModelGateway
@@ -178,7 +177,7 @@ def _preload(factory: RuntimeFactory, name: str) -> None:
 
 
 def _obey(turns: CancellationManager, stop: asyncio.Event, command: ControlCommand) -> None:
-    if command.reason is StopReason.DRAIN and not command.execution_id:
+    if command == DRAIN:
         stop.set()
     else:
         turns.stop(command.execution_id, command.attempt, command.reason)

@@ -301,3 +301,7 @@ class ControlCommand(BaseModel):
     execution_id: str
     attempt: int
     reason: StopReason
+
+
+#: To a worker, not to one of its turns.
+DRAIN = ControlCommand(execution_id="", attempt=0, reason=StopReason.DRAIN)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from control_plane.api.auth import WorkerKey
+from control_plane.api.credentials import Principal
 from control_plane.api.internal import admission, workers
 from control_plane.api.internal.access import organization_of
 from control_plane.api.internal.children import Children, cancel_children
@@ -16,6 +17,7 @@ from control_plane.api.state import ApiState, State
 from control_plane.errors import OperatorOnly
 from runtimes.turns import Admission, AdmitExecution, FinishExecution, Place, PlaceExecution
 from services.control_plane_client.models import (
+    DRAIN,
     AnnounceWorker,
     AppendEvents,
     AttemptEnd,
@@ -110,11 +112,15 @@ async def announce_worker(request: AnnounceWorker, principal: WorkerKey, state: 
 async def control_stream(worker_id: str, principal: WorkerKey, state: State) -> EventSourceResponse:
     async with state.database.transaction(principal.organization_id) as connection:
         await workers.require_worker(connection, principal, worker_id)
-    return EventSourceResponse(_commands(worker_id, state), ping=PING_SECONDS)
+    return EventSourceResponse(_commands(principal, worker_id, state), ping=PING_SECONDS)
 
 
-async def _commands(worker_id: str, state: ApiState) -> AsyncGenerator[ServerSentEvent]:
+async def _commands(principal: Principal, worker_id: str, state: ApiState) -> AsyncGenerator[ServerSentEvent]:
+    """What the worker is told from now on; before it a drain that it missed."""
     with state.hub.commands(worker_id) as queue:
+        async with state.database.transaction(principal.organization_id) as connection:
+            if await workers.is_to_drain(connection, worker_id):
+                queue.put_nowait(DRAIN)
         while True:
             command = await queue.get()
             yield ServerSentEvent(data=command.model_dump_json())

@@ -35,6 +35,12 @@ async def announce(
     return WorkerAnnounced(drain=kept.drain_requested_at is not None), kept.is_new
 
 
+async def is_to_drain(connection: AsyncConnection, worker_id: str) -> bool:
+    """Whether somebody has asked for the worker's end."""
+    query = select(Worker.drain_requested_at).where(Worker.id == worker_id)
+    return (await connection.execute(query)).scalar_one_or_none() is not None
+
+
 async def require_worker(connection: AsyncConnection, principal: Principal, worker_id: str) -> None:
     """Accept a worker that announced itself with a key of the same organization; the operator's sees all.
 

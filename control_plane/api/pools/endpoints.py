@@ -10,13 +10,9 @@ from control_plane.api.pools.schemas import DrainPool, WorkerPoolDetail, WorkerP
 from control_plane.api.pools.service import Pools
 from control_plane.api.state import State
 from control_plane.errors import FieldUnknown, NotFound, OperatorOnly, ValueInvalid
-from runtimes.turns import StopReason
-from services.control_plane_client.models import ControlCommand
+from services.control_plane_client.models import DRAIN
 
 router = APIRouter(prefix="/api/v1/worker-pools", tags=["pools"])
-
-#: To a worker, not to one of its turns.
-DRAIN = ControlCommand(execution_id="", attempt=0, reason=StopReason.DRAIN)
 
 
 @router.get("", operation_id="list_worker_pools", responses=problems(KEYED))

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from services.control_plane_client.models import DRAIN, ControlCommand
 from tests.conftest import NewStack
+from tests.control_plane.api.test_pools import announcement
 from tests.control_plane.cli.conftest import HOLDFAST, Cli
 from tests.stack import Process, Stack
 
@@ -72,7 +74,7 @@ async def test_a_worker_of_unlike_runtimes_takes_more_than_would_fit_of_the_dear
 
 
 async def test_a_drained_worker_hands_its_turn_to_one_that_starts_later(own: Stack, cli: Cli) -> None:
-    execution = await own.start("[[emit 120 @20;; say end]]")
+    execution = await own.start("[[emit 300 @20;; say end]]")
     await own.until_event(execution, "message.delta")
     drained = own.processes["default"]
 
@@ -82,8 +84,20 @@ async def test_a_drained_worker_hands_its_turn_to_one_that_starts_later(own: Sta
 
     assert (done.returncode, done.stderr.splitlines()[0]) == (0, "1 of 1 workers drain.")
     assert await asyncio.to_thread(drained.wait, 60) == 0
-    assert (await own.result(execution, 90))["response"].endswith("tok120 end")
+    assert (await own.result(execution, 90))["response"].endswith("tok300 end")
     assert "attempt.preempted" in await own.types(execution)
+
+
+async def test_a_worker_that_was_cut_off_hears_of_a_drain_as_soon_as_it_listens(own: Stack) -> None:
+    key = {"Authorization": f"Bearer {own.worker_key}"}
+    body = announcement("cut-off", pool="cut-off", task_queue="holdfast.cut-off")
+    assert (await own.http.post("/internal/v1/workers", json=body, headers=key)).is_success
+    assert (await own.http.post("/api/v1/worker-pools/cut-off/drain")).is_success
+
+    async with own.http.stream("GET", "/internal/v1/workers/cut-off/control", headers=key) as stream:
+        told = await anext(line async for line in stream.aiter_lines() if line.startswith("data: "))
+
+    assert ControlCommand.model_validate_json(told.removeprefix("data: ")) == DRAIN
 
 
 @pytest.mark.parametrize(
