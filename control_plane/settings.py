@@ -193,6 +193,8 @@ class Settings(BaseSettings):
     """`postgresql://…`; unix sockets by `?host=/path`"""
     database_role: Annotated[str, _DATABASE] = "holdfast_app"
     """what the API acts as in the database"""
+    database_api_user: Annotated[str | None, ReadBy((Process.MIGRATE,))] = None
+    """the user that the API logs in as, where it is not the one that migrates: `migrate` lets it act as the role"""
     database_pool_size: Annotated[int, _API] = Field(default=10, ge=1)
     """connections of one API process"""
 

@@ -20,14 +20,14 @@ class MigrationRefused(Exception):
     """The database user may not do what a migration needs; the message says what would help."""
 
 
-def upgrade(url: str, *, app_role: str = "holdfast_app", revision: str = "head") -> None:
-    """Bring the database to a schema, the newest one, and let the current user act as `app_role`.
+def upgrade(url: str, *, app_role: str = "holdfast_app", api_user: str | None = None, revision: str = "head") -> None:
+    """Bring the database to a schema, the newest one, and let the current user act as `app_role`, and `api_user` too.
 
     Does nothing where nothing is to do; a second caller waits for the first.
 
     Raises:
         ValueError: `url` is no PostgreSQL URL, or `app_role` no plain lower-case name.
-        MigrationRefused: the user may not create or use the role, or not create tables.
+        MigrationRefused: the user may not create, use or grant the role, or not create tables; no such `api_user`.
         sqlalchemy.exc.OperationalError: the database cannot be reached.
     """
     if not ROLE_NAME.fullmatch(app_role):
@@ -36,6 +36,8 @@ def upgrade(url: str, *, app_role: str = "holdfast_app", revision: str = "head")
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
         _ensure_role(connection, app_role)
+        if api_user is not None:
+            _ensure_member(connection, app_role, api_user)
         connection.commit()
         _run(connection, app_role, revision)
 
@@ -69,6 +71,27 @@ def _ensure_role(connection: Connection, role: str) -> None:
         )
 
 
+def _ensure_member(connection: Connection, role: str, user: str) -> None:
+    """The user that the API logs in as, where it is not the one that migrates."""
+    quoted = _quoted(connection, user)
+    if not _exists(connection, user):
+        raise MigrationRefused(
+            f"There is no database user {quoted}, as which the API is to log in."
+            f" As a superuser run: CREATE ROLE {quoted} LOGIN PASSWORD '…';"
+        )
+    if _is_member(connection, role, user):
+        return
+    if not _attempt(connection, f"GRANT {role} TO {quoted}"):
+        raise MigrationRefused(
+            f"This user may not let {quoted} act as role '{role}'. As a superuser run: GRANT {role} TO {quoted};"
+        )
+
+
+def _is_member(connection: Connection, role: str, user: str) -> bool:
+    query = text("SELECT pg_has_role(:user, :role, 'MEMBER')")
+    return bool(connection.execute(query, {"user": user, "role": role}).scalar_one())
+
+
 def _may_act_as(connection: Connection, role: str) -> bool:
     return _attempt(connection, f"SET LOCAL ROLE {role}; RESET ROLE")
 
@@ -85,6 +108,10 @@ def _attempt(connection: Connection, statement: str) -> bool:
 def _exists(connection: Connection, role: str) -> bool:
     found = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role})
     return found.first() is not None
+
+
+def _quoted(connection: Connection, name: str) -> str:
+    return str(connection.execute(text("SELECT quote_ident(:name)"), {"name": name}).scalar_one())
 
 
 def _user(connection: Connection) -> str:

@@ -151,6 +151,11 @@ def database_url(server: str, name: str) -> str:
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
+def as_user(server: str, user: str, database: str) -> str:
+    """The URL of a database on a server, as another user."""
+    return make_url(server).set(username=user, database=database).render_as_string(hide_password=False)
+
+
 def execute(url: str, statement: str) -> None:
     """Run one statement outside of a transaction."""
     engine = create_engine(driver_url(url), poolclass=NullPool, isolation_level="AUTOCOMMIT")

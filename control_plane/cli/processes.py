@@ -106,7 +106,11 @@ def migrate(
     from db.migrate import MigrationRefused, upgrade
 
     try:
-        upgrade(settings.database_url.get_secret_value(), app_role=settings.database_role)
+        upgrade(
+            settings.database_url.get_secret_value(),
+            app_role=settings.database_role,
+            api_user=settings.database_api_user,
+        )
     except (MigrationRefused, ValueError) as error:
         raise CliError(str(error), exit_code=ExitCode.USAGE, code="migration_refused") from error
     except OperationalError as error:

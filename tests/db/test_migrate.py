@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, NullPool, create_engine, func, make_url, select, text
+from sqlalchemy import Connection, NullPool, create_engine, func, select, text
 
 from control_plane.api.credentials import Credentials
 from control_plane.first_key import make_first_key
@@ -14,7 +14,7 @@ from db.models.base import Base
 from db.session import Database, driver_url
 from db.session import create_engine as application_engine
 from tests.db.rows import MODELS, TABLES, fill
-from tests.postgres import database_url, execute
+from tests.postgres import as_user, database_url, execute
 
 #: Columns, constraints, indexes and kinds of table as PostgreSQL itself describes them.
 CATALOG = """
@@ -80,7 +80,7 @@ def test_two_upgrades_at_once_make_one_schema(postgres_server: str) -> None:
         list(threads.map(upgrade, [url] * 3))
 
     with connect(url) as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0006"]
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0007"]
         assert connection.execute(text("SELECT name, operator FROM organizations")).all() == [("default", True)]
 
 
@@ -162,7 +162,3 @@ async def test_the_first_key_is_made_once_by_an_owner_without_superuser_rights(
     principal = await Credentials(database).principal(key or "")
     await database.close()
     assert (principal.scopes, principal.operator, again) == ({"admin"}, True, None)
-
-
-def as_user(server: str, user: str, database: str) -> str:
-    return make_url(server).set(username=user, database=database).render_as_string(hide_password=False)

@@ -1,5 +1,6 @@
 """Kubernetes objects as `kubectl apply -k` would send them."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.architecture.source import ROOT
@@ -15,6 +17,11 @@ KUBERNETES = ROOT / "deploy" / "kubernetes"
 KUBECTL = shutil.which("kubectl")
 #: What has a template for pods.
 WORKLOADS = ("Deployment", "Job", "WorkerDeployment")
+
+#: Where tests are relied on, what they need has to be there.
+needs_kubectl = pytest.mark.skipif(
+    KUBECTL is None and not os.environ.get("CI"), reason="kubectl, which puts the manifests together, is not here"
+)
 
 Object = dict[str, Any]
 
@@ -29,7 +36,7 @@ def buildable() -> Iterator[str]:
 @cache
 def built(path: str) -> Sequence[Object]:
     """The objects of one directory."""
-    assert KUBECTL is not None
+    assert KUBECTL is not None, "kubectl is not here, and tests in CI skip nothing"
     done = subprocess.run(
         [KUBECTL, "kustomize", KUBERNETES / path], capture_output=True, text=True, check=False, timeout=60
     )

@@ -1,7 +1,6 @@
 """What `kubectl apply -k` would send is valid, hangs together, and breaks no rule of the cluster."""
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,12 +16,12 @@ from control_plane.worker.slots import capacity_of
 from runtimes.manifests.known import KNOWN
 from tests.architecture.source import ROOT
 from tests.deploy.manifests import (
-    KUBECTL,
     WORKLOADS,
     Object,
     buildable,
     built,
     name_of,
+    needs_kubectl,
     of_kind,
     path_of,
     pods,
@@ -40,9 +39,7 @@ UNITS = {"Mi": 2**20, "Gi": 2**30}
 DIRECTORIES = list(buildable())
 WHOLE = [path for path in DIRECTORIES if path.count("/") == 1 and path.startswith("overlays/")]
 
-pytestmark = pytest.mark.skipif(
-    KUBECTL is None and not os.environ.get("CI"), reason="kubectl, which puts the manifests together, is not here"
-)
+pytestmark = needs_kubectl
 
 
 def env_of(pod: Object) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from tests.architecture.source import ROOT
-from tests.deploy.manifests import KUBECTL, built, of_kind, pods
+from tests.deploy.manifests import built, needs_kubectl, of_kind, pods
 from tests.deploy.promql import kept, misfits, parsed, placeholders
 from tests.observed import PATIENTLY, Observed
 
@@ -21,7 +21,6 @@ ALERTS: Mapping[str, Any] = yaml.safe_load((OBSERVABILITY / "alerts.yaml").read_
 
 Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]+[smhd]$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
-needs_kubectl = pytest.mark.skipif(KUBECTL is None, reason="kubectl, which puts the manifests together, is not here")
 
 
 class Form(BaseModel):
