@@ -12,8 +12,9 @@ import yaml
 
 #: Stands in place of a TOML value while its place is looked for.
 _MARK = "holdfast-is-looking-for-this-place"
-#: Levels of YAML that are looked at: aliases may lead in circles.
+#: Levels of YAML that there may be: aliases may lead in circles.
 _DEEPEST = 10
+_TOO_DEEP = "its values are nested too deeply"
 
 Location = tuple[str | int, ...]
 
@@ -46,19 +47,33 @@ class Document:
         return next((place for place in places if place), None)
 
 
+class _Loader(yaml.SafeLoader):
+    """Knows where a value stands that looks like a date or a number and is none."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return cast("Any", super().construct_object(node, deep))  # pyright: ignore[reportUnknownMemberType]
+        except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
+            problem = f"'{str(node.value)[:80]}' is no {node.tag.rpartition(':')[2]}"
+            why = f": {error}" if isinstance(error, ValueError) else ""
+            raise yaml.constructor.ConstructorError(None, None, problem + why, node.start_mark) from error
+
+
 def read_yaml(text: str) -> Document:
     """YAML; a key stands where its first letter is.
 
     Raises:
-        DocumentInvalid: it is none, or has a key twice.
+        DocumentInvalid: it is none, has a key twice, or a value that is none.
     """
     try:
-        values = yaml.safe_load(text)
-        node = cast("yaml.Node | None", yaml.compose(text, Loader=yaml.SafeLoader))  # pyright: ignore[reportUnknownMemberType]
+        values = yaml.load(text, Loader=_Loader)  # noqa: S506  # it is a SafeLoader
+        node = cast("yaml.Node | None", yaml.compose(text, Loader=_Loader))  # pyright: ignore[reportUnknownMemberType]
     except yaml.MarkedYAMLError as error:
         raise DocumentInvalid(str(error.problem or error.context), _place(error.problem_mark)) from None
     except yaml.YAMLError as error:
         raise DocumentInvalid(str(error)) from None
+    except RecursionError:
+        raise DocumentInvalid(_TOO_DEEP) from None
     places: dict[Location, Place] = {}
     for location, place in _places_in(node, ()):
         if location in places:
@@ -75,8 +90,10 @@ def read_toml(text: str) -> Document:
     """
     try:
         return Document(tomllib.loads(text), partial(_toml_place, text))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise DocumentInvalid(str(error)) from None
+    except RecursionError:
+        raise DocumentInvalid(_TOO_DEEP) from None
 
 
 #: By suffix; JSON is YAML too.
@@ -126,8 +143,8 @@ def _toml_place(text: str, location: Location) -> Place | None:
 
 
 def _places_in(node: yaml.Node | None, location: Location) -> Iterator[tuple[Location, Place]]:
-    if len(location) > _DEEPEST:
-        return
+    if node and len(location) > _DEEPEST:
+        raise DocumentInvalid(_TOO_DEEP, _place(node.start_mark))
     pairs: list[tuple[str | int, yaml.Node, yaml.Node]] = []
     if isinstance(node, yaml.MappingNode):
         pairs = [(str(key.value), key, value) for key, value in node.value]

@@ -35,8 +35,8 @@ class Frameworks:
         self._use(FrameworksConfig() if path is None else read_frameworks(path))
 
     def _use(self, config: FrameworksConfig) -> None:
-        self.config = config
         self.registry = RuntimeRegistry.discover(config)
+        self.config = config
 
     def log_findings(self) -> None:
         """Say in the log which plugins are broken, and which names nobody knows."""
@@ -61,11 +61,14 @@ class Frameworks:
         return True
 
     async def watch(self, changed: Callable[[FrameworksConfig], None] | None = None) -> NoReturn:
-        """Look at the file now and then; `changed` hears of each new version."""
+        """Look at the file now and then; `changed` hears of each new version. What goes wrong is logged."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if self.refresh() and changed is not None:
-                changed(self.config)
+            try:
+                if self.refresh() and changed is not None:
+                    changed(self.config)
+            except Exception:
+                log.exception("frameworks file cannot be used: the last good version stays", file=str(self._path))
 
 
 def _stamp(path: Path | None) -> Stamp:

@@ -47,10 +47,11 @@ def read_frameworks(path: Path) -> FrameworksConfig:
     except DocumentInvalid as invalid:
         raise SettingsInvalid([f"{_shown(path, invalid.place)}: {invalid}."]) from None
     try:
-        return _beside(path, FrameworksFile.model_validate(_said(document.values)).frameworks)
+        config = FrameworksFile.model_validate(_said(document.values)).frameworks
     except ValidationError as invalid:
         errors = sorted(invalid.errors(), key=lambda error: document.nearest(error["loc"]) or Place(1, 1))
         raise SettingsInvalid([_described(path, document, error) for error in errors]) from None
+    return _beside(path, document, config)
 
 
 def unknown_names(config: FrameworksConfig, known: Iterable[str]) -> list[str]:
@@ -96,7 +97,16 @@ def _shown(path: Path, place: Place | None) -> str:
     return f"{path}:{place.line}:{place.column}" if place else str(path)
 
 
-def _beside(path: Path, config: FrameworksConfig) -> FrameworksConfig:
-    directories = tuple(path.parent / directory.expanduser() for directory in config.discovery.directories)
-    discovery = config.discovery.model_copy(update={"directories": directories})
+def _beside(path: Path, document: Document, config: FrameworksConfig) -> FrameworksConfig:
+    directories: list[Path] = []
+    for index, directory in enumerate(config.discovery.directories):
+        try:
+            directories.append(path.parent / directory.expanduser())
+        except RuntimeError:
+            location = (TOP, "discovery", "directories", index)
+            place = _shown(path, document.nearest(location))
+            raise SettingsInvalid(
+                [f"{place}: {'.'.join(map(str, location))}: '{directory}': nobody here has that home directory."]
+            ) from None
+    discovery = config.discovery.model_copy(update={"directories": tuple(directories)})
     return config.model_copy(update={"discovery": discovery})

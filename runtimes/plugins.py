@@ -58,10 +58,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A place in which plugins should be, and that is not there."""
+    """A place in which plugins should be, and that is not there, or cannot be read."""
 
     name: str
     origin: str
+    problem: str
 
     def manifest(self) -> RuntimeManifest:
         """There is none.
@@ -69,7 +70,7 @@ class Missing:
         Raises:
             ConfigurationInvalid: always.
         """
-        raise ConfigurationInvalid(f"There is no directory '{self.name}'.", hint="Make it, or take it off the list.")
+        raise ConfigurationInvalid(self.problem, hint="Make it readable, or take it off the list.")
 
 
 def candidates(discovery: Discovery) -> Iterator[Candidate | Missing]:
@@ -90,18 +91,32 @@ def _of_distributions(found: EntryPoints) -> Iterator[Candidate]:
 
 def _in_directory(directory: Path) -> Iterator[Candidate | Missing]:
     """A directory into which distributions were installed speaks by their entry points, any other by its modules."""
-    if not directory.is_dir():
-        yield Missing(str(directory), "configuration")
+    try:
+        paths = list(directory.iterdir())
+        modules = sorted(_modules(paths))
+    except (OSError, ValueError) as error:
+        yield Missing(str(directory), "configuration", _unreadable(directory, error))
         return
     if str(directory) not in sys.path:
         sys.path.append(str(directory))
     importlib.invalidate_caches()
-    if any(directory.glob("*.dist-info")):
-        points = (point for each in distributions(path=[str(directory)]) for point in each.entry_points)
-        yield from _of_distributions(EntryPoints(point for point in points if point.group == GROUP))
+    if any(path.suffix == ".dist-info" for path in paths):
+        yield from _of_distributions(_entry_points_in(directory))
         return
-    for module in sorted(_modules(directory.iterdir())):
+    for module in modules:
         yield Candidate(module, f"directory {directory}", f"{module}:{MANIFEST}", directory)
+
+
+def _entry_points_in(directory: Path) -> EntryPoints:
+    points = (point for each in distributions(path=[str(directory)]) for point in each.entry_points)
+    return EntryPoints(point for point in points if point.group == GROUP)
+
+
+def _unreadable(directory: Path, error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"There is no directory '{directory}'."
+    why = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
+    return f"The directory '{directory}' cannot be read: {why}."
 
 
 def _modules(paths: Iterable[Path]) -> Iterator[str]:

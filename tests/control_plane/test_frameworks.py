@@ -1,9 +1,11 @@
 """The frameworks file: its mistakes have places, and a running process follows its changes."""
 
+import asyncio
 import os
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from control_plane.frameworks import Frameworks
 from control_plane.frameworks_file import read_frameworks, unknown_names
@@ -12,6 +14,8 @@ from runtimes.frameworks import FrameworksConfig
 from runtimes.manifests.known import KNOWN
 from runtimes.types import Capability
 
+#: Seconds that a change may take to be seen.
+PATIENCE = 60.0
 GOOD = """
 frameworks:
   discovery:
@@ -100,7 +104,18 @@ def test_toml_is_read_as_well_with_the_places_of_values(tmp_path: Path) -> None:
         ("frameworks.yaml", "- frameworks\n", ":1:1: it is no mapping of keys to values."),
         ("frameworks.yaml", "framework: {}\n", ":1:1: framework: there is no such key. Did you mean 'frameworks'?"),
         ("frameworks.yaml", "frameworks:\n  discovery: 1\n", ":2:3: frameworks.discovery: it has to be a mapping"),
+        ("frameworks.yaml", "frameworks:\n  a: 2026-13-45\n", ":2:6: '2026-13-45' is no timestamp: month must be in"),
+        ("frameworks.yaml", "frameworks:\n  a: !!bool maybe\n", ":2:6: 'maybe' is no bool."),
+        ("frameworks.yaml", "frameworks: &a\n  b: *a\n", ":1:13: its values are nested too deeply."),
+        ("frameworks.yaml", "[" * 20_000, "its values are nested too deeply."),
+        (
+            "frameworks.yaml",
+            "frameworks:\n  discovery:\n    directories: [~nobodyhere/plugins]\n",
+            ":3:19: frameworks.discovery.directories.0: '~nobodyhere/plugins': nobody here has that home directory.",
+        ),
         ("frameworks.toml", "frameworks = \n", "line 1"),
+        ("frameworks.toml", f"frameworks = {'[' * 5000}\n", "its values are nested too deeply."),
+        ("frameworks.toml", f"frameworks = {'9' * 5000}\n", "Exceeds the limit"),
         ("frameworks.ini", "", "its name ends in none of: .yaml"),
     ],
 )
@@ -148,6 +163,30 @@ def test_a_new_version_is_read_and_a_broken_one_changes_nothing(tmp_path: Path) 
     written(path, GOOD)
     assert frameworks.refresh()
     assert frameworks.config.default_framework == "langgraph"
+
+
+async def test_a_change_that_breaks_what_it_is_told_to_does_not_end_the_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("control_plane.frameworks.LOOK_SECONDS", 0.01)
+    path = written(tmp_path / "frameworks.yaml", GOOD)
+    told = asyncio.Queue[str]()
+
+    def changed(config: FrameworksConfig) -> None:
+        told.put_nowait(config.default_framework)
+        if config.default_framework == "native":
+            raise OSError("no more of them")
+
+    with capture_logs() as logs:
+        watching = asyncio.create_task(Frameworks(path).watch(changed))
+        for name in ("native", "crewai"):
+            written(path, GOOD.replace("default_framework: langgraph", f"default_framework: {name}"))
+            assert await asyncio.wait_for(told.get(), PATIENCE) == name
+        watching.cancel()
+
+    assert [each["event"] for each in logs if each["log_level"] == "error"] == [
+        "frameworks file cannot be used: the last good version stays"
+    ]
 
 
 def test_a_broken_file_keeps_a_process_from_starting(tmp_path: Path) -> None:

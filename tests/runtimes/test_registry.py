@@ -1,8 +1,11 @@
 """Which runtimes are known: those that are shipped, and plugins; broken ones are told."""
 
+import os
 import sys
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -11,6 +14,8 @@ from runtimes.manifests.known import KNOWN
 from runtimes.registry import BUILT_IN, BrokenRuntime, RuntimeRegistry
 from tests.runtimes.sample_manifests import ACME
 
+#: An ordinary user's number.
+NOBODY = 65534
 SAMPLES = "tests.runtimes.sample_manifests"
 PLUGIN = """
 from runtimes.manifests.manifest import RuntimeManifest
@@ -114,6 +119,25 @@ def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert only(registry.broken).reason == f"There is no directory '{tmp_path / 'gone'}'."
 
 
+def test_a_directory_that_cannot_be_read_is_told() -> None:
+    with TemporaryDirectory() as name:
+        top, inner = Path(name), Path(name) / "inner"
+        top.chmod(0o755)
+        (top / "file").touch()
+        (inner / "package").mkdir(parents=True)
+        (inner / "package").chmod(0o000)
+        with as_ordinary_user():
+            places = (top / "file", top / ("x" * 300), inner, inner / "package")
+            told = [only(found_in(place).broken).reason for place in places]
+
+    assert [reason.partition(" cannot be read: ")[2].partition(":")[0] for reason in told] == [
+        "Not a directory",
+        "File name too long",
+        "Permission denied",
+        "Permission denied",
+    ]
+
+
 def test_a_directory_of_installed_distributions_speaks_by_their_entry_points(tmp_path: Path) -> None:
     info = tmp_path / "acme_runtime-1.0.dist-info"
     info.mkdir()
@@ -137,6 +161,17 @@ def test_a_directory_of_installed_distributions_speaks_by_their_entry_points(tmp
 def found(*modules: str) -> RuntimeRegistry:
     """The registry with these references."""
     return RuntimeRegistry.discover(FrameworksConfig(discovery=Discovery(auto_scan=False, modules=modules)))
+
+
+@contextmanager
+def as_ordinary_user() -> Generator[None]:
+    """Root may read everything: for this while, we are somebody else."""
+    before = os.geteuid()
+    os.seteuid(before or NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 def found_in(directory: Path) -> RuntimeRegistry:
