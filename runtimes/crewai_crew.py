@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from crewai import Agent, Crew, Process, Task
+from crewai.tools import BaseTool
 from crewai.utilities.task_output_storage_handler import TaskOutputStorageHandler
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -76,7 +77,7 @@ def _single(context: RuntimeExecutionContext, settings: CrewSettings, llm: Gatew
     if settings.agents:
         raise ConfigurationInvalid("A crew's agents have nothing to do.", hint="Give runtime_config some 'tasks'.")
     alone = CrewAgent(role=settings.role, goal=settings.goal, backstory=context.system_prompt or "You are helpful.")
-    agent = _agent(alone, llm, toolbox)
+    agent = _agent(alone, llm, toolbox.tools())
     history = [{"role": message.role, "content": message.content} for message in context.history]
     messages: Any = [*history, {"role": "user", "content": context.prompt}]
     return lambda: _raw(agent.kickoff(messages))
@@ -106,21 +107,21 @@ class _Assembly:
         self._system_prompt = context.system_prompt
         said = "\n".join(f"{message.role}: {message.content}" for message in context.history)
         self._places = {"prompt": context.prompt, "history": said}
-        self._agents = {name: _agent(described, llm, toolbox) for name, described in settings.agents.items()}
+        self._toolbox = toolbox
+        self._agents = {name: self._agent(name, described) for name, described in settings.agents.items()}
 
     def work(self) -> Work:
         """The crew, ready to be started."""
         described = self._settings.tasks
         if not any("{prompt}" in task.description for task in described):
             raise ConfigurationInvalid("No task of the crew has the prompt.", hint="Write {prompt} in a description.")
-        tasks = self._tasks()
-        manager = self._settings.manager_agent
+        manager = self._manager()
         crew = Crew(
-            agents=[agent for name, agent in self._agents.items() if name != manager],
-            tasks=tasks,
+            agents=[agent for agent in self._agents.values() if agent is not manager],
+            tasks=self._tasks(),
             process=Process(self._settings.process),
-            manager_llm=self._llm if self._settings.process == "hierarchical" and manager is None else None,
-            manager_agent=None if manager is None else _named(self._agents, manager, "agent"),
+            manager_llm=self._llm if self._is_managed and manager is None else None,
+            manager_agent=manager,
             memory=False,
             cache=False,
             planning=False,
@@ -130,25 +131,72 @@ class _Assembly:
         crew._task_output_handler = _Nothing()  # pyright: ignore[reportPrivateUsage]
         return lambda: _raw(crew.kickoff())
 
-    def _tasks(self) -> list[Task]:
-        made: dict[str, Task] = {}
-        for number, described in enumerate(self._settings.tasks, start=1):
-            is_last = number == len(self._settings.tasks)
-            made[described.name or f"task {number}"] = self._task(described, made, is_last=is_last)
-        return list(made.values())
+    @property
+    def _is_managed(self) -> bool:
+        return self._settings.process == "hierarchical"
 
-    def _task(self, described: CrewTask, before: Mapping[str, Task], *, is_last: bool) -> Task:
+    def _manager(self) -> Agent | None:
+        name = self._settings.manager_agent
+        if name is None:
+            return None
+        if not self._is_managed:
+            raise ConfigurationInvalid(
+                "runtime_config.manager_agent has nobody to manage: the process is sequential.",
+                hint="Set runtime_config.process to 'hierarchical', or leave manager_agent out.",
+            )
+        return _named(self._agents, name, "manager_agent", "agent")
+
+    def _agent(self, name: str, described: CrewAgent) -> Agent:
+        """An agent with its tools; CrewAI gives a manager its own, and refuses any other."""
+        place = f"agents.{name}.tools"
+        if name != self._settings.manager_agent:
+            for tool in described.tools or ():
+                _named(self._toolbox.names, tool, place, "tool")
+            return _agent(described, self._llm, self._toolbox.tools(described.tools))
+        if described.tools:
+            raise ConfigurationInvalid(
+                f"runtime_config.{place}: the crew's manager has no tools.", hint="Give them to another agent."
+            )
+        return _agent(described, self._llm, [])
+
+    def _tasks(self) -> list[Task]:
+        made: list[Task] = []
+        named: dict[str, Task] = {}
+        for at, described in enumerate(self._settings.tasks):
+            if described.name in named:
+                raise ConfigurationInvalid(
+                    f"runtime_config.tasks.{at}.name: another task is called '{described.name[:80]}'.",
+                    hint="Give each task a name of its own.",
+                )
+            made.append(self._task(at, described, named))
+            if described.name is not None:
+                named[described.name] = made[-1]
+        return made
+
+    def _task(self, at: int, described: CrewTask, before: Mapping[str, Task]) -> Task:
         """A task; where it names no context, CrewAI gives it the results of all that went before."""
+        place, is_last = f"tasks.{at}", at == len(self._settings.tasks) - 1
         more = [self._system_prompt] if is_last and self._system_prompt else []
+        agent = self._doer(described.agent, f"{place}.agent")
         task = Task(
             name=described.name,
             description="\n\n".join([self._filled(described.description), *more]),
             expected_output=self._filled(described.expected_output),
-            agent=None if described.agent is None else _named(self._agents, described.agent, "agent"),
+            agent=agent,
+            tools=[] if agent is not None and agent.tools else self._toolbox.tools([]),
         )
         if described.context:
-            task.context = [_named(before, name, "earlier task") for name in described.context]
+            task.context = [_named(before, name, f"{place}.context", "earlier task") for name in described.context]
         return task
+
+    def _doer(self, name: str | None, place: str) -> Agent | None:
+        """Who does a task; None where a manager gives it to somebody."""
+        if name is not None:
+            return _named(self._agents, name, place, "agent")
+        if not self._is_managed:
+            hint = "Name one of the crew's agents, or set runtime_config.process to 'hierarchical'."
+            raise ConfigurationInvalid(f"runtime_config.{place}: nobody does this task.", hint=hint)
+        return None
 
     def _filled(self, text: str) -> str:
         return _PLACES.sub(lambda place: self._places[place[1]], text)
@@ -159,13 +207,13 @@ def _raw(output: Any) -> str:
     return str(output.raw)
 
 
-def _agent(described: CrewAgent, llm: GatewayLLM, toolbox: Toolbox) -> Agent:
+def _agent(described: CrewAgent, llm: GatewayLLM, tools: list[BaseTool]) -> Agent:
     return Agent(
         role=described.role,
         goal=described.goal,
         backstory=described.backstory,
         llm=llm,
-        tools=toolbox.tools(described.tools),
+        tools=tools,
         allow_delegation=described.allow_delegation,
         max_iter=_NO_LIMIT,
         max_retry_limit=0,
@@ -183,7 +231,8 @@ def _settings(given: Mapping[str, Any]) -> CrewSettings:
         raise ConfigurationInvalid(f"runtime_config.{where}: {first['msg']}.") from error
 
 
-def _named(known: Mapping[str, Any], name: str, what: str) -> Any:
+def _named(known: Mapping[str, Any], name: str, place: str, what: str) -> Any:
     if name not in known:
-        raise ConfigurationInvalid(f"A crew names the {what} '{name[:80]}', which there is not. {guess(name, known)}")
+        told = f"runtime_config.{place} names the {what} '{name[:80]}', which there is not."
+        raise ConfigurationInvalid(f"{told} {guess(name, known)}")
     return known[name]

@@ -11,13 +11,16 @@ from crewai.utilities.string_utils import sanitize_tool_name
 from pydantic import BaseModel, PrivateAttr
 
 from runtimes.crewai_turn import Turn
-from runtimes.errors import RuntimeFailure
+from runtimes.errors import ConfigurationInvalid, RuntimeFailure
 from runtimes.tool_arguments import decoded
 from runtimes.tool_calls import RequestedCall
 from runtimes.types import RuntimeExecutionContext, Tool, ToolCallCompleted, ToolCallStarted, ToolResult
 
 #: Where calls of tools are led that there are not; no model is told of it.
 NO_SUCH_TOOL = "no_such_tool"
+#: Names that stand for something else in a crew.
+_TAKEN = frozenset({NO_SUCH_TOOL, "delegate_work_to_coworker", "ask_question_to_coworker"})
+_RENAME = "Give the tool another name, or leave it out of the agent's toolsets."
 
 
 class ById(BaseModel):
@@ -61,12 +64,17 @@ class GatewayTool(BaseTool):
 
 
 class Toolbox:
-    """All tools of a turn, by the names that CrewAI makes of theirs."""
+    """All tools of a turn, by the names that CrewAI makes of theirs.
+
+    Raises:
+        ConfigurationInvalid: CrewAI cannot tell two of them apart, or one from its own.
+    """
 
     def __init__(self, context: RuntimeExecutionContext, turn: Turn) -> None:
         self._turn = turn
-        self._tools = {sanitize_tool_name(tool.name): tool for tool in context.tools}
-        self._shown = {tool.name: name for name, tool in self._tools.items()}
+        self._tools = _by_name(context.tools)
+        #: What CrewAI calls each tool, by its own name.
+        self.names = {tool.name: name for name, tool in self._tools.items()}
         self._foreign: frozenset[str] = frozenset()
         self._pending: dict[str, RequestedCall] = {}
 
@@ -93,7 +101,7 @@ class Toolbox:
             self._pending[call.id] = call
             self._turn.tell(ToolCallStarted(call.id, call.name, call.arguments))
             return _call(call.id, call.name, call.arguments)
-        known_as = self._shown.get(call.name, "")
+        known_as = self.names.get(call.name, "")
         name = known_as if known_as in names else NO_SUCH_TOOL
         return _call(call.id, name if name in names else call.name, json.dumps({"call": call.id}))
 
@@ -108,6 +116,19 @@ class Toolbox:
             call = self._pending.pop(message.get("tool_call_id") or "", None)
             if call is not None:
                 self._turn.tell(ToolCallCompleted(call.id, call.name, str(message.get("content"))))
+
+
+def _by_name(tools: Sequence[Tool]) -> dict[str, Tool]:
+    named: dict[str, Tool] = {}
+    for tool in tools:
+        name = sanitize_tool_name(tool.name)
+        if name in _TAKEN:
+            told = f"No tool can be called '{tool.name}' under CrewAI: the name '{name}' is taken there."
+            raise ConfigurationInvalid(told, hint=_RENAME)
+        if (other := named.setdefault(name, tool)) is not tool:
+            told = f"The tools '{other.name}' and '{tool.name}' are the same for CrewAI: '{name}'."
+            raise ConfigurationInvalid(told, hint=_RENAME)
+    return named
 
 
 def _definition(tool: Tool) -> dict[str, Any]:

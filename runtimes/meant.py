@@ -13,4 +13,4 @@ def meant(name: str, known: Iterable[str]) -> str:
 def guess(name: str, known: Iterable[str]) -> str:
     """The question, or all that is known."""
     names = sorted(known)
-    return meant(name, names) or f"Known: {', '.join(names)}."
+    return meant(name, names) or (f"Known: {', '.join(names)}." if names else "There are none.")

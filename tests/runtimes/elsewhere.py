@@ -32,7 +32,8 @@ async def look_up(_: str, arguments: Mapping[str, Any] | str) -> ToolResult:
 
 async def run(turns: Turns, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Run one turn; gives its events, and its failure."""
-    changes: dict[str, Any] = {"system_prompt": wanted.get("system_prompt", ""), "tools": [tool(look_up)]}
+    tools = [tool(look_up, name) for name in wanted.get("tools", ["lookup"])]
+    changes: dict[str, Any] = {"system_prompt": wanted.get("system_prompt", ""), "tools": tools}
     changes["configuration"] = {"runtime_config": wanted.get("runtime_config", {})}
     told: dict[str, Any] = {"events": [], "failure": None, "hint": ""}
     context = turns.context(wanted["prompt"], **changes)

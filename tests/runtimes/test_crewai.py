@@ -25,6 +25,8 @@ CREW: Mapping[str, Any] = {
     ],
 }
 MANAGED = {**CREW, "process": "hierarchical", "tasks": [{"description": "{prompt}", "expected_output": "Facts"}]}
+BOSS: Mapping[str, Any] = {"role": "Boss", "goal": "Lead.", "backstory": "You lead."}
+LED: Mapping[str, Any] = {"agents": {**CREW["agents"], "boss": BOSS}, "manager_agent": "boss"}
 
 
 class Crews:
@@ -76,6 +78,11 @@ def response(told: Mapping[str, Any]) -> str:
     return last["response"]
 
 
+def tools(call: Mapping[str, Any]) -> list[str]:
+    """The tools of a model call, sorted."""
+    return sorted(each["function"]["name"] for each in call["body"]["tools"])
+
+
 async def test_the_tasks_of_a_crew_are_done_one_after_the_other(crews: Crews) -> None:
     marker = uuid4().hex
 
@@ -98,6 +105,52 @@ async def test_a_manager_delegates_and_that_is_told(crews: Crews) -> None:
 
     assert response(told) == "Found it."
     assert await systems(crews, marker) == ["You are Crew Manager", "You are Researcher", "You are Crew Manager"]
+    kinds = [event["kind"] for event in told["events"] if event["kind"] != "TextDelta"]
+    assert kinds == ["ToolCallStarted", "ToolCallCompleted", "TurnFinished"]
+
+
+async def test_an_agent_that_manages_gives_the_work_to_the_others(crews: Crews) -> None:
+    marker = uuid4().hex
+    order = {"task": f'{marker} [[tool lookup {{"q": 1}};; result]]', "context": "none", "coworker": "Researcher"}
+
+    told = crews.run(f"{marker} [[tool delegate_work_to_coworker {json.dumps(order)};; result]]", {**MANAGED, **LED})
+
+    requests = await crews.model.requests(marker)
+    assert response(told) == 'looked up {"q": 1}'
+    assert await systems(crews, marker) == ["You are Boss", *["You are Researcher"] * 2, "You are Boss"]
+    assert tools(requests[0]) == ["ask_question_to_coworker", "delegate_work_to_coworker"]
+    assert tools(requests[1]) == ["lookup"]
+    events = [(event["kind"], event.get("name")) for event in told["events"] if event["kind"] != "TextDelta"]
+    assert events == [
+        ("ToolCallStarted", "delegate_work_to_coworker"),
+        ("ToolCallCompleted", "delegate_work_to_coworker"),
+        ("TurnFinished", None),
+    ]
+
+
+async def test_a_manager_gives_a_task_to_the_agent_that_the_task_names(crews: Crews) -> None:
+    marker = uuid4().hex
+    order = {"task": f"{marker} [[say Well written.]]", "context": "none", "coworker": "Writer"}
+    crew: Mapping[str, Any] = {
+        **MANAGED,
+        "agents": {**CREW["agents"], "boss": {**BOSS, "tools": []}},
+        "tasks": [{"description": "{prompt}", "expected_output": "A text", "agent": "writer"}],
+        "manager_agent": "boss",
+    }
+
+    told = crews.run(f"{marker} [[tool delegate_work_to_coworker {json.dumps(order)};; result]]", crew)
+
+    assert response(told) == "Well written."
+    assert await systems(crews, marker) == ["You are Boss", "You are Writer", "You are Boss"]
+
+
+@pytest.mark.parametrize(
+    "manager", [{}, {"agents": {**CREW["agents"], "boss": BOSS}, "manager_agent": "boss"}], ids=["own", "named"]
+)
+def test_a_manager_hears_of_a_tool_that_there_is_not(crews: Crews, manager: Mapping[str, Any]) -> None:
+    told = crews.run('[[tool lookup {"q": 1};; result]]', {**MANAGED, **manager})
+
+    assert response(told).startswith("There is no tool 'lookup'.")
     kinds = [event["kind"] for event in told["events"] if event["kind"] != "TextDelta"]
     assert kinds == ["ToolCallStarted", "ToolCallCompleted", "TurnFinished"]
 
@@ -147,13 +200,59 @@ def test_a_limit_ends_the_whole_crew(crews: Crews) -> None:
         ({**CREW, "tasks": CREW["tasks"][1:]}, "No task of the crew has the prompt."),
         ({**CREW, "process": "chaotic"}, "runtime_config.process: "),
         ({**CREW, "tasks": [{**CREW["tasks"][0], "agent": "resercher"}]}, "Did you mean 'researcher'?"),
-        ({**MANAGED, "manager_agent": "boss"}, "A crew names the agent 'boss', which there is not."),
+        (
+            {**MANAGED, "manager_agent": "boss"},
+            "runtime_config.manager_agent names the agent 'boss', which there is not.",
+        ),
+        (
+            {**MANAGED, "agents": {**CREW["agents"], "boss": {**BOSS, "tools": ["lookup"]}}, "manager_agent": "boss"},
+            "runtime_config.agents.boss.tools: the crew's manager has no tools.",
+        ),
+        (
+            {**CREW, "manager_agent": "writer"},
+            "runtime_config.manager_agent has nobody to manage: the process is sequential.",
+        ),
+        (
+            {**CREW, "tasks": [CREW["tasks"][0] | {"name": "facts"}, CREW["tasks"][1] | {"name": "facts"}]},
+            "runtime_config.tasks.1.name: another task is called 'facts'.",
+        ),
+        (
+            {**CREW, "tasks": [CREW["tasks"][0], CREW["tasks"][1] | {"context": ["facts"]}]},
+            "runtime_config.tasks.1.context names the earlier task 'facts', which there is not. There are none.",
+        ),
+        (
+            {**CREW, "tasks": [{"description": "{prompt}", "expected_output": "Facts"}]},
+            "runtime_config.tasks.0.agent: nobody does this task.",
+        ),
+        (
+            {**CREW, "agents": {**CREW["agents"], "writer": {**WRITER, "tools": ["lokup"]}}},
+            "runtime_config.agents.writer.tools names the tool 'lokup', which there is not. Did you mean 'lookup'?",
+        ),
     ],
 )
 def test_a_crew_that_cannot_be_is_refused(crews: Crews, settings: Mapping[str, Any], told: str) -> None:
     refused = crews.run("[[say never]]", settings)
 
     assert told in refused["failure"]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["lookUp", "look_up"], "The tools 'lookUp' and 'look_up' are the same for CrewAI: 'look_up'."),
+        (["tickets__close", "tickets_close"], "The tools 'tickets__close' and 'tickets_close' are the same for CrewAI"),
+        (
+            ["delegateWorkToCoworker"],
+            "No tool can be called 'delegateWorkToCoworker' under CrewAI: the name 'delegate_work_to_coworker' is",
+        ),
+        (["no_such_tool"], "No tool can be called 'no_such_tool' under CrewAI"),
+    ],
+)
+def test_tools_that_crewai_cannot_tell_apart_are_refused(crews: Crews, names: list[str], told: str) -> None:
+    refused = crews.run("[[say never]]", {}, tools=names)
+
+    assert told in refused["failure"]
+    assert refused["hint"] == "Give the tool another name, or leave it out of the agent's toolsets."
 
 
 def test_crewai_tells_nobody_and_takes_no_signals(crews: Crews) -> None:
