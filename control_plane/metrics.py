@@ -49,6 +49,14 @@ class Load:
     up: Samples = field(default_factory=dict[tuple[str, ...], float])
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerCounts:
+    """Of one transaction: runtimes of attempts whose worker fell silent, runtimes and ends of executions."""
+
+    lost: list[str] = field(default_factory=list[str])
+    ended: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+
 class ApiMetrics(Collector):
     """The control plane's metrics: what this process counts, and the `load` that all replicas see alike."""
 
@@ -74,13 +82,12 @@ class ApiMetrics(Collector):
         """Their names, so that nobody else takes them."""
         return self.collect()
 
-    def attempt_lost(self, runtime: str) -> None:
-        """An attempt was taken over that never said how it ended."""
-        self._lost.labels(runtime).inc()
-
-    def execution_ended(self, runtime: str, status: str) -> None:
-        """An execution came to its end."""
-        self._ended.labels(runtime, status).inc()
+    def committed(self, counts: LedgerCounts) -> None:
+        """What a transaction changed is in the database."""
+        for runtime in counts.lost:
+            self._lost.labels(runtime).inc()
+        for runtime, status in counts.ended:
+            self._ended.labels(runtime, status).inc()
 
     def problem(self, code: str, status: int) -> None:
         """The API answered with an error."""

@@ -14,7 +14,7 @@ from control_plane import errors
 from control_plane.api.executions.service import Executions, admission_of
 from control_plane.api.internal.children import cancel_children, is_orphan, workflow_of_parent
 from control_plane.api.internal.places import Places
-from control_plane.api.internal.service import TurnLedger
+from control_plane.api.internal.service import turn_ledger
 from control_plane.api.state import ApiState
 from control_plane.waits import waits_of
 from db.enums import ExecutionStatus
@@ -157,8 +157,8 @@ class Reconciler:
 
     async def _finish(self, row: Row[Any], end: ExecutionEnd, error: ExecutionError | None) -> int:
         request = FinishExecution(organization_id=str(row.organization_id), end=end, error=error)
-        async with self.state.database.transaction(row.organization_id) as connection:
-            ledger = TurnLedger(connection, row.organization_id, row.id, self.state.metrics)
+        database, metrics = self.state.database, self.state.metrics
+        async with turn_ledger(database, metrics, row.organization_id, row.id) as ledger:
             finished = await ledger.finish(request)
         self.state.hub.announce(str(row.id), ended=True)
         await cancel_children(self.state.database, self.state.gateway, row.organization_id, row.id)

@@ -1,6 +1,6 @@
 """What the turns of a worker come to, for Prometheus: every metric that a turn counts is defined here."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +18,8 @@ OTHER = "other"
 COMPLETED, FAILED, REFUSED, UNKNOWN, ABANDONED = "completed", "failed", "refused", "unknown", "abandoned"
 #: An attempt that a newer one has shut out.
 FENCED = "fenced"
+#: The code of what nobody expected to be raised.
+UNEXPECTED = "internal_error"
 
 #: Upper bounds in seconds: turns take minutes, first words seconds.
 TURN_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
@@ -85,19 +87,22 @@ class TurnMetrics:
         Raises:
             RuntimeFailure: as the attempt does.
         """
-        began = perf_counter()
+        began, outcome, code = perf_counter(), FAILED, UNEXPECTED
         try:
-            outcome = await run
+            ended = await run
+            outcome, code = ended.status, ""
+            return ended
         except RuntimeFailure as failure:
-            self._errors.labels(runtime, self._code(failure.code)).inc()
-            self._ended(runtime, FENCED if isinstance(failure, AttemptFenced) else FAILED, began)
+            outcome, code = (FENCED, "") if isinstance(failure, AttemptFenced) else (FAILED, failure.code)
             raise
-        self._ended(runtime, outcome.status, began)
-        return outcome
+        finally:
+            self._ended(runtime, outcome, code, perf_counter() - began)
 
-    def _ended(self, runtime: str, outcome: str, began: float) -> None:
+    def _ended(self, runtime: str, outcome: str, code: str, seconds: float) -> None:
         self._attempts.labels(runtime, outcome).inc()
-        self._responses.labels(runtime, outcome).observe(perf_counter() - began)
+        self._responses.labels(runtime, outcome).observe(seconds)
+        if code:
+            self._errors.labels(runtime, self._code(code)).inc()
 
     def first_token(self, runtime: str) -> Callable[[], None]:
         """What is to be called with each piece of text from now on; the first call counts."""
@@ -116,14 +121,14 @@ class TurnMetrics:
         self._tools.labels(tool, outcome).inc()
 
     def model_called(
-        self, endpoint: ModelEndpoint, outcome: str, code: str, used: Usage, timings: Mapping[str, float]
+        self, endpoint: ModelEndpoint, outcome: str, code: str, used: Usage, taken: float, first_token: float | None
     ) -> None:
-        """A request to a provider ended; `code` is its error's, `timings` are those of the step."""
+        """A request to a provider ended; `code` is its error's, the times are seconds from the request."""
         model = endpoint.provider, self._model(endpoint.model)
         self._calls.labels(*model, outcome).inc()
-        self._call_seconds.labels(*model).observe(timings["provider"])
-        if "first_token" in timings:
-            self._call_tokens.labels(*model).observe(timings["first_token"])
+        self._call_seconds.labels(*model).observe(taken)
+        if first_token is not None:
+            self._call_tokens.labels(*model).observe(first_token)
         if outcome == FAILED:
             self._call_errors.labels(endpoint.provider, self._code(code)).inc()
         for kind, field in _TOKENS.items():

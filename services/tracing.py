@@ -58,10 +58,10 @@ class TurnTrace:
             describe(span, self.common | _step(step) | _model(endpoint, asked, operation))
         return span
 
-    def model_answered(self, span: Span, model: str, usage: Usage, timings: Mapping[str, float]) -> None:
-        """The answer is there, and in the journal."""
+    def model_answered(self, span: Span, model: str, usage: Usage, first_token: float | None) -> None:
+        """The answer is there, and in the journal; its first token came that many seconds after the request."""
         if span.is_recording():
-            told = {"gen_ai.response.model": model, "gen_ai.response.time_to_first_chunk": timings.get("first_token")}
+            told = {"gen_ai.response.model": model, "gen_ai.response.time_to_first_chunk": first_token}
             describe(span, told | _usage(usage))
         self._end(span)
 

@@ -1,6 +1,7 @@
 """How many turns a worker runs at once: as many as its settings say, else as many as its memory holds."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,6 +85,15 @@ def available_memory(cgroup: Path = _CGROUP) -> int:
     free = psutil.virtual_memory().available
     try:
         limit, used = (int((cgroup / name).read_text()) for name in ("memory.max", "memory.current"))
+        used -= _given_back(cgroup)
     except (OSError, ValueError):
         return free
     return max(0, min(free, limit - used))
+
+
+def _given_back(cgroup: Path) -> int:
+    """Bytes of files that the kernel keeps for as long as nobody needs the memory."""
+    with suppress(OSError):
+        lines = (line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        return int(dict(lines).get("inactive_file", 0))
+    return 0

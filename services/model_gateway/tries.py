@@ -42,6 +42,7 @@ class Try:
         self.step: Step = step
         self._claim = LazyClaim(journal, step)
         self._span = turn_trace.model_call(endpoint, step, fields["request"]["body"], operation)
+        self._first_token: float | None = None
         self.used = Usage(model_calls=1)
         self.model = endpoint.model
 
@@ -59,9 +60,9 @@ class Try:
         """
         self.used = usage(tokens, self.endpoint, is_answered=True)
         first = {"first_token": round(first_token_at - self._began, 6)} if first_token_at is not None else {}
-        timings = self._timings() | first
-        await self._write(events, status=StepStatus.DONE, response=response, timings=timings)
-        self._trace.model_answered(self._span, self.model, self.used, timings)
+        self._first_token = first_token_at - self._asked if first_token_at is not None else None
+        await self._write(events, status=StepStatus.DONE, response=response, timings=self._timings() | first)
+        self._trace.model_answered(self._span, self.model, self.used, self._first_token)
 
     async def failed(self, failure: RuntimeFailure, tokens: Tokens) -> None:
         """Record the failure and what is known of its price."""
@@ -89,7 +90,8 @@ class Try:
     def _count(self, error: ExecutionError | None, timings: Mapping[str, float]) -> None:
         outcome = COMPLETED if error is None else ABANDONED if error is UNHEARD else FAILED
         code = error.code if error else ""
-        self._journal.metrics.model_called(self.endpoint, outcome, code, self.used, timings)
+        taken = timings["provider"]
+        self._journal.metrics.model_called(self.endpoint, outcome, code, self.used, taken, self._first_token)
 
     def _timings(self) -> dict[str, float]:
         now = perf_counter()

@@ -12,7 +12,7 @@ from control_plane.api.internal import admission, workers
 from control_plane.api.internal.access import organization_of
 from control_plane.api.internal.children import Children, cancel_children
 from control_plane.api.internal.places import Places
-from control_plane.api.internal.service import TurnLedger
+from control_plane.api.internal.service import turn_ledger
 from control_plane.api.state import ApiState, State
 from control_plane.errors import OperatorOnly
 from runtimes.turns import Admission, AdmitExecution, FinishExecution, Place, PlaceExecution
@@ -56,8 +56,8 @@ async def place_execution(execution_id: UUID, request: PlaceExecution, principal
 @router.post("/executions/{execution_id}/finish", status_code=204)
 async def finish_execution(execution_id: UUID, request: FinishExecution, principal: WorkerKey, state: State) -> None:
     organization_id = organization_of(principal, request.organization_id)
-    async with state.database.transaction(organization_id) as connection:
-        await TurnLedger(connection, organization_id, execution_id, state.metrics).finish(request)
+    async with turn_ledger(state.database, state.metrics, organization_id, execution_id) as ledger:
+        await ledger.finish(request)
     state.hub.announce(str(execution_id), ended=True)
     await cancel_children(state.database, state.gateway, organization_id, execution_id)
 
@@ -71,8 +71,8 @@ async def start_child(execution_id: UUID, request: StartChild, principal: Worker
 @router.post("/executions/{execution_id}/attempts")
 async def open_attempt(execution_id: UUID, request: OpenAttempt, principal: WorkerKey, state: State) -> Response:
     organization_id = organization_of(principal, request.organization_id)
-    async with state.database.transaction(organization_id) as connection:
-        opened = await TurnLedger(connection, organization_id, execution_id, state.metrics).open(request)
+    async with turn_ledger(state.database, state.metrics, organization_id, execution_id) as ledger:
+        opened = await ledger.open(request)
     state.hub.announce(str(execution_id))
     return _json(opened)
 
@@ -82,8 +82,8 @@ async def append_events(
     execution_id: UUID, attempt: int, request: AppendEvents, principal: WorkerKey, state: State
 ) -> None:
     organization_id = organization_of(principal, request.organization_id)
-    async with state.database.transaction(organization_id) as connection:
-        await TurnLedger(connection, organization_id, execution_id, state.metrics).append(attempt, request)
+    async with turn_ledger(state.database, state.metrics, organization_id, execution_id) as ledger:
+        await ledger.append(attempt, request)
     state.hub.announce(str(execution_id))
 
 
@@ -92,8 +92,8 @@ async def close_attempt(
     execution_id: UUID, attempt: int, request: CloseAttempt, principal: WorkerKey, state: State
 ) -> None:
     organization_id = organization_of(principal, request.organization_id)
-    async with state.database.transaction(organization_id) as connection:
-        ended = await TurnLedger(connection, organization_id, execution_id, state.metrics).close(attempt, request)
+    async with turn_ledger(state.database, state.metrics, organization_id, execution_id) as ledger:
+        ended = await ledger.close(attempt, request)
     state.hub.announce(str(execution_id), ended=ended)
     if request.end is AttemptEnd.INTERRUPTED:
         await cancel_children(state.database, state.gateway, organization_id, execution_id)

@@ -1,5 +1,7 @@
 """What workers report, and what they are told."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
@@ -11,9 +13,10 @@ from control_plane import errors
 from control_plane.api.internal import statements
 from control_plane.api.internal.journal import TurnJournal
 from control_plane.events import log
-from control_plane.metrics import ApiMetrics
+from control_plane.metrics import ApiMetrics, LedgerCounts
 from db.enums import TERMINAL, AttemptState, ExecutionStatus, TurnState
 from db.models.executions import Execution, Turn
+from db.session import Database
 from runtimes.turns import SHORT_RESPONSE, FinishExecution, TurnOutcome, TurnStatus
 from runtimes.types import Message, Usage
 from services.control_plane_client.models import (
@@ -39,7 +42,7 @@ class TurnLedger:
     connection: AsyncConnection
     organization_id: UUID
     execution_id: UUID
-    metrics: ApiMetrics
+    counts: LedgerCounts
 
     async def open(self, request: OpenAttempt) -> AttemptOpened:
         """Take over a turn: fence out every earlier attempt.
@@ -101,9 +104,9 @@ class TurnLedger:
         ended = NewEvent(type=f"execution.{request.end}", data={"error": error} if error else {})
         lost = Usage()
         if await statements.lose_attempt(self.connection, self.execution_id, row.attempt):
-            self.metrics.attempt_lost(row.runtime)
+            self.counts.lost.append(row.runtime)
             lost = await self._journal(row.attempt_turn).used_by(row.attempt)
-        self.metrics.execution_ended(row.runtime, request.end)
+        self.counts.ended.append((row.runtime, request.end))
         events = [_used(lost), ended] if lost != Usage() else [ended]
         usage = Usage.model_validate(row.usage) + lost
         await statements.finish(self.connection, self.execution_id, request.end, error, usage, events)
@@ -153,7 +156,7 @@ class TurnLedger:
     async def _lost(self, row: Row[Any]) -> list[NewEvent]:
         if not await statements.lose_attempt(self.connection, self.execution_id, row.attempt):
             return []
-        self.metrics.attempt_lost(row.runtime)
+        self.counts.lost.append(row.runtime)
         lost = NewEvent(type="attempt.lost", data={"attempt": row.attempt, "worker_id": row.worker_id})
         used = await self._journal(row.attempt_turn).used_by(row.attempt)
         if used == Usage():
@@ -228,7 +231,7 @@ class TurnLedger:
         message_id = uuid5(self.execution_id, f"turn/{row.attempt_turn}/answer") if text else None
         status = _status_after(row, request)
         if status in TERMINAL:
-            self.metrics.execution_ended(row.runtime, status)
+            self.counts.ended.append((row.runtime, status))
         await statements.end_turn(
             self.connection,
             row,
@@ -241,6 +244,17 @@ class TurnLedger:
             events=[*request.events, *_closing_events(row, request, status, message_id)],
         )
         return status in TERMINAL
+
+
+@asynccontextmanager
+async def turn_ledger(
+    database: Database, metrics: ApiMetrics, organization_id: UUID, execution_id: UUID
+) -> AsyncGenerator[TurnLedger]:
+    """A ledger in a transaction of its own; what it counts is in the metrics once that is committed."""
+    counts = LedgerCounts()
+    async with database.transaction(organization_id) as connection:
+        yield TurnLedger(connection, organization_id, execution_id, counts)
+    metrics.committed(counts)
 
 
 async def execution_exists(connection: AsyncConnection, organization_id: UUID, execution_id: UUID) -> bool:

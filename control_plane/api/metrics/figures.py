@@ -30,7 +30,7 @@ _ATTEMPTS = text("""
 _STEPS = text("""
     SELECT kind, status, CASE kind WHEN 'tool_call' THEN name ELSE '' END AS name, error->>'code' AS code,
         key = 'cache' AS cached, coalesce(response->>'is_error', '') = 'true' AS refused, count(*) AS number,
-        coalesce(sum((timings->>'total')::float), 0) AS seconds,
+        coalesce(sum(coalesce(timings->>'provider', timings->>'total')::float), 0) AS seconds,
         count(*) FILTER (WHERE status = 'done' AND steps.attempt < last.attempt) AS replayable
     FROM steps JOIN (SELECT turn, max(attempt) AS attempt FROM attempts WHERE execution_id = :id GROUP BY turn) AS last
         USING (turn)

@@ -19,7 +19,8 @@ class AttemptMetrics(BaseModel):
 class ModelCallMetrics(BaseModel):
     """Model calls as the journal has them; `cached` ones were answered by the response cache.
 
-    `replayable` are answers that a later attempt at their turn found in the journal. `seconds` are their sum.
+    `replayable` are answers that a later attempt at their turn found in the journal. `seconds` are the sum
+    of the requests' own times, without the waiting between tries.
     """
 
     total: int = 0

@@ -17,9 +17,10 @@ MAX_WHOLE = 20
 
 
 class Step(BaseModel):
-    """One model call or tool call. `key` is the tool call's id; `timings` are in seconds from the step's start.
+    """One model call or tool call. `key` is the tool call's id; `timings` are in seconds.
 
-    `failed` is begun anew; of an `unknown` one nobody knows whether it was done.
+    Of them `provider` is this try's alone. `failed` is begun anew; of an `unknown` one nobody knows whether it was
+    done.
     """
 
     model_config = ConfigDict(from_attributes=True)

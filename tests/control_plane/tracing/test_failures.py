@@ -33,7 +33,9 @@ async def test_each_try_at_a_model_has_its_span(traced: Stack, collecting: Colle
     spans = await collecting.trace(execution)
 
     tries = [span.attributes.get("error.type") for span in named(spans, "chat")]
+    answered = named(spans, "chat")[1]
     assert tries == ["model_overloaded", None]
+    assert 0 < answered.attributes["gen_ai.response.time_to_first_chunk"] < answered.end - answered.start
     assert not named(spans, "invoke_agent")[0].is_error
 
 

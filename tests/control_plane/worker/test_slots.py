@@ -61,6 +61,14 @@ def test_a_container_has_what_its_limit_leaves(tmp_path: Path) -> None:
     assert memory_limit(tmp_path) == 300_000_000
 
 
+def test_files_that_the_kernel_keeps_at_hand_leave_a_container_its_memory(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("300000000\n")
+    (tmp_path / "memory.current").write_text("280000000\n")
+    (tmp_path / "memory.stat").write_text("anon 90000000\nfile 190000000\ninactive_file 180000000\n")
+
+    assert available_memory(tmp_path) == min(200_000_000, psutil.virtual_memory().available)
+
+
 def test_a_container_without_a_limit_has_what_the_machine_has(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("100000000\n")

@@ -99,6 +99,7 @@ class Turn:
     steps: Steps
     control: Control
     marker: str
+    registry: CollectorRegistry
 
     @property
     def client(self) -> Any:
@@ -167,11 +168,12 @@ class Turns:
         steps, control = steps or Steps(), Control()
         for step in recorded:
             steps.stored[step.ordinal] = step
-        journal = Journal(2 if recorded else 1, recorded, steps, _no_blob, TurnMetrics(CollectorRegistry()))
+        registry = CollectorRegistry()
+        journal = Journal(2 if recorded else 1, recorded, steps, _no_blob, TurnMetrics(registry))
         model_id = session.pop("model_id", f"{self.wire}/scripted-1")
         opened = ModelSession(journal, Budget(limits or Limits(), Usage()), control, model_id, **session)
         async with self.gateway.session(opened) as endpoint:
-            yield Turn(opened, endpoint, steps, control, marker or uuid4().hex)
+            yield Turn(opened, endpoint, steps, control, marker or uuid4().hex, registry)
 
     async def calls(self, turn: Turn, *, until: str = "") -> list[dict[str, Any]]:
         """The provider's own log of a turn's calls; waits up to 2 s for the last one's outcome."""
