@@ -82,6 +82,12 @@ class ApiMetrics(Collector):
         """Their names, so that nobody else takes them."""
         return self.collect()
 
+    def show(self, load: Load) -> None:
+        """Show this load from now on; of a counter that appeared with 1, no rate would see the first."""
+        self.load = load
+        for _, runtime, _ in load.executions:
+            self._lost.labels(runtime)
+
     def committed(self, counts: LedgerCounts) -> None:
         """What a transaction changed is in the database."""
         for runtime in counts.lost:

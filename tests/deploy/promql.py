@@ -1,7 +1,8 @@
 """What PromQL expressions ask for: series, and labels of them."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import promql_parser
@@ -11,7 +12,8 @@ TARGET = frozenset({"job", "instance", "namespace", "pod"})
 #: Grafana's own variables, with what stands for them here.
 VARIABLES = {"$__rate_interval": "5m", "$pool": ".*", "$runtime": ".*"}
 
-Labels = Mapping[str, frozenset[str]]
+#: Of each series its labels, with the values that they may have.
+Labels = Mapping[str, Mapping[str, AbstractSet[str]]]
 
 
 def parsed(expression: str) -> Any:
@@ -26,7 +28,7 @@ def parsed(expression: str) -> Any:
 
 
 def misfits(expression: str, labels: Labels) -> list[str]:
-    """What an expression asks for that no process serves: a sentence each."""
+    """What an expression asks for that no process serves, by name, label or value: a sentence each."""
     tree = parsed(expression)
     return [*_unknown_series(tree, labels), *_unknown_labels(tree, labels)]
 
@@ -50,8 +52,17 @@ def _unknown_series(tree: Any, labels: Labels) -> Iterator[str]:
             yield f"there is no metric {name}"
             continue
         for matcher in selector.matchers.matchers:
-            if matcher.name not in labels[name] | TARGET:
+            if matcher.name not in labels[name].keys() | TARGET:
                 yield f"{name} has no label {matcher.name}"
+            elif matcher.name not in TARGET and not _fits(matcher, labels[name][matcher.name]):
+                yield f"{name} has no {matcher.name} that is {matcher.value}"
+
+
+def _fits(matcher: Any, values: Iterable[str]) -> bool:
+    """Whether there is a value that the matcher names, to take it or to leave it out."""
+    if matcher.op in (promql_parser.MatchOp.Re, promql_parser.MatchOp.NotRe):
+        return any(re.fullmatch(matcher.value, value) for value in values)
+    return matcher.value in values
 
 
 def _unknown_labels(tree: Any, labels: Labels) -> Iterator[str]:
@@ -59,8 +70,13 @@ def _unknown_labels(tree: Any, labels: Labels) -> Iterator[str]:
     for node in nodes(tree):
         for label in _grouped(node):
             for selector in series(node):
-                if label not in labels.get(selector.name, frozenset()) | TARGET:
+                if label not in _labels(selector, labels):
                     yield f"{selector.name} is grouped by {label}, which it has not"
+
+
+def _labels(selector: Any, labels: Labels) -> frozenset[str]:
+    """Those of a selector's series."""
+    return frozenset(labels.get(selector.name or "", ())) | TARGET
 
 
 def _grouped(node: Any) -> list[str]:
@@ -82,7 +98,7 @@ def kept(tree: Any, labels: Labels) -> frozenset[str]:
     if isinstance(tree, promql_parser.AggregateExpr):
         return frozenset(tree.modifier.labels) if tree.modifier else frozenset()
     if isinstance(tree, promql_parser.VectorSelector):
-        return labels.get(tree.name or "", frozenset()) | TARGET
+        return _labels(tree, labels)
     return frozenset[str]().union(*(kept(child, labels) for child in _children(tree)))
 
 

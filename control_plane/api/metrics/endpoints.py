@@ -21,7 +21,7 @@ PAGE = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "descri
 @router.get("/metrics", operation_id="metrics_page", response_class=Response, responses=PAGE | problems(OPEN))
 async def metrics_page(request: Request, state: State) -> Response:
     """The metrics of this process and of the installation, for Prometheus."""
-    state.metrics.load = await state.census.look(state.metrics.load)
+    state.metrics.show(await state.census.look(state.metrics.load))
     body, content_type = exposed(state.metrics.registry, request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": content_type})
 

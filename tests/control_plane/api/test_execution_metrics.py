@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from control_plane.api.internal.service import turn_ledger
+from control_plane.metrics import ApiMetrics, Load
 from runtimes.turns import ExecutionEnd, FinishExecution
 from services.control_plane_client.models import Step, StepKind, StepStatus
 from tests.control_plane.installation import Installation
@@ -68,3 +69,11 @@ async def test_what_was_not_committed_is_not_counted(installation: Installation)
     assert counted(installation) == (1, 1)
     await finish(installation, execution)
     assert counted(installation) == (1, 1)
+
+
+def test_the_counter_of_lost_attempts_begins_at_0_with_a_runtimes_first_execution() -> None:
+    metrics = ApiMetrics()
+
+    metrics.show(Load(executions={("running", "native", "native"): 1.0}))
+
+    assert metrics.registry.get_sample_value("holdfast_attempts_lost_total", {"runtime": "native"}) == 0
