@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from agents import RunConfig, Runner, RunResultStreaming, StreamEvent
-from agents.items import HandoffCallItem, HandoffOutputItem, TResponseInputItem
+from agents.items import HandoffCallItem, HandoffOutputItem, ToolCallOutputItem, TResponseInputItem
 
 from runtimes.errors import RuntimeCrashed, RuntimeFailure
 from runtimes.manifests.manifest import RuntimeManifest
@@ -80,16 +80,22 @@ def _told(event: StreamEvent, turn: Turn) -> Iterator[RuntimeEvent]:
         if event.data.type == "response.output_text.delta" and event.data.delta:
             yield TextDelta(event.data.delta)
     elif event.type == "run_item_stream_event":
-        yield from _handed_over(event.item)
+        yield from _handed_over(event.item, turn)
     yield from turn.calls.events()
 
 
-def _handed_over(item: Any) -> Iterator[RuntimeEvent]:
+def _handed_over(item: Any, turn: Turn) -> Iterator[RuntimeEvent]:
+    """Handoffs; of several in one answer the SDK ignores all but the first, and says so as a tool would."""
     if isinstance(item, HandoffCallItem):
-        yield ToolCallStarted(item.raw_item.call_id, item.raw_item.name, item.raw_item.arguments)
-    elif isinstance(item, HandoffOutputItem):
+        call = turn.asked(item.raw_item.call_id)
+        turn.handoffs.add(call.id)
+        yield ToolCallStarted(call.id, call.name, call.arguments)
+    elif isinstance(item, HandoffOutputItem | ToolCallOutputItem):
         answered: Any = item.raw_item
-        yield ToolCallCompleted(answered["call_id"], f"transfer_to_{item.target_agent.name}", str(answered["output"]))
+        call_id = answered["call_id"]
+        if call_id in turn.handoffs:
+            is_ignored = isinstance(item, ToolCallOutputItem)
+            yield ToolCallCompleted(call_id, turn.asked(call_id).name, str(answered["output"]), is_error=is_ignored)
 
 
 async def _stop(run: RunResultStreaming) -> None:

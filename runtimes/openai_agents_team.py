@@ -1,9 +1,9 @@
 """The agents of a turn: the agent itself, and those that it may hand the conversation over to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents import Agent, Model, ModelSettings
+from agents import Agent, Handoff, Model, ModelSettings
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from runtimes.errors import ConfigurationInvalid
@@ -39,14 +39,33 @@ def first_agent(context: RuntimeExecutionContext, turn: Turn, model: Model) -> A
     """
     settings: Mapping[str, Any] = context.configuration.get("runtime_config") or {}
     first = Specialist(instructions=context.system_prompt, handoffs=settings.get("handoffs") or [])
-    described = {settings.get("name", FIRST): first, **_specialists(settings.get("agents") or {})}
+    name, specialists = settings.get("name", FIRST), _specialists(settings.get("agents") or {})
+    if name in specialists:
+        raise ConfigurationInvalid(
+            f"runtime_config.agents.{name[:80]}: the agent that begins is called '{name[:80]}' too.",
+            hint="Give one of them another name; runtime_config.name is that of the agent that begins.",
+        )
+    described = {name: first, **specialists}
     team = _Team(context, turn, model, model_settings(context.configuration, context.model))
     made = {name: team.member(name, each) for name, each in described.items()}
     for name, each in described.items():
-        made[name].handoffs = [
-            _named(made, other, f"The handoff of agent '{name}'", "agent") for other in each.handoffs
-        ]
+        others = [_named(made, other, f"The handoff of agent '{name}'", "agent") for other in each.handoffs]
+        _check_calls(made[name], others)
+        made[name].handoffs = [*others]
     return next(iter(made.values()))
+
+
+def _check_calls(agent: Agent[Any], others: Sequence[Agent[Any]]) -> None:
+    """A model knows tools and handoffs by their names alone."""
+    known = {tool.name: "a tool" for tool in agent.tools}
+    for other in others:
+        call, what = Handoff.default_tool_name(other), f"the handoff to '{other.name[:80]}'"
+        if call in known:
+            raise ConfigurationInvalid(
+                f"Agent '{agent.name[:80]}' has '{call[:100]}' twice: {known[call]} and {what}.",
+                hint="Give one of the agents another name, and name each in 'handoffs' once.",
+            )
+        known[call] = what
 
 
 class _Team:

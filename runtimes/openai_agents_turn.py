@@ -18,6 +18,8 @@ class Turn:
         self.calls = ToolCalls(context)
         self.finish = FinishReason.STOP
         self.failure: RuntimeFailure | asyncio.CancelledError | None = None
+        #: The ids of calls that are handoffs.
+        self.handoffs: set[str] = set()
         self._asked: dict[str, RequestedCall] = {}
         self._number = context.turn
         self._model = context.model.model

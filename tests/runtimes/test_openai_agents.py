@@ -23,6 +23,11 @@ DESK: Mapping[str, Any] = {
         }
     },
 }
+TEAM = {
+    **DESK,
+    "handoffs": ["billing", "shipping"],
+    "agents": {**DESK["agents"], "shipping": {"instructions": "You know parcels."}},
+}
 HAND_OVER = "[[say One moment.;; tool transfer_to_billing {};; %s]]"
 
 
@@ -59,6 +64,37 @@ async def test_a_handoff_is_told_like_a_tool_call(sdk: Turns) -> None:
     assert ran.finished.response == "Done."
 
 
+async def test_a_handoff_has_one_name_whatever_its_agent_is_called(sdk: Turns) -> None:
+    team = {"handoffs": ["Night Desk"], "agents": {"Night Desk": {"instructions": "You are awake."}}}
+
+    ran = await run(sdk, "[[tool transfer_to_night_desk {};; say Good night.]]", team)
+
+    assert told(ran) == [(ToolCallStarted, "transfer_to_night_desk"), (ToolCallCompleted, "transfer_to_night_desk")]
+    assert ran.finished.response == "Good night."
+
+
+async def test_of_two_handoffs_at_once_the_second_is_answered_and_not_done(sdk: Turns) -> None:
+    prompt = "[[tool transfer_to_billing {} && transfer_to_shipping {};; say Let me see.]]"
+
+    ran = await run(sdk, prompt, TEAM)
+
+    calls = [each for each in ran.events if isinstance(each, ToolCallCompleted)]
+    systems = [call["body"]["messages"][0]["content"] for call in await sdk.calls(ran.marker)]
+    assert sorted((each.name, each.is_error) for each in calls) == [
+        ("transfer_to_billing", False),
+        ("transfer_to_shipping", True),
+    ]
+    assert ids(ran, ToolCallStarted) == ids(ran, ToolCallCompleted)
+    assert systems == ["You greet.", "You know invoices."]
+    assert ran.finished.response == "Let me see."
+
+
+async def test_a_tool_beside_a_handoff_is_told_by_nobody_else(sdk: Turns) -> None:
+    ran = await run(sdk, '[[tool lookup {"q": 1} && transfer_to_billing {};; say Let me see.]]')
+
+    assert told(ran) == [(ToolCallStarted, "transfer_to_billing"), (ToolCallCompleted, "transfer_to_billing")]
+
+
 async def test_the_first_agent_can_get_the_conversation_back(sdk: Turns) -> None:
     ran = await run(sdk, HAND_OVER % "tool transfer_to_desk {};; say Back again.")
 
@@ -89,6 +125,19 @@ async def test_handoffs_without_an_end_are_stopped(sdk: Turns) -> None:
         ({"agents": {"billing": {}}}, "runtime_config.agents.billing.instructions: Field required."),
         ({"agents": {"billing": {"instructions": "", "tools": ["lokup"]}}}, "Did you mean 'lookup'?"),
         ({"agents": {"billing": {"instructions": "", "tone": "dry"}}}, "runtime_config.agents.billing.tone"),
+        (
+            {"agents": {"main": {"instructions": "I am another."}}},
+            "runtime_config.agents.main: the agent that begins is called 'main' too.",
+        ),
+        ({**DESK, "name": "billing"}, "runtime_config.agents.billing: the agent that begins is called 'billing' too."),
+        (
+            {**DESK, "handoffs": ["billing", "billing"]},
+            "Agent 'desk' has 'transfer_to_billing' twice: the handoff to 'billing' and the handoff to 'billing'.",
+        ),
+        (
+            {"handoffs": ["a b", "a-b"], "agents": {"a b": {"instructions": ""}, "a-b": {"instructions": ""}}},
+            "Agent 'main' has 'transfer_to_a_b' twice: the handoff to 'a b' and the handoff to 'a-b'.",
+        ),
     ],
 )
 async def test_a_team_that_cannot_be_is_refused(sdk: Turns, settings: Mapping[str, Any], told: str) -> None:
@@ -100,3 +149,12 @@ async def test_a_team_that_cannot_be_is_refused(sdk: Turns, settings: Mapping[st
 
 def names(body: Mapping[str, Any]) -> list[str]:
     return [each["function"]["name"] for each in body["tools"]]
+
+
+def told(ran: Ran) -> list[tuple[type, str]]:
+    """The calls that the adapter told, in order."""
+    return [(type(each), each.name) for each in ran.events if isinstance(each, ToolCallStarted | ToolCallCompleted)]
+
+
+def ids(ran: Ran, kind: type[ToolCallStarted | ToolCallCompleted]) -> list[str]:
+    return sorted(each.tool_call_id for each in ran.events if isinstance(each, kind))
