@@ -113,16 +113,16 @@ class Reconciler:
         return orphan
 
     async def _look_for_pool(self, row: Row[Any]) -> int:
-        """Tell an execution that a pool fits it by now; it asks for its place itself."""
+        """Tell an execution that a pool fits it by now, or that none ever will; it asks for its place itself."""
         async with self.state.database.transaction(row.organization_id) as connection:
             execution = await Executions(connection, row.organization_id).get(row.id)
             if execution.status != ExecutionStatus.WAITING_FOR_POOL:
                 return 0
             resolution = await Places(connection, row.organization_id, self.state.placement).decide(execution)
-        if resolution.pool is None:
+        if resolution.pool is None and not resolution.is_final():
             return 0
         await self.state.gateway.place(row.workflow_id, row.first_run_id)
-        log.info("told an execution that a pool fits", execution_id=str(row.id), pool=resolution.pool)
+        log.info("told an execution to ask for its place", execution_id=str(row.id), pool=resolution.pool)
         return 1
 
     async def _look_at_waiting(self, row: Row[Any]) -> int:

@@ -4,6 +4,7 @@ RuntimeFailure
 ├── ConfigurationInvalid      the agent's definition cannot be run; not retried
 │   ├── RuntimeUnknown
 │   ├── RuntimeNotInstalled
+│   ├── RuntimeUnfit
 │   ├── ModelUnknown
 │   ├── CredentialMissing
 │   ├── ToolsetInvalid
@@ -70,6 +71,13 @@ class RuntimeUnknown(ConfigurationInvalid):
 
 class RuntimeNotInstalled(ConfigurationInvalid):
     code = "runtime_not_installed"
+
+
+class RuntimeUnfit(ConfigurationInvalid):
+    """The runtime does not take the agent's settings."""
+
+    code = "runtime_unfit"
+    default_hint = "Take the settings out of runtime_config, or name a runtime that takes them."
 
 
 class ModelUnknown(ConfigurationInvalid):

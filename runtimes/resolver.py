@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from runtimes.frameworks import FrameworksConfig
+from runtimes.live_pools import LivePool, ranges, roomiest
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.templates import BUILT_IN, AgentType, Template, generic
 
@@ -26,26 +27,10 @@ class Stage(StrEnum):
     TEMPLATE = "template"
     GENERIC = "generic"
     DEFAULT = "default"
+    SETTINGS = "settings"
 
 
 _STAGES = list(Stage)
-
-
-@dataclass(frozen=True, slots=True)
-class LivePool:
-    """The live workers of a pool that take turns of one runtime; `versions` are its framework's on them."""
-
-    pool: str
-    task_queue: str
-    runtime: str
-    versions: frozenset[str]
-    slots: int
-    running: int
-
-    @property
-    def free(self) -> int:
-        """Turns that it could take now."""
-        return max(0, self.slots - self.running)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +72,17 @@ class Resolution(BaseModel):
     pool: str | None = None
     task_queue: str | None = None
     deploy: Annotated[str | None, Field(description="What would bring the pool that is missing.")] = None
+    hint: Annotated[str | None, Field(description="What to change where no runtime fits.")] = None
     required: Annotated[dict[str, str], Field(description="Capabilities, and what needs them.")] = {}
     candidates: list[Candidate] = Field(default_factory=list[Candidate])
 
     def reasons(self) -> str:
         """Why no candidate can run it, in one line."""
-        return " ".join(f"'{each.runtime}': {each.reason}." for each in self.candidates)
+        return " ".join(f"'{each.runtime}': {each.reason.rstrip('.')}." for each in self.candidates)
+
+    def is_final(self) -> bool:
+        """Whether no deployment helps: each candidate is known, and none fits."""
+        return self.runtime is None and all(each.score for each in self.candidates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +94,13 @@ class _Look:
     pool: LivePool | None = None
     obstacle: str = ""
     absence: str = ""
+    deploy: str = ""
     problems: Sequence[str] = ()
 
     @property
-    def wrong(self) -> str:
-        """What its settings suffer from."""
-        return f": {' '.join(self.problems)}" if self.problems else ""
-
-    @property
-    def rank(self) -> tuple[bool, int, int]:
-        """Stage first, then score; where it would fail for its settings, it comes after all others."""
-        return (not self.problems, -_STAGES.index(self.candidate.stage), self.points)
+    def rank(self) -> tuple[int, int]:
+        """Stage first, then score."""
+        return (-_STAGES.index(self.candidate.stage), self.points)
 
 
 class RuntimeResolver:
@@ -125,13 +111,16 @@ class RuntimeResolver:
         self._config = config
 
     def resolve(self, wanted: Wanted, pools: Sequence[LivePool]) -> Resolution:
-        """The best candidate with a live pool; else the best one without, which is waited for."""
+        """The best fitting candidate with a live pool; else the best one without, which is waited for; else none."""
         template = self._configured(wanted.template) if wanted.template else None
         required = _required(wanted, template)
         looks = [self._look(name, stage, wanted, required, pools) for name, stage in self._names(wanted, template)]
-        taken = _best([look for look in looks if look.pool])
-        chosen = taken or _best([look for look in looks if not look.obstacle])
-        return _decision(looks, chosen, required)
+        fit = [look for look in looks if not look.obstacle]
+        chosen = _best([look for look in fit if look.pool]) or _best(fit)
+        decision = _decision(looks, chosen, required)
+        if chosen is None:
+            decision.hint = self._remedy(looks, wanted, required)
+        return decision
 
     def _names(self, wanted: Wanted, template: Template | None) -> Iterator[tuple[str, Stage]]:
         """Every candidate once, in the first stage that names it."""
@@ -150,6 +139,26 @@ class RuntimeResolver:
             yield Stage.TEMPLATE, self._suiting(template)
             yield Stage.GENERIC, self._suiting(self._configured(BUILT_IN[generic(template.type)]))
         yield Stage.DEFAULT, [self._config.default_framework]
+        if template is None:
+            yield Stage.SETTINGS, self._narrowed(wanted)
+
+    def _narrowed(self, wanted: Wanted) -> list[str]:
+        """Where the default runtime does not take the settings, those that do: the settings say what is meant."""
+        default = self._manifests.get(self._config.default_framework)
+        if default is None or not default.problems(wanted.runtime_config):
+            return []
+        return self._takers(wanted)
+
+    def _takers(self, wanted: Wanted) -> list[str]:
+        return [name for name, each in sorted(self._manifests.items()) if not each.problems(wanted.runtime_config)]
+
+    def _remedy(self, looks: Sequence[_Look], wanted: Wanted, required: Mapping[str, str]) -> str | None:
+        """What to do with settings that keep a candidate out."""
+        if not any(look.problems for look in looks):
+            return None
+        able = [name for name in self._takers(wanted) if not _missing(self._manifests[name], required)]
+        other = f", or name a runtime that takes them: {', '.join(able)}" if able else ""
+        return f"Take the settings out of runtime_config{other}."
 
     def _suiting(self, template: Template) -> list[str]:
         """What the template prefers, then what says of itself that it suits it."""
@@ -176,17 +185,17 @@ class RuntimeResolver:
         if manifest is None:
             return _unknown(candidate)
         serving = [pool for pool in pools if pool.runtime == name]
-        fitting = [pool for pool in serving if not _strange(manifest, pool)]
+        fitting = [pool for pool in (each.fitting(manifest) for each in serving) if pool.workers]
         candidate.pools = [pool.pool for pool in fitting]
         problems = manifest.problems(wanted.runtime_config)
         candidate.score = _score(manifest, len(problems), required, fitting)
-        missing = [capability for capability in required if capability not in manifest.capabilities]
         return _Look(
             candidate,
             points=candidate.score.total,
-            pool=None if missing else _roomiest(fitting, name),
-            obstacle=_lacks(missing, required),
+            pool=roomiest(fitting, name),
+            obstacle="; ".join(filter(None, (_lacks(_missing(manifest, required), required), _refuses(problems)))),
             absence=_absence(manifest, serving),
+            deploy=deployment(name, manifest.package, ranges(serving, manifest)),
             problems=problems,
         )
 
@@ -203,9 +212,10 @@ def used_capabilities(toolsets: Sequence[Mapping[str, Any]], configuration: Mapp
     return found | dict.fromkeys(configuration.get("requires", ()), "requires")
 
 
-def deployment(runtime: str) -> str:
-    """What brings a pool that serves a runtime."""
-    return f"holdfast worker --pool {runtime}"
+def deployment(runtime: str, package: str = "", versions: Sequence[str] = ()) -> str:
+    """What brings a pool that serves a runtime; with the versions of its package that workers would have to have."""
+    wanted = f"  # with {package} {' or '.join(versions)}" if versions else ""
+    return f"holdfast worker --pool {runtime}{wanted}"
 
 
 def _required(wanted: Wanted, template: Template | None) -> dict[str, str]:
@@ -217,7 +227,8 @@ def _unknown(candidate: Candidate) -> _Look:
     """What an agent names is waited for: it was known when it was named."""
     strange = "nothing here knows it"
     if candidate.stage is Stage.EXPLICIT:
-        return _Look(candidate, absence=f"{strange}, and no live pool announces it")
+        absence = f"{strange}, and no live pool announces it"
+        return _Look(candidate, absence=absence, deploy=deployment(candidate.runtime))
     return _Look(candidate, obstacle=strange)
 
 
@@ -237,8 +248,8 @@ def _best(looks: Sequence[_Look]) -> _Look | None:
     return max(looks, key=lambda look: look.rank, default=None)
 
 
-def _roomiest(pools: Sequence[LivePool], runtime: str) -> LivePool | None:
-    return min(pools, key=lambda pool: (-pool.free, pool.pool != runtime, pool.pool), default=None)
+def _missing(manifest: RuntimeManifest, required: Mapping[str, str]) -> list[str]:
+    return [capability for capability in required if capability not in manifest.capabilities]
 
 
 def _lacks(missing: Sequence[str], required: Mapping[str, str]) -> str:
@@ -246,14 +257,12 @@ def _lacks(missing: Sequence[str], required: Mapping[str, str]) -> str:
     return f"lacks {named}" if missing else ""
 
 
+def _refuses(problems: Sequence[str]) -> str:
+    return f"does not take the settings: {' '.join(problems)}" if problems else ""
+
+
 def _absence(manifest: RuntimeManifest, serving: Sequence[LivePool]) -> str:
-    strange = [f"pool {pool.pool} has {manifest.package} {_strange(manifest, pool)}" for pool in serving]
-    return f"{', '.join(strange)}: outside {manifest.versions}" if strange else "no live pool"
-
-
-def _strange(manifest: RuntimeManifest, pool: LivePool) -> str:
-    """The versions on a pool's workers that the runtime is not made for."""
-    return ", ".join(sorted(version for version in pool.versions if not manifest.supports(version)))
+    return "; ".join(filter(None, (pool.strange(manifest) for pool in serving))) or "no live pool"
 
 
 def _decision(looks: Sequence[_Look], chosen: _Look | None, required: dict[str, str]) -> Resolution:
@@ -265,21 +274,19 @@ def _decision(looks: Sequence[_Look], chosen: _Look | None, required: dict[str, 
         return resolution
     resolution.runtime, resolution.stage = chosen.candidate.runtime, chosen.candidate.stage
     if chosen.pool is None:
-        resolution.deploy = deployment(chosen.candidate.runtime)
+        resolution.deploy = chosen.deploy
     else:
         resolution.pool, resolution.task_queue = chosen.pool.pool, chosen.pool.task_queue
     return resolution
 
 
 def _reason(look: _Look, chosen: _Look | None) -> str:
-    if look.obstacle:
+    if look.obstacle or chosen is None:
         return look.obstacle
     if look.pool is None:
         return f"{look.absence}: waited for" if look is chosen else look.absence
-    if chosen is None or look is chosen:
-        return f"taken, on pool {look.pool.pool}{look.wrong}"
-    if look.problems:
-        return f"comes last{look.wrong}"
+    if look is chosen:
+        return f"taken, on pool {look.pool.pool}"
     if look.candidate.stage is not chosen.candidate.stage:
         return f"comes after {chosen.candidate.runtime}: {look.candidate.stage} after {chosen.candidate.stage}"
     return f"{chosen.candidate.runtime} has a higher score, or the same and comes first"

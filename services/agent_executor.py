@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 
 from runtimes.base import AgentRuntime
-from runtimes.errors import RuntimeFailure
+from runtimes.errors import RuntimeFailure, RuntimeUnfit
 from runtimes.factory import RuntimeFactory
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.turns import AttemptKey, StopReason, TurnOutcome, TurnRequest
@@ -17,7 +17,7 @@ from services.agent_settings import read_settings
 from services.attempt import AttemptRun, AttemptScope, ExecutorLimits, Prepared, TurnPlan
 from services.cancellation import CancellationManager, RunningTurn
 from services.control_plane_client.client import ControlPlaneClient
-from services.control_plane_client.models import AttemptOpened, ChildState, OpenAttempt, StartChild
+from services.control_plane_client.models import AgentSpec, AttemptOpened, ChildState, OpenAttempt, StartChild
 from services.metrics import TurnMetrics
 from services.model_gateway.policy import ModelPolicy
 from services.model_gateway.server import ModelGateway
@@ -109,13 +109,23 @@ class AgentExecutorService:
 
     @asynccontextmanager
     async def prepared(self, scope: AttemptScope) -> AsyncGenerator[Prepared]:
-        """The turn's context: its model behind the model gateway, its tools behind the tool gateway."""
-        manifest = self._runtimes.manifest(scope.plan.opened.agent.runtime)
+        """The turn's context: its model behind the model gateway, its tools behind the tool gateway.
+
+        Raises:
+            RuntimeUnfit: the runtime, as it is on this worker, does not take the agent's settings.
+        """
+        manifest = self._fitting(scope.plan.opened.agent)
         snapshots = Snapshots(scope.plan.workspace, scope.store.keep_blob, scope.store.blob)
         async with AsyncExitStack() as stack:
             model = await self._model(scope, manifest, stack)
             tools = await self._tools(scope, manifest, snapshots, stack)
             yield Prepared(self._context(scope, model.endpoint, tools, snapshots), model.failure, model.name)
+
+    def _fitting(self, agent: AgentSpec) -> RuntimeManifest:
+        manifest = self._runtimes.manifest(agent.runtime)
+        if problems := manifest.problems(agent.configuration.get("runtime_config") or {}):
+            raise RuntimeUnfit(f"Runtime '{agent.runtime}' does not take the agent's settings. {' '.join(problems)}")
+        return manifest
 
     async def _model(self, scope: AttemptScope, manifest: RuntimeManifest, stack: AsyncExitStack) -> _Model:
         agent = scope.plan.opened.agent

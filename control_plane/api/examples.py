@@ -180,6 +180,7 @@ RUNTIME: Example = {
     "templates": ["chat-assistant", "generic-conversation"],
     "weight": 0,
     "settings": {"tool_call_limit": {"type": "integer", "minimum": 1}},
+    "environment": {"AGNO_TELEMETRY": "false"},
     "memory_mb": 10,
     "slots": 100,
     "installed_version": "",

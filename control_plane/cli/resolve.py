@@ -53,4 +53,4 @@ def _outcome(resolution: dict[str, Any]) -> str:
         return f"Runs on '{resolution['runtime']}', pool '{pool}'."
     if runtime := resolution.get("runtime"):
         return f"Waits for a pool that serves '{runtime}'. Start one: {resolution['deploy']}"
-    return "Nothing can run it: no runtime fits."
+    return f"Nothing can run it: no runtime fits. {resolution.get('hint') or ''}".rstrip()

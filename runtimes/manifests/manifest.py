@@ -1,6 +1,7 @@
 """What is known of a runtime without importing its framework."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import jsonschema_rs
@@ -100,11 +101,11 @@ class RuntimeManifest(BaseModel):
 
     def supports(self, version: str) -> bool:
         """Whether the framework's version is among those that the adapter was made for."""
-        return _contains(self.versions, version)
+        return is_within(self.versions, version)
 
     def supports_python(self, version: str) -> bool:
         """Whether the runtime can be used under this Python."""
-        return _contains(self.python, version)
+        return is_within(self.python, version)
 
     def problems(self, configuration: Mapping[str, Any]) -> list[str]:
         """What is wrong with an agent's `runtime_config`, one sentence each."""
@@ -120,10 +121,12 @@ class RuntimeManifest(BaseModel):
             yield f"'{place}' is wrong: {error.message[:_COMPLAINT_LIMIT]}."
 
 
-def _contains(specifier: str, version: str) -> bool:
+@lru_cache(maxsize=256)
+def is_within(specifier: str, version: str) -> bool:
+    """Whether a version is within a specifier; what cannot be read is not."""
     try:
         return SpecifierSet(specifier).contains(version, prereleases=True)
-    except InvalidVersion:
+    except (InvalidSpecifier, InvalidVersion):
         return False
 
 

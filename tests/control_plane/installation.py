@@ -49,7 +49,7 @@ class Installation:
             "version": "0.1.0",
             "slots": 10,
             "running": 0,
-            "runtimes": [_served(name) for name in runtimes or (pool,)],
+            "runtimes": more.pop("runtimes", None) or [_served(name) for name in runtimes or (pool,)],
         }
         headers = self.owner.auth("worker")
         answer = await self.http.post("/internal/v1/workers", json=announcement | more, headers=headers)

@@ -16,8 +16,9 @@ from control_plane.cli.resolve import show_resolution
 from control_plane.documents import read_yaml
 from control_plane.frameworks_file import FrameworksFile
 from runtimes.frameworks import FrameworksConfig
+from runtimes.live_pools import LivePool, LiveWorker
 from runtimes.manifests.known import KNOWN
-from runtimes.resolver import LivePool, RuntimeResolver, Wanted
+from runtimes.resolver import RuntimeResolver, Wanted
 from runtimes.templates import BUILT_IN
 from runtimes.types import Capability, RuntimeType
 from services.control_plane_client.models import AgentSpec
@@ -35,8 +36,8 @@ EXAMPLES = [(json.loads(match["agent"]), match["said"]) for match in _EXAMPLE.fi
 def pool(runtime: str) -> LivePool:
     """A live pool as the page describes it, with the framework that is installed here."""
     slots, running = LIVE[runtime]
-    installed = frozenset({version(KNOWN[runtime].package)})
-    return LivePool(runtime, f"holdfast.{runtime}", runtime, installed, slots, running)
+    worker = LiveWorker(version(KNOWN[runtime].package), slots=slots, running=running)
+    return LivePool(runtime, f"holdfast.{runtime}", runtime, (worker,))
 
 
 def explained(agent: dict[str, Any]) -> str:

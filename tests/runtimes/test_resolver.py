@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from runtimes.frameworks import FrameworksConfig, TemplateMapping
+from runtimes.live_pools import LivePool, LiveWorker
 from runtimes.manifests.known import KNOWN
 from runtimes.manifests.manifest import RuntimeManifest
-from runtimes.resolver import LivePool, Resolution, RuntimeResolver, Stage, Wanted, used_capabilities
+from runtimes.resolver import Resolution, RuntimeResolver, Stage, Wanted, used_capabilities
 from runtimes.templates import BUILT_IN, AgentType, Template
 from runtimes.types import Capability
 
@@ -31,11 +32,15 @@ MANIFESTS = {
 DESK = Template("desk", AgentType.TASK, preferred=("crew", "default"), required=("tools",))
 
 
-def pool(runtime: str, name: str | None = None, **more: Any) -> LivePool:
-    """A live pool, idle."""
+def pool(runtime: str, name: str | None = None, *, running: int = 0, placed: int | None = None) -> LivePool:
+    """A live pool of one worker with ten slots."""
+    return pool_of(runtime, LiveWorker("2.1", slots=10, running=running), name=name, placed=placed)
+
+
+def pool_of(runtime: str, *workers: LiveWorker, name: str | None = None, placed: int | None = None) -> LivePool:
+    """A live pool of these workers."""
     name = name or runtime
-    values: dict[str, Any] = {"versions": frozenset({"2.1"}), "slots": 10, "running": 0} | more
-    return LivePool(pool=name, task_queue=f"holdfast.{name}", runtime=runtime, **values)
+    return LivePool(name, f"holdfast.{name}", runtime, workers, placed)
 
 
 def resolve(
@@ -117,14 +122,29 @@ def test_a_runtime_that_lacks_what_is_required_is_left_out_with_what_requires_it
     assert reasons(found)["crew"] == "lacks streaming (requires)"
 
 
-def test_a_pool_with_a_version_out_of_range_does_not_serve() -> None:
-    old = pool("crew", versions=frozenset({"1.9", "2.1"}))
+def test_a_worker_with_a_version_out_of_range_is_left_out_alone() -> None:
+    old, fit = LiveWorker("1.9", slots=10), LiveWorker("2.1", slots=4)
 
-    found = resolve(Wanted(runtime="crew"), old)
+    alone = resolve(Wanted(runtime="crew"), pool_of("crew", old))
+    beside = resolve(Wanted(runtime="crew"), pool_of("crew", old, fit), pool_of("crew", fit, fit, name="more"))
 
-    assert found.pool is None
-    assert reasons(found) == {"crew": "pool crew has crew 1.9: outside >=2,<3: waited for"}
-    assert resolve(Wanted(runtime="crew"), old, pool("crew", "fresh")).pool == "fresh"
+    assert alone.pool is None
+    assert reasons(alone) == {"crew": "pool crew has crew 1.9, outside >=2,<3: waited for"}
+    assert alone.deploy == "holdfast worker --pool crew  # with crew >=2,<3"
+    assert beside.candidates[0].pools == ["crew", "more"]
+    assert beside.pool == "more"
+    assert resolve(Wanted(runtime="crew"), pool_of("crew", old, fit)).pool == "crew"
+
+
+def test_a_worker_is_judged_by_the_range_that_it_announces_itself() -> None:
+    upgraded = LiveWorker("3.4", ">=3,<4", slots=10)
+    strange = LiveWorker("2.1", ">=3,<4", slots=10)
+
+    taken, left_out = (resolve(Wanted(runtime="crew"), pool_of("crew", worker)) for worker in (upgraded, strange))
+
+    assert taken.pool == "crew"
+    assert reasons(left_out) == {"crew": "pool crew has crew 2.1, outside >=3,<4: waited for"}
+    assert left_out.deploy == "holdfast worker --pool crew  # with crew >=3,<4"
 
 
 def test_the_score_is_the_sum_of_its_parts_and_decides_within_a_stage() -> None:
@@ -140,14 +160,52 @@ def test_the_score_is_the_sum_of_its_parts_and_decides_within_a_stage() -> None:
     assert reasons(found)["crew"] == "graph has a higher score, or the same and comes first"
 
 
-def test_settings_that_a_runtime_does_not_take_cost_ten_points_each_and_put_it_last() -> None:
+def test_settings_that_a_runtime_does_not_take_cost_ten_points_each_and_keep_it_out() -> None:
     found = resolve(Wanted(template=DESK, runtime_config={"turns": 5}), *map(pool, ("crew", "default")))
     wrong = resolve(Wanted(runtime="default", runtime_config={"turns": "x", "other": 1}), pool("default"))
 
     assert found.runtime == "default"
-    assert reasons(found)["crew"].startswith("comes last: 'turns' is no setting of runtime 'crew'.")
+    assert reasons(found)["crew"].startswith("does not take the settings: 'turns' is no setting of runtime 'crew'.")
     assert wrong.candidates[0].score is not None
     assert wrong.candidates[0].score.configuration == -20
+    assert (wrong.runtime, wrong.hint) == (None, "Take the settings out of runtime_config.")
+
+
+def test_what_takes_the_settings_is_waited_for_though_others_are_live() -> None:
+    found = resolve(Wanted(template=DESK, runtime_config={"turns": 5}), *map(pool, ("crew", "graph")))
+
+    assert (found.runtime, found.pool, found.deploy) == ("default", None, "holdfast worker --pool default")
+    assert reasons(found)["default"] == "no live pool: waited for"
+
+
+def test_settings_that_nothing_of_a_template_takes_say_who_does() -> None:
+    desk = Template("t", AgentType.CUSTOM, preferred=("crew",), required=("tools",))
+    deaf = manifest("deaf", settings={"crews": {"type": "integer"}})
+    able = manifest("able", Capability.TOOLS, settings={"crews": {"type": "integer"}})
+
+    found = resolve(
+        Wanted(template=desk, runtime_config={"crews": 2}),
+        *map(pool, MANIFESTS),
+        manifests=MANIFESTS | {"able": able, "deaf": deaf},
+    )
+
+    assert (found.runtime, found.pool, found.deploy) == (None, None, None)
+    assert found.hint == "Take the settings out of runtime_config, or name a runtime that takes them: able."
+    assert found.reasons().startswith("'crew': does not take the settings: 'crews' is no setting of runtime 'crew'.")
+
+
+def test_settings_narrow_the_candidates_where_neither_runtime_nor_template_is_named() -> None:
+    settings = {"flow": {"type": "string"}}
+    flows = {name: manifest(name, settings=settings) for name in ("flow_a", "flow_b")}
+    wanted = Wanted(runtime_config={"flow": "x"})
+
+    live = resolve(wanted, pool("default"), pool("flow_b"), manifests=MANIFESTS | flows)
+    waiting = resolve(wanted, pool("default"), manifests=MANIFESTS | flows)
+    usual = resolve(Wanted(runtime_config={"turns": 5}), manifests=MANIFESTS | flows)
+
+    assert (live.runtime, live.stage, live.pool) == ("flow_b", Stage.SETTINGS, "flow_b")
+    assert (waiting.runtime, waiting.pool) == ("flow_a", None)
+    assert [(each.runtime, each.stage.value) for each in usual.candidates] == [("default", "default")]
 
 
 def test_free_capacity_decides_between_equals_and_ties_go_to_what_stands_first() -> None:
@@ -164,6 +222,16 @@ def test_of_several_pools_the_one_with_most_room_takes_it() -> None:
 
     assert (found.pool, found.task_queue) == ("other", "holdfast.other")
     assert found.candidates[0].pools == ["default", "spare", "other"]
+
+
+def test_what_is_placed_counts_more_than_what_workers_said_and_of_full_pools_the_shortest_queue_gets_it() -> None:
+    stale = [pool("default", running=0, placed=9), pool("default", "spare", running=10, placed=8)]
+    full = [pool("default", placed=14), pool("default", "spare", placed=12)]
+    small = pool_of("default", LiveWorker("2.1", slots=2), name="small", placed=3)
+
+    assert resolve(Wanted(), *stale).pool == "spare"
+    assert resolve(Wanted(), *full).pool == "spare"
+    assert resolve(Wanted(), *full, small).pool == "spare"
 
 
 def test_the_frameworks_file_stands_before_the_template() -> None:
@@ -210,7 +278,7 @@ def test_what_an_agent_uses_is_read_from_its_definition() -> None:
 
 
 def test_every_built_in_template_can_be_served_by_what_holdfast_ships() -> None:
-    pools = [pool(name, versions=frozenset()) for name in KNOWN]
+    pools = [pool_of(name, LiveWorker("1", "")) for name in KNOWN]
 
     for template in BUILT_IN.values():
         assert resolve(Wanted(template=template), *pools, manifests=KNOWN).pool is not None, template.name

@@ -24,7 +24,8 @@ def agent_warnings(
 ) -> list[Notice]:
     """What is wrong with the agent now, by what the live workers of the runtime announce that it would get."""
     if resolution.runtime is None:
-        return [Notice(code="runtime_unfit", message=f"No runtime fits. {resolution.reasons()}", hint=REQUIRED)]
+        hint = resolution.hint or REQUIRED
+        return [Notice(code="runtime_unfit", message=f"No runtime fits. {resolution.reasons()}", hint=hint)]
     if resolution.pool is None:
         return [not_live(resolution.runtime, "its executions wait")]
     able = serving(workers, resolution.runtime)

@@ -47,14 +47,15 @@ class Placement:
 
     async def decide(self, connection: AsyncConnection, organization_id: UUID, wanted: Wanted) -> Resolution:
         """The runtime and its pool, by what was seen live a moment ago; nothing is waited for that is there by now."""
-        resolution = self._resolve(wanted, await self.live.seen(connection, organization_id))
+        resolution = await self._resolve(connection, wanted, await self.live.seen(connection, organization_id))
         if resolution.pool is not None:
             return resolution
-        return self._resolve(wanted, await self.live.look(connection, organization_id))
+        return await self._resolve(connection, wanted, await self.live.look(connection, organization_id))
 
-    def _resolve(self, wanted: Wanted, seen: Seen) -> Resolution:
+    async def _resolve(self, connection: AsyncConnection, wanted: Wanted, seen: Seen) -> Resolution:
         manifests = manifests_of(self.manifests, seen.workers)
-        return RuntimeResolver(manifests, self.frameworks).resolve(wanted, seen.pools)
+        pools = await self.live.loaded(connection, seen.pools)
+        return RuntimeResolver(manifests, self.frameworks).resolve(wanted, pools)
 
     async def require(
         self, connection: AsyncConnection, organization_id: UUID, wanted: Wanted, *, wait: bool
@@ -67,11 +68,23 @@ class Placement:
         """
         resolution = await self.decide(connection, organization_id, wanted)
         if resolution.runtime is None:
-            raise RuntimeUnfit(f"No runtime fits. {resolution.reasons()}", candidates=_lines(resolution))
+            raise unfit(resolution)
         if resolution.pool is None and not wait:
             detail = f"No live pool fits. {resolution.reasons()}"
             raise PoolMissing(detail, hint=resolution.deploy or "", candidates=_lines(resolution))
+        self.taken(resolution)
         return resolution
+
+    def taken(self, resolution: Resolution) -> None:
+        """An execution goes where the decision says: it counts before the next one is decided."""
+        if resolution.task_queue:
+            self.live.has_placed(resolution.task_queue)
+
+
+def unfit(resolution: Resolution) -> RuntimeUnfit:
+    """The refusal of what no runtime can run."""
+    detail = f"No runtime fits. {resolution.reasons()}"
+    return RuntimeUnfit(detail, hint=resolution.hint or "", candidates=_lines(resolution))
 
 
 def _lines(resolution: Resolution) -> list[dict[str, Any]]:

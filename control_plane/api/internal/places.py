@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane import errors
 from control_plane.api.executions.admission import first_status, pinned_agent
-from control_plane.api.executions.placement import Placement
+from control_plane.api.executions.placement import Placement, unfit
 from control_plane.api.internal.statements import lock
 from control_plane.events import log
 from db.enums import TERMINAL, ExecutionStatus
@@ -48,6 +48,7 @@ class Places:
         Raises:
             errors.NotFound: the organization has no such execution.
             errors.ExecutionClosed: it has ended.
+            errors.RuntimeUnfit: the runtime that it waited for turns out not to take it.
         """
         row = await lock(self.connection, self.organization_id, execution_id, with_spec=False)
         if row is None:
@@ -57,6 +58,8 @@ class Places:
         if row.status != ExecutionStatus.WAITING_FOR_POOL:
             return Place(runtime=row.runtime, task_queue=row.task_queue)
         resolution = await self.decide(row)
+        if resolution.is_final():
+            raise unfit(resolution)
         if resolution.pool is not None:
             await self._place(row, resolution)
         return place_of(resolution)
@@ -82,6 +85,7 @@ class Places:
             **log.counted([NewEvent(type="execution.placed", data=placed), *next_event]),
         }
         await _PLACE.execute(self.connection, parameters)
+        self.placement.taken(resolution)
 
 
 def place_of(resolution: Resolution) -> Place:

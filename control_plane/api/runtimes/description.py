@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from control_plane.api.runtimes.schemas import BrokenPlugin, Runtime
 from runtimes.factory import installed_version
-from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.manifests.manifest import RuntimeManifest, is_within
 from runtimes.registry import RuntimeRegistry
 
 #: The origin of a runtime that is known by its workers alone.
@@ -51,7 +51,7 @@ def describe(name: str, registry: RuntimeRegistry, announced: Sequence[Announced
         **(_described(manifest) if manifest else _as_announced(announced[0][1])),
         installed_version=here,
         installed_versions=sorted(theirs),
-        unsupported_versions=_unsupported(manifest, theirs | ({here} - {""})),
+        unsupported_versions=_unsupported(manifest, here, announced),
         live=bool(announced),
         workers=len(announced),
         pools=sorted({worker.pool for worker, _ in announced}),
@@ -72,13 +72,29 @@ def _announced_manifest(registry: RuntimeRegistry, announced: Sequence[Announced
     return None
 
 
-def _unsupported(manifest: RuntimeManifest | None, versions: set[str]) -> list[str]:
-    return sorted(version for version in versions if manifest and not manifest.supports(version))
+def own_range(announced: Mapping[str, Any]) -> str | None:
+    """The framework's versions that a worker's own manifest names; None if it announced no manifest."""
+    manifest: Mapping[str, Any] = announced.get("manifest") or {}
+    versions = manifest.get("versions")
+    return versions if isinstance(versions, str) else None
+
+
+def _unsupported(manifest: RuntimeManifest | None, here: str, announced: Sequence[Announced]) -> list[str]:
+    """The versions that the adapter was not made for: the one beside the API, and those of workers."""
+    own = {here} if manifest and here and not manifest.supports(here) else set[str]()
+    return sorted(own | {str(runtime["version"]) for _, runtime in announced if _is_strange(runtime, manifest)})
+
+
+def _is_strange(announced: Mapping[str, Any], manifest: RuntimeManifest | None) -> bool:
+    """Whether a worker has a version that it is not made for: by its own manifest, else by the one known here."""
+    own, known = own_range(announced), manifest.versions if manifest else ""
+    return not is_within(known if own is None else own, announced["version"])
 
 
 def _described(manifest: RuntimeManifest) -> dict[str, Any]:
-    shown = {"name", "entry", "distribution", "environment", "own_toolsets"}
-    return manifest.model_dump(exclude=shown) | {"requirement": manifest.requirement}
+    return manifest.model_dump(exclude={"name", "entry", "distribution", "own_toolsets"}) | {
+        "requirement": manifest.requirement
+    }
 
 
 def _as_announced(runtime: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,6 +112,7 @@ def _as_announced(runtime: Mapping[str, Any]) -> dict[str, Any]:
         "templates": [],
         "weight": 0,
         "settings": {},
+        "environment": {},
         "memory_mb": None,
         "slots": None,
     }

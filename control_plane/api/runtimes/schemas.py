@@ -14,7 +14,8 @@ class Runtime(BaseModel):
 
     `versions` are those of `package` that the adapter was made for. `installed_version` is the one beside the API,
     empty if there is none; `installed_versions` are those of live workers, `unsupported_versions` the ones of both
-    that it was not made for. `settings` are JSON schemas of an agent's `runtime_config`, by name.
+    that it was not made for: a worker's by its own manifest. `settings` are JSON schemas of an agent's
+    `runtime_config`, by name; `environment` is set in the worker before the framework is imported.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Runtime(BaseModel):
     templates: list[str]
     weight: int
     settings: dict[str, dict[str, Any]]
+    environment: dict[str, str]
     memory_mb: int | None
     slots: int | None
     installed_version: str

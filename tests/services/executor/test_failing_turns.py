@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from itertools import pairwise
 
+import psycopg
 import pytest
 from aiohttp import web
+from psycopg.types.json import Jsonb
 
 from tests.conftest import NewStack
 from tests.stack import Stack
@@ -46,6 +48,32 @@ async def chatty(new_stack: NewStack, talkative: str) -> AsyncGenerator[Stack]:
     async with new_stack(pools=("default", "scripted"), settings=settings) as stack:
         await stack.agent("refused", model_id="talkative/any")
         yield stack
+
+
+async def test_settings_that_the_runtime_of_this_worker_does_not_take_end_the_turn(chatty: Stack) -> None:
+    agent = await chatty.agent("outdated", runtime="default", configuration={"runtime_config": {"max_turns": 3}})
+    execution = await chatty.start("[[say hi]]", "outdated", interactive=True)
+    await chatty.until_status(execution, "waiting")
+
+    await _replace_settings(chatty, agent["id"], {"graph": "flows:graph"})
+    await chatty.http.post(f"/api/v1/executions/{execution}/messages", json={"content": "[[say again]]"})
+    await chatty.until_status(execution, "failed")
+
+    error = (await chatty.get(execution))["error"]
+    assert error["code"] == "runtime_unfit"
+    assert "'graph' is no setting of runtime 'default'." in error["message"]
+    assert (await chatty.types(execution)).count("attempt.failed") == 1
+
+
+async def _replace_settings(stack: Stack, agent_id: str, settings: dict[str, str]) -> None:
+    """Let a pinned version have settings of a runtime that has changed since."""
+    async with await psycopg.AsyncConnection.connect(stack.database_url.replace("+psycopg", "")) as connection:
+        await connection.execute(
+            """
+            UPDATE agent_versions SET spec = jsonb_set(spec, '{configuration,runtime_config}', %s) WHERE agent_id = %s
+            """,
+            (Jsonb(settings), agent_id),
+        )
 
 
 async def test_no_key_is_told_to_any_log_or_history(chatty: Stack) -> None:
