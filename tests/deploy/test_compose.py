@@ -1,22 +1,29 @@
 """The Compose file is valid, hangs together, and opens nothing beyond loopback."""
 
+import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
+from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
 import yaml
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 
-from control_plane.local.temporal import DYNAMIC_CONFIG, SEARCH_ATTRIBUTES
+from control_plane.local.temporal import DYNAMIC_CONFIG, SEARCH_ATTRIBUTES, temporal_binary
 from control_plane.settings import PREFIX, Settings
 from control_plane.worker.process import HAND_BACK
 from tests.architecture.source import ROOT
 from tests.containers.images import IMAGES
+from tests.docs.markdown import Document
+from tests.docs.shell import run_script
 from tests.docs.test_docs import misfits
+from tests.stack import Stack
 
 COMPOSE = ROOT / "deploy" / "compose"
 TEXT = (COMPOSE / "compose.yaml").read_text()
@@ -25,6 +32,8 @@ FILE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "holdfast-" in service["image"]}
 WORKERS = {name: service for name, service in OURS.items() if service["command"][0] == "worker"}
+COLLECTOR: dict[str, Any] = yaml.safe_load((COMPOSE / "collector.yaml").read_text())
+PAGE = Document("docs/compose.md")
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+):-([^}]*)\}")
 COMMANDS = (["docker", "compose"], ["docker-compose"])
 
@@ -100,7 +109,7 @@ def test_nothing_is_published_beyond_loopback() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
 
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
-    assert len(published) == 2
+    assert len(published) == 3
 
 
 def test_ours_are_restricted() -> None:
@@ -123,8 +132,10 @@ def test_names_lead_to_what_is_there() -> None:
         assert set(service["networks"]) <= FILE["networks"].keys()
         assert set(service.get("secrets", ())) <= FILE["secrets"].keys()
         for volume in service.get("volumes", ()):
-            place = volume.partition(":")[0]
-            assert place in FILE["volumes"] or place.startswith("./secrets/") or (COMPOSE / place).is_file(), volume
+            place, named, _ = volume.partition(":")
+            assert (
+                not named or place in FILE["volumes"] or place.startswith("./secrets/") or (COMPOSE / place).is_file()
+            ), volume
 
 
 def test_workers_get_longer_to_end_than_they_take() -> None:
@@ -149,20 +160,115 @@ def test_pools_do_not_see_the_database_nor_workflows_the_providers() -> None:
     }
 
 
-def test_the_collector_asks_every_process_that_serves_metrics() -> None:
-    scraped = yaml.safe_load((COMPOSE / "collector.yaml").read_text())["receivers"]["prometheus"]["config"]
-    targets = {
-        target for job in scraped["scrape_configs"] for each in job["static_configs"] for target in each["targets"]
-    }
-    ports = {name: service["environment"]["HOLDFAST_WORKER_HEALTH_PORT"] for name, service in WORKERS.items()}
+def test_the_collector_asks_every_replica_of_every_process_that_serves_metrics() -> None:
+    jobs = {job["job_name"]: job for job in COLLECTOR["receivers"]["prometheus"]["config"]["scrape_configs"]}
+    (found,) = jobs["workers"]["dns_sd_configs"]
+    ports = {int(service["environment"]["HOLDFAST_WORKER_HEALTH_PORT"]) for service in WORKERS.values()}
 
-    assert targets == {"control-plane:8080", *(f"{name}:{port}" for name, port in ports.items())}
+    assert jobs["control-plane"]["static_configs"] == [{"targets": ["control-plane:8080"]}]
+    assert (set(found["names"]), found["type"], {found["port"]}) == (WORKERS.keys(), "A", ports)
+
+
+def test_traces_go_where_the_operator_says() -> None:
+    pipeline = COLLECTOR["service"]["pipelines"]["traces"]
+    sent = {name: COLLECTOR["exporters"][name]["endpoint"] for name in pipeline["exporters"]}
+    given = SERVICES["otel-collector"]["environment"]["TRACES_ENDPOINT"]
+
+    assert sent == {"otlphttp": "${env:TRACES_ENDPOINT}"}
+    assert given == "${TRACES_ENDPOINT:-http://jaeger:4318}"
+    assert "jaeger" in SERVICES
+
+
+def test_the_collectors_pipelines_are_made_of_what_there_is() -> None:
+    for pipeline in COLLECTOR["service"]["pipelines"].values():
+        for part, names in pipeline.items():
+            assert set(names) <= COLLECTOR[part].keys()
+
+
+def test_replicas_of_a_pool_share_no_workspaces() -> None:
+    places = {name: [volume for volume in service["volumes"] if "/var/lib" in volume] for name, service in OURS.items()}
+
+    assert {name: found for name, found in places.items() if found} == {
+        "pool-default": ["/var/lib/holdfast"],
+        "pool-native": ["/var/lib/holdfast"],
+    }
 
 
 def test_temporal_is_set_up_as_the_local_stack_is() -> None:
     configured: dict[str, list[dict[str, Any]]] = yaml.safe_load((COMPOSE / "temporal.yaml").read_text())
     settled = {f"{name}={json.dumps(value['value'])}" for name, (value,) in configured.items()}
-    made = re.findall(r"--name (\w+) --type Keyword", " ".join(SERVICES["search-attributes"]["entrypoint"]))
 
     assert settled == {setting for setting in DYNAMIC_CONFIG if setting.startswith("matching.")}
-    assert tuple(made) == SEARCH_ATTRIBUTES
+
+
+def test_temporals_server_and_tools_are_of_one_version_that_is_still_published() -> None:
+    images = {SERVICES[name]["image"] for name in ("temporal", "temporal-schema", "temporal-namespace")}
+    versions = {default.rpartition(":") for _, default in VARIABLE.findall(" ".join(images))}
+
+    assert {name for name, _, _ in versions} == {"docker.io/temporalio/server", "docker.io/temporalio/admin-tools"}
+    assert len({version for _, _, version in versions}) == 1
+
+
+async def test_the_namespace_gets_what_is_needed_however_often_it_is_asked_for(stack: Stack) -> None:
+    script = str(COMPOSE / "temporal-namespace.sh")
+    environment = {
+        "PATH": f"{temporal_binary().parent}:{os.environ['PATH']}",
+        "TEMPORAL_ADDRESS": stack.temporal_address,
+        "TEMPORAL_NAMESPACE": "composed",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+    for _ in range(2):
+        ran = await asyncio.create_subprocess_exec("/bin/sh", script, env=environment, stdout=PIPE, stderr=STDOUT)
+        told, _ = await ran.communicate()
+        assert ran.returncode == 0, told.decode()
+
+    service = stack.temporal.operator_service
+    listed = await service.list_search_attributes(ListSearchAttributesRequest(namespace="composed"))
+    assert set(SEARCH_ATTRIBUTES) <= set(listed.custom_attributes)
+
+
+def test_temporals_databases_are_made_and_brought_up_with_the_password_from_its_file(tmp_path: Path) -> None:
+    script = (COMPOSE / "temporal-schema.sh").read_text().replace("/run/secrets", str(tmp_path))
+    (tmp_path / "postgres_password").write_text("secret")
+    tool = tmp_path / "temporal-sql-tool"
+    tool.write_text('#!/bin/sh\n[ "$SQL_PASSWORD" = secret ] && echo "$@"\n')
+    tool.chmod(0o755)
+
+    told = run_script(script, {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, tmp_path)
+
+    assert told.splitlines() == [
+        f"--db {database} {step}"
+        for database, schema in (("temporal", "temporal"), ("temporal_visibility", "visibility"))
+        for step in (
+            "create",
+            "setup-schema -v 0.0",
+            f"update-schema -d /etc/temporal/schema/postgresql/v12/{schema}/versioned",
+        )
+    ]
+
+
+def test_the_secrets_are_made_as_the_page_says(tmp_path: Path) -> None:
+    shutil.copytree(COMPOSE, tmp_path / "compose", ignore=shutil.ignore_patterns("secrets", ".env"))
+
+    run_script(PAGE.blocks("bash secrets"), {"PATH": os.environ["PATH"]}, tmp_path / "compose")
+
+    secrets = tmp_path / "compose" / "secrets"
+    made = {str(path.relative_to(secrets)) for path in secrets.rglob("*") if path.is_file()}
+    assert made == {
+        "postgres_password",
+        "control-plane/database_url",
+        "pool/providers__openai__api_key",
+        "pool/providers__openai__base_url",
+    }
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    assert all((secrets / path).stat().st_mode & 0o004 for path in made)
+    assert (secrets / "postgres_password").read_text().strip() in (secrets / "control-plane/database_url").read_text()
+
+
+def test_the_pages_commands_name_services_that_there_are() -> None:
+    words = " ".join(line for line in PAGE.text.splitlines() if "docker compose" in line)
+    named = set(re.findall(r"(?:up --detach|run --rm|--scale) ([a-z][a-z-]+)", words))
+
+    assert named == {"control-plane", "migrate", "pool-native"}
+    assert named <= SERVICES.keys()
