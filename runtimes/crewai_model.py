@@ -12,45 +12,17 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import PrivateAttr
 
 from runtimes import model_parameters
+from runtimes.call_pieces import CallPieces
 from runtimes.crewai_tools import Toolbox
 from runtimes.crewai_turn import Turn
 from runtimes.errors import ModelAnswerInvalid, RuntimeCrashed, RuntimeFailure
-from runtimes.tool_calls import RequestedCall
-from runtimes.types import ModelEndpoint, RuntimeExecutionContext
+from runtimes.openai_clients import OpenAIClients
+from runtimes.types import RuntimeExecutionContext
 
-#: How long an answer may take is the model gateway's affair: it waits, retries and gives up.
-_TIMEOUT = httpx.Timeout(None, connect=10)
 #: CrewAI shortens conversations by models' names, which say nothing here.
 _CONTEXT_WINDOW = 1_000_000_000
 #: What a crew gets for an answer without text, which it would take for a failure.
 _NOTHING = " "
-
-
-class CrewClients:
-    """One pool of connections to the model gateway for a process."""
-
-    def __init__(self) -> None:
-        self._http = httpx.AsyncClient(
-            trust_env=False,
-            timeout=_TIMEOUT,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
-        )
-
-    def openai(self, endpoint: ModelEndpoint) -> AsyncOpenAI:
-        """A client for one execution, with its token; it never retries."""
-        client = AsyncOpenAI(
-            api_key=endpoint.api_key,
-            base_url=endpoint.base_url,
-            http_client=self._http,
-            timeout=_TIMEOUT,
-            max_retries=0,
-        )
-        client.organization = client.project = None
-        return client
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
 
 
 class GatewayLLM(BaseLLM):
@@ -65,7 +37,7 @@ class GatewayLLM(BaseLLM):
     _parameters: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @classmethod
-    def of(cls, context: RuntimeExecutionContext, turn: Turn, toolbox: Toolbox, clients: CrewClients) -> "GatewayLLM":
+    def of(cls, context: RuntimeExecutionContext, turn: Turn, toolbox: Toolbox, clients: OpenAIClients) -> "GatewayLLM":
         """The model that the context names; nothing comes from the environment."""
         made = cls(model=context.model.model, provider="openai")
         made._turn, made._toolbox = turn, toolbox
@@ -118,7 +90,7 @@ class GatewayLLM(BaseLLM):
         async with aclosing(pieces(request)) as chunks:
             async for chunk in chunks:
                 self._turn.say(number, answer.take(chunk))
-        calls = self._turn.settle(number, answer.text, answer.calls(), answer.finish)
+        calls = self._turn.settle(number, answer.text, answer.pieces.calls(), answer.finish)
         return [self._toolbox.shown(call, tools) for call in calls] or answer.text or _NOTHING
 
     async def _streamed(self, request: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
@@ -149,29 +121,18 @@ class _Answer:
     def __init__(self) -> None:
         self.text = ""
         self.finish: str | None = None
-        self._calls: dict[int, list[str]] = {}
+        self.pieces = CallPieces()
 
     def take(self, chunk: ChatCompletionChunk) -> str:
         """Note a chunk; gives its text."""
         if not chunk.choices:
             return ""
         delta = chunk.choices[0].delta
-        for call in delta.tool_calls or ():
-            self._add(call)
+        self.pieces.add(delta.tool_calls)
         self.finish = "refusal" if delta.refusal else self.finish or chunk.choices[0].finish_reason
         text = delta.content or delta.refusal or ""
         self.text += text
         return text
-
-    def calls(self) -> list[RequestedCall]:
-        """The tool calls, each in one piece."""
-        return [RequestedCall(*self._calls[index]) for index in sorted(self._calls)]
-
-    def _add(self, call: Any) -> None:
-        known = self._calls.setdefault(call.index, ["", "", ""])
-        known[0] = known[0] or call.id or ""
-        known[1] = known[1] or (call.function and call.function.name) or ""
-        known[2] += (call.function and call.function.arguments) or ""
 
 
 def _as_chunk(answer: ChatCompletion) -> ChatCompletionChunk:

@@ -7,16 +7,18 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import ClassVar
 
+import httpx
 from crewai.events.utils.console_formatter import set_suppress_console_output
 
 from runtimes.base import BaseRuntime, Cancellations, ControlPlane
 from runtimes.crewai_crew import Work, crew_work
-from runtimes.crewai_model import CrewClients, GatewayLLM
+from runtimes.crewai_model import GatewayLLM
 from runtimes.crewai_tools import Toolbox
 from runtimes.crewai_turn import Turn, TurnOver
 from runtimes.errors import RuntimeCrashed, RuntimeFailure
 from runtimes.manifests.crewai import CREWAI
 from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.openai_clients import OpenAIClients
 from runtimes.types import RuntimeEvent, RuntimeExecutionContext, TextDelta, TurnFinished
 
 #: Threads of one worker; a turn has one of its own.
@@ -29,7 +31,7 @@ class CrewThreads:
     """What the turns of a process share: connections, and threads."""
 
     def __init__(self) -> None:
-        self.clients = CrewClients()
+        self.clients = OpenAIClients(httpx)
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="crew")
 
     async def close(self) -> None:

@@ -18,6 +18,7 @@ from openai.types.chat.chat_completion_chunk import (
 from openai.types.shared import Reasoning
 
 from runtimes import model_parameters
+from runtimes.call_pieces import CallPieces
 from runtimes.errors import ModelAnswerInvalid
 from runtimes.model_clients import ClientPool
 from runtimes.openai_agents_turn import Turn
@@ -51,7 +52,7 @@ class WatchedCompletions(AsyncCompletions):
                 held.take(chunk)
                 self._turn.say(_text(chunk))
                 yield chunk
-        if calls := self._turn.settle(held.calls(), held.finish):
+        if calls := self._turn.settle(held.pieces.calls(), held.finish):
             yield _calling(calls, held.answer)
 
     async def _streamed(self, request: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk, None]:
@@ -74,31 +75,19 @@ class _Held:
     def __init__(self) -> None:
         self.finish: str | None = None
         self.answer: ChatCompletionChunk | None = None
-        self._calls: dict[int, list[str]] = {}
+        self.pieces = CallPieces()
 
     def take(self, chunk: ChatCompletionChunk) -> None:
         """Take the tool calls out of a chunk, and the reason of the answer's end; a refusal becomes text."""
         for choice in chunk.choices[:1]:
             self.answer = chunk
-            for call in choice.delta.tool_calls or ():
-                self._add(call)
+            self.pieces.add(choice.delta.tool_calls)
             choice.delta.tool_calls = None
             if choice.delta.refusal:
                 choice.delta.content, choice.delta.refusal = choice.delta.refusal, None
                 self.finish = "refusal"
             self.finish = self.finish or choice.finish_reason
             choice.finish_reason = choice.finish_reason and "stop"
-
-    def calls(self) -> list[RequestedCall]:
-        """The tool calls, each in one piece."""
-        return [RequestedCall(*self._calls[index]) for index in sorted(self._calls)]
-
-    def _add(self, call: ChoiceDeltaToolCall) -> None:
-        known = self._calls.setdefault(call.index, ["", "", ""])
-        function = call.function or ChoiceDeltaToolCallFunction()
-        known[0] = known[0] or call.id or ""
-        known[1] = known[1] or function.name or ""
-        known[2] += function.arguments or ""
 
 
 def gateway_model(context: RuntimeExecutionContext, turn: Turn, clients: ClientPool) -> OpenAIChatCompletionsModel:

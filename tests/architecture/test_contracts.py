@@ -32,7 +32,7 @@ SDKS = {
     "runtimes.default_runtime": {"agno"},
     "runtimes.crewai_crew": {"crewai"},
     "runtimes.crewai_model": {"crewai", "httpx", "openai"},
-    "runtimes.crewai_runtime": {"crewai"},
+    "runtimes.crewai_runtime": {"crewai", "httpx"},
     "runtimes.crewai_tools": {"crewai"},
     "runtimes.langgraph_graphs": {"langchain", "langchain_core", "langgraph"},
     "runtimes.langgraph_interrupts": {"langgraph", "pydantic_core"},
@@ -41,12 +41,13 @@ SDKS = {
     "runtimes.langgraph_runtime": {"langgraph", "pydantic_core"},
     "runtimes.langgraph_tools": {"langchain", "langchain_core", "langgraph"},
     "runtimes.manifests.manifest": {"jsonschema_rs", "packaging"},
-    "runtimes.model_clients": {"anthropic", "httpx2", "openai"},
+    "runtimes.model_clients": {"anthropic", "httpx2"},
     "runtimes.native_model": {"pydantic_ai"},
     "runtimes.openai_agents_model": {"agents", "openai"},
     "runtimes.openai_agents_runtime": {"agents"},
     "runtimes.openai_agents_team": {"agents"},
     "runtimes.openai_agents_tools": {"agents"},
+    "runtimes.openai_clients": {"openai"},
 }
 
 #: Modules that may hold a Temporal client; the doctor asks one whether Temporal is well.
