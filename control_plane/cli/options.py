@@ -54,6 +54,17 @@ def confirm(question: str, *, yes: bool) -> None:
         raise CliError("Nothing was deleted.", exit_code=ExitCode.CANCELLED, code="declined")
 
 
+def insist(question: str, *, yes: bool) -> None:
+    """Ask before something is deleted that nobody can bring back, and refuse where there is nobody to ask.
+
+    Raises:
+        CliError: the answer was no, or there is nobody to ask.
+    """
+    if not yes and not sys.stdin.isatty():
+        raise usage_error("There is nobody to ask.", hint="Say --yes if you mean it.")
+    confirm(question, yes=yes)
+
+
 class Invocation:
     """One run of a command: its output, the settings, and the API where it is needed."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from control_plane.cli.failures import CliError, ExitCode
-from control_plane.cli.options import Invocation, YesOption, confirm, with_stack
+from control_plane.cli.options import Invocation, YesOption, insist, with_stack
 from control_plane.cli.output import Output
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ SourceOption = Annotated[
     str | None, typer.Option("--from", metavar="SOURCE", help="A plugin's distribution: a requirement or a path.")
 ]
 #: Codes of refusals that are the command's own fault.
-_USAGE = {"runtime_not_addable"}
+_USAGE = {"runtime_not_addable", "python_unsupported"}
 _MISSING = {"runtime_unknown", "runtime_not_added", "stack_not_running"}
 
 
@@ -35,7 +35,7 @@ def add(invocation: Invocation, name: NameArgument, source: SourceOption = None)
 @with_stack
 def remove(invocation: Invocation, name: NameArgument, yes: YesOption = False) -> None:
     """Drain the pool of an added runtime, and delete its environment."""
-    confirm(f"Remove the runtime '{name}' from the local stack?", yes=yes)
+    insist(f"Remove the runtime '{name}' from the local stack?", yes=yes)
     removed = _changed(invocation, lambda changes: changes.remove(name))
     _tell(invocation, removed, f"Runtime '{name}' is removed.")
 

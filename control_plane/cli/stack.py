@@ -1,12 +1,11 @@
 """Commands on the local stack: up, down, status, reset, doctor."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from control_plane.cli.failures import CliError, ExitCode, usage_error
-from control_plane.cli.options import Invocation, YesOption, confirm, with_stack
+from control_plane.cli.options import Invocation, YesOption, insist, with_stack
 from control_plane.cli.output import Output
 
 NOT_RUNNING = ExitCode.NOT_FOUND
@@ -83,9 +82,7 @@ def reset(invocation: Invocation, yes: YesOption = False) -> None:
         return
     if not directory.is_ours():
         raise usage_error(f"{directory.root} is no data directory of Holdfast: nothing was deleted.")
-    if not yes and not sys.stdin.isatty():
-        raise usage_error("There is nobody to ask.", hint="Say --yes if you mean it.")
-    confirm(f"Delete everything in {directory.root}: agents, sessions, executions, keys?", yes=yes)
+    insist(f"Delete everything in {directory.root}: agents, sessions, executions, keys?", yes=yes)
     stop_stack(directory, invocation.printer.note)
     try:
         directory.clear()

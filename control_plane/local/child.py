@@ -165,11 +165,18 @@ class Child:
             failures = await self._relaunch(failures)
 
     async def _relaunch(self, failures: int) -> int:
-        try:
-            await self._launch()
-        except ServiceFailed as failed:
-            self.progress.say(str(failed))
-        return failures + 1
+        """Start it again; where no process can even be made, as often as it takes."""
+        while True:
+            failures += 1
+            try:
+                await self._launch()
+            except ServiceFailed as failed:
+                self.progress.say(str(failed))
+            except OSError as error:
+                self.progress.say(f"{self.service.title} cannot be started: {error}.")
+                await asyncio.sleep(_delay(failures))
+                continue
+            return failures
 
     async def _end(self) -> None:
         process = self._process

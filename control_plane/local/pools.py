@@ -13,7 +13,13 @@ from control_plane.local.progress import Progress
 LOOK_SECONDS = 0.3
 
 
-_Kept = tuple[AddedRuntime, Child]
+@dataclass(frozen=True)
+class _Kept:
+    """A pool, and the task in which it starts."""
+
+    runtime: AddedRuntime
+    child: Child
+    starting: asyncio.Task[None]
 
 
 @dataclass
@@ -26,29 +32,53 @@ class PoolKeeper:
     progress: Progress
     changed: Callable[[], None]
     _kept: dict[str, _Kept] = field(init=False, default_factory=dict[str, _Kept])
+    _changes: dict[str, asyncio.Task[None]] = field(init=False, default_factory=dict[str, asyncio.Task[None]])
 
     async def keep(self) -> None:
-        """Start and stop pools, for ever."""
-        while True:
-            await self._settle({each.name: each for each in added_runtimes(self.directory)})
-            await asyncio.sleep(LOOK_SECONDS)
+        """Start and stop pools, for ever; each by itself, so that none waits for another."""
+        try:
+            while True:
+                self._settle({each.name: each for each in added_runtimes(self.directory)})
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            await _ended(*self._changes.values(), *(kept.starting for kept in self._kept.values()))
 
-    async def _settle(self, wanted: dict[str, AddedRuntime]) -> None:
-        for name, (runtime, child) in list(self._kept.items()):
-            if wanted.get(name) != runtime:
-                await child.stop()
-                self.children.remove(child)
+    def _settle(self, wanted: dict[str, AddedRuntime]) -> None:
+        for name in (self._kept.keys() | wanted.keys()) - self._changes.keys():
+            kept = self._kept.get(name)
+            if (kept.runtime if kept else None) != wanted.get(name):
+                self._changes[name] = asyncio.create_task(self._change(name, wanted.get(name)))
+
+    async def _change(self, name: str, wanted: AddedRuntime | None) -> None:
+        """Stop the pool that is there, also in the middle of its start, and begin with the one that is wanted."""
+        try:
+            if kept := self._kept.get(name):
+                await _ended(kept.starting)
+                await kept.child.stop()
+                self.children.remove(kept.child)
                 del self._kept[name]
                 self.changed()
-        await asyncio.gather(*(self._start(each) for name, each in wanted.items() if name not in self._kept))
+            if wanted is not None:
+                self._begin(wanted)
+        finally:
+            del self._changes[name]
 
-    async def _start(self, runtime: AddedRuntime) -> None:
-        """Start a pool; one that does not start is left stopped until its record changes."""
+    def _begin(self, runtime: AddedRuntime) -> None:
         child = Child(self.service(runtime), self.progress, self.changed)
-        self._kept[runtime.name] = runtime, child
         self.children.append(child)
+        self._kept[runtime.name] = _Kept(runtime, child, asyncio.create_task(self._start(child)))
+
+    async def _start(self, child: Child) -> None:
+        """Start a pool; one that does not start is left stopped until its record changes."""
         try:
             await child.start()
         except (ServiceFailed, OSError) as failure:
             self.progress.say(str(failure))
             await child.stop()
+
+
+async def _ended(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)

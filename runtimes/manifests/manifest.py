@@ -14,6 +14,8 @@ from runtimes.types import Capability, Wire
 
 #: The version of the contract between Holdfast and adapters: `runtimes.base` and `runtimes.types`.
 CONTRACT = 1
+#: A runtime's name is part of paths, queues and labels.
+RUNTIME_NAME = r"[a-z][a-z0-9_-]{0,62}"
 #: What every runtime can do whose calls pass the gateways: MCP tools come as ordinary ones, the executor checks
 #: output against its schema, the journal answers a turn that goes on, and the control plane keeps the session.
 THROUGH_GATEWAYS = frozenset(
@@ -75,7 +77,7 @@ class RuntimeManifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+    name: Annotated[str, Field(pattern=f"^{RUNTIME_NAME}$")]
     title: str
     entry: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
     package: str

@@ -1,5 +1,6 @@
 """`holdfast runtimes list`: versions at a glance, broken plugins beside the table."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,3 +40,11 @@ def test_broken_plugins_are_told_on_stderr(holdfast: Cli) -> None:
     done = holdfast("runtimes", "list")
 
     assert done.stderr == "Broken plugin 'acme' (entry point of acme-runtime 1.0): It is a class. Name it.\n"
+
+
+def test_a_runtime_is_removed_by_those_who_say_that_they_mean_it(tmp_path: Path) -> None:
+    refused = Cli(tmp_path, "http://127.0.0.1:1")("runtimes", "remove", "crewai")
+
+    assert refused.returncode == 2
+    assert "There is nobody to ask." in refused.stderr
+    assert "--yes" in refused.stderr
