@@ -1,13 +1,17 @@
 """What `kubectl apply -k` would send is valid, hangs together, and breaks no rule of the cluster."""
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
 import pytest
+import yaml
 
 from activities.queues import pool_queue
 from control_plane.settings import PREFIX, Settings
@@ -27,6 +31,7 @@ from tests.deploy.manifests import (
     pods,
 )
 from tests.deploy.pod_security import violations
+from tests.docs.markdown import Document
 from tests.docs.test_docs import misfits
 
 SCHEMAS = ROOT / "tests" / "deploy" / "schemas"
@@ -217,6 +222,51 @@ def test_an_autoscaler_looks_at_its_own_pool() -> None:
     assert queue["taskQueue"] == pool_queue(pool)
     assert re.findall(r'pool="(\w+)"', slots["query"]) == [pool, pool]
     assert [each["metadata"]["name"] for each in scaled_by_others] == ["pool-default", "pool-native"]
+
+
+def test_temporal_is_named_in_one_place(tmp_path: Path) -> None:
+    moved = tmp_path / "kubernetes"
+    shutil.copytree(path_of(), moved)
+    base = moved / "base" / "kustomization.yaml"
+    text = base.read_text().replace("temporal-frontend.temporal:7233", "elsewhere:7233")
+    base.write_text(text.replace("TEMPORAL_NAMESPACE=default", "TEMPORAL_NAMESPACE=other"))
+
+    versioned, autoscaled = (built(str(moved / "overlays" / name)) for name in ("versioned", "autoscaled"))
+
+    (connection,), (scaled,) = of_kind(versioned, "Connection"), of_kind(autoscaled, "ScaledObject")
+    queue = scaled["spec"]["triggers"][0]["metadata"]
+    workers = of_kind(versioned, "WorkerDeployment")
+    assert connection["spec"] == {"hostPort": "elsewhere:7233"}
+    assert {each["spec"]["workerOptions"]["temporalNamespace"] for each in workers} == {"other"}
+    assert (queue["endpointFromEnv"], queue["namespace"]) == ("TEMPORAL_ADDRESS", "other")
+    assert "temporal-frontend" not in json.dumps([*versioned, *autoscaled])
+
+
+def test_the_page_names_a_pools_deployment_and_build_to_its_autoscaler(tmp_path: Path) -> None:
+    patches = yaml.safe_load("patches:" + Document("docs/kubernetes.md").blocks("yaml").partition("patches:")[2])
+    pool = os.path.relpath(path_of("overlays", "autoscaled", "native").resolve(), tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [pool], **patches}))
+
+    (scaled,) = of_kind(built(str(tmp_path)), "ScaledObject")
+
+    queue = scaled["spec"]["triggers"][0]["metadata"]
+    jsonschema_rs.validator_for(json.loads((SCHEMAS / "ScaledObject.json").read_text())).validate(scaled["spec"])
+    assert queue["workerDeploymentName"] == queue["taskQueue"].replace(".", "-")
+    assert queue["workerDeploymentBuildId"] == "3f2a1c9"
+
+
+def test_the_operators_prometheus_is_asked() -> None:
+    (scaled,) = of_kind(built("overlays/autoscaled"), "ScaledObject")
+
+    assert scaled["spec"]["triggers"][1]["metadata"]["serverAddress"] == "http://prometheus-operated.monitoring:9090"
+
+
+def test_names_are_answered_by_the_clusters_dns_or_the_nodes() -> None:
+    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(built("base"), "NetworkPolicy")}
+    (names, _) = policies["names-and-temporal"]["egress"]
+
+    assert names["to"][1] == {"ipBlock": {"cidr": "169.254.20.10/32"}}
+    assert {(port["protocol"], port["port"]) for port in names["ports"]} == {("UDP", 53), ("TCP", 53)}
 
 
 def test_a_pool_is_ten_lines() -> None:
