@@ -57,7 +57,7 @@ def read_frameworks(path: Path) -> FrameworksConfig:
 def unknown_names(config: FrameworksConfig, known: Iterable[str]) -> list[str]:
     """A sentence for each runtime that the file names and nobody here knows: it may be announced, or misspelt."""
     names = {config.default_framework, *config.framework_specific}
-    names |= {name for mapping in config.template_mappings.values() for name in mapping.preferred}
+    names |= {name for mapping in config.template_mappings.values() for name in mapping.preferred or ()}
     known = set(known)
     return [f"No runtime '{name}' is known here. {meant(name, known)}".rstrip() for name in sorted(names - known)]
 

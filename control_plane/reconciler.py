@@ -15,6 +15,7 @@ from control_plane.api.executions.service import Executions, admission_of
 from control_plane.api.internal.children import cancel_children, is_orphan, workflow_of_parent
 from control_plane.api.internal.places import Places
 from control_plane.api.internal.service import turn_ledger
+from control_plane.api.pools.service import forget_workers
 from control_plane.api.state import ApiState
 from control_plane.waits import waits_of
 from db.enums import ExecutionStatus
@@ -73,6 +74,7 @@ class Reconciler:
         async with self.state.database.transaction(None) as connection:
             parameters = {"idle": self.state.settings.reconcile_interval_seconds, "most": BATCH}
             rows = (await connection.execute(_CLAIM_UNSETTLED, parameters)).all()
+            await forget_workers(connection)
         return sum([await _tried(self._settle(row), execution_id=str(row.id)) for row in rows])
 
     async def place(self) -> int:

@@ -41,7 +41,7 @@ class RuntimeFactory:
 
         Raises:
             RuntimeUnknown: no manifest has that name.
-            RuntimeNotInstalled: its framework is not installed in this environment.
+            RuntimeNotInstalled: its framework is not installed in this environment, or cannot be used there.
         """
         adapter = self.load(runtime_type)
         return adapter(control_plane_client, cancellation_manager, self._shared[runtime_type])
@@ -86,15 +86,12 @@ class RuntimeFactory:
         ]
 
     def doubts(self, runtime_type: str) -> list[str]:
-        """Which versions here the runtime's adapter was not made for, one sentence each."""
-        manifest, python = self.manifest(runtime_type), platform.python_version()
+        """Whether the framework's version here is one that the adapter was not made for, one sentence each."""
+        manifest = self.manifest(runtime_type)
         version = installed_version(manifest)
-        doubts: list[str] = []
-        if version and not manifest.supports(version):
-            doubts.append(f"{manifest.package} {version} is installed; the adapter was made for {manifest.versions}.")
-        if not manifest.supports_python(python):
-            doubts.append(f"This is Python {python}; the adapter was made for {manifest.python}.")
-        return doubts
+        if not version or manifest.supports(version):
+            return []
+        return [f"{manifest.package} {version} is installed; the adapter was made for {manifest.versions}."]
 
     async def close(self) -> None:
         """Free what the runtimes share."""
@@ -106,6 +103,12 @@ class RuntimeFactory:
 
 
 def _imported(manifest: RuntimeManifest) -> type[BaseRuntime]:
+    python = platform.python_version()
+    if not manifest.supports_python(python):
+        raise RuntimeNotInstalled(
+            f"Runtime '{manifest.name}' cannot be used under Python {python}: it was made for {manifest.python}.",
+            hint=f"Run a worker for it under a Python that is {manifest.python}.",
+        )
     os.environ.update(manifest.environment)
     try:
         module = module_at(manifest.entry, RuntimeNotInstalled)

@@ -30,10 +30,13 @@ class Discovery(_Section):
 
 
 class TemplateMapping(_Section):
-    """Which runtimes a template's agents get; stands before what the template says itself."""
+    """Which runtimes a template's agents get; stands before what the template says itself.
 
-    preferred: tuple[str, ...] = ()
-    required_capabilities: frozenset[Capability] = frozenset()
+    None says nothing: the template's own holds. An empty list says that there is none.
+    """
+
+    preferred: tuple[str, ...] | None = None
+    required_capabilities: frozenset[Capability] | None = None
     fallback_type: AgentType | None = None
 
 

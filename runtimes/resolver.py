@@ -172,8 +172,8 @@ class RuntimeResolver:
             return template
         return replace(
             template,
-            preferred=mapping.preferred or template.preferred,
-            required=tuple(mapping.required_capabilities) or template.required,
+            preferred=template.preferred if mapping.preferred is None else mapping.preferred,
+            required=template.required if mapping.required_capabilities is None else (*mapping.required_capabilities,),
             type=AgentType(mapping.fallback_type or template.type),
         )
 

@@ -2,9 +2,13 @@
 
 from collections.abc import Container, Sequence
 
-from runtimes.errors import RuntimeNotInstalled, RuntimeUnknown
+import structlog
+
+from runtimes.errors import RuntimeFailure, RuntimeNotInstalled, RuntimeUnknown
 from runtimes.factory import InstalledRuntime, RuntimeFactory
 from runtimes.manifests.manifest import RuntimeManifest
+
+log = structlog.get_logger(__name__)
 
 
 def served_runtimes(factory: RuntimeFactory, pool: str, runtimes: Sequence[str]) -> list[InstalledRuntime]:
@@ -22,6 +26,32 @@ def served_runtimes(factory: RuntimeFactory, pool: str, runtimes: Sequence[str])
     for manifest in map(factory.manifest, wanted):
         _require_installed(manifest, installed)
     return [installed[name] for name in wanted]
+
+
+def loaded_runtimes(factory: RuntimeFactory, served: Sequence[InstalledRuntime]) -> list[InstalledRuntime]:
+    """Those that can be used here, with their frameworks imported; of the others the log says why they cannot.
+
+    Raises:
+        RuntimeNotInstalled: none can.
+    """
+    failures = [(runtime, _failure(factory, runtime.name)) for runtime in served]
+    usable = [runtime for runtime, failure in failures if failure is None]
+    broken = [failure for _, failure in failures if failure is not None]
+    if not usable:
+        hints = dict.fromkeys(failure.hint for failure in broken if failure.hint)
+        raise RuntimeNotInstalled(" ".join(failure.message for failure in broken), hint=" ".join(hints))
+    return usable
+
+
+def _failure(factory: RuntimeFactory, name: str) -> RuntimeFailure | None:
+    try:
+        factory.load(name)
+    except RuntimeFailure as failure:
+        log.error("runtime is not served", runtime=name, error=failure.message, hint=failure.hint)
+        return failure
+    for doubt in factory.doubts(name):
+        log.warning("runtime may not run well", runtime=name, doubt=doubt)
+    return None
 
 
 def _require_installed(manifest: RuntimeManifest, installed: Container[str]) -> None:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-import structlog
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from activities.agent_activities import AgentActivities
@@ -17,12 +16,11 @@ from control_plane.settings import Settings
 from control_plane.tracing import Tracing
 from control_plane.worker.metrics import WorkerLoad
 from control_plane.worker.process import HAND_BACK, WorkerProcess, announcement_of, run_process, serve, worker_process
-from control_plane.worker.served import served_runtimes
+from control_plane.worker.served import loaded_runtimes, served_runtimes
 from control_plane.worker.slots import available_memory, capacity_of
 from control_plane.worker.tuner import tuner_of
 from control_plane.worker.turn_log import LoggedTurns
 from control_plane.worker.versions import deployment_of
-from runtimes.errors import RuntimeFailure
 from runtimes.factory import RuntimeFactory
 from runtimes.frameworks import FrameworksConfig
 from services.agent_executor import AgentExecutorService
@@ -38,8 +36,6 @@ from services.sandbox.sandbox import Sandbox
 from services.tools.toolsets import Toolsets
 from services.workspaces import Workspaces
 
-log = structlog.get_logger(__name__)
-
 #: In traces.
 SERVICE = "holdfast-worker"
 #: A heartbeat's answer is how an activity hears of a cancellation.
@@ -52,7 +48,7 @@ def run_runtime_worker(settings: Settings, pool: str, runtimes: Sequence[str]) -
     """Serve a pool's turns until SIGTERM; then take nothing new, give turns their grace, hand the rest back.
 
     Raises:
-        RuntimeUnknown, RuntimeNotInstalled: one of the runtimes cannot be served here.
+        RuntimeUnknown, RuntimeNotInstalled: one of the runtimes is not known or not installed here, or none loads.
     """
     run_process(settings, SERVICE, partial(_serve_turns, settings, pool, runtimes), **{"holdfast.pool": pool})
 
@@ -61,8 +57,9 @@ async def _serve_turns(settings: Settings, pool: str, runtimes: Sequence[str], t
     frameworks = Frameworks(settings.frameworks_file)
     frameworks.log_findings()
     factory = RuntimeFactory(frameworks.registry)
-    served = served_runtimes(factory, pool, runtimes)
-    names, free = [runtime.name for runtime in served], available_memory()
+    free = available_memory()
+    served = loaded_runtimes(factory, served_runtimes(factory, pool, runtimes))
+    names = [runtime.name for runtime in served]
     capacity = capacity_of(settings, map(factory.manifest, names), free)
 
     def resize(_: FrameworksConfig) -> None:
@@ -73,8 +70,6 @@ async def _serve_turns(settings: Settings, pool: str, runtimes: Sequence[str], t
         turns = CancellationManager()
         process.registry.register(WorkerLoad(pool, process.capacity, turns))
         stack.push_async_callback(factory.close)
-        for runtime in served:
-            _preload(factory, runtime.name)
         providers = _providers(settings)
         toolsets = _toolsets(settings, capacity.most)
         workspaces = Workspaces(settings.workspace_dir)
@@ -164,16 +159,6 @@ def _providers(settings: Settings) -> ProviderRegistry:
         )
         for name, provider in settings.providers.items()
     )
-
-
-def _preload(factory: RuntimeFactory, name: str) -> None:
-    """The first turn does not wait for an import; what cannot be imported fails that turn, with its remedy."""
-    for doubt in factory.doubts(name):
-        log.warning("runtime may not run well", runtime=name, doubt=doubt)
-    try:
-        factory.load(name)
-    except RuntimeFailure as failure:
-        log.warning("runtime cannot be used", runtime=name, error=failure.message, hint=failure.hint)
 
 
 def _obey(turns: CancellationManager, stop: asyncio.Event, command: ControlCommand) -> None:

@@ -148,3 +148,17 @@ async def test_an_api_that_never_reached_temporal_keeps_what_it_accepts(
 
     assert "temporal_unavailable" in [warning["code"] for warning in accepted["warnings"]]
     assert (ready.status_code, ready.json()["code"]) == (503, "temporal_unavailable")
+
+
+async def test_workers_that_are_long_gone_are_forgotten(installation: Installation, postgres_url: str) -> None:
+    for pool in ("gone", "quiet"):
+        await installation.announce(pool, "native")
+    async with await psycopg.AsyncConnection.connect(postgres_url.replace("+psycopg", "")) as connection:
+        for pool, seen in (("gone", "25 hours"), ("quiet", "23 hours")):
+            await connection.execute("UPDATE workers SET seen_at = now() - %s::interval WHERE pool = %s", (seen, pool))
+
+    await reconcile(installation)
+
+    async with await psycopg.AsyncConnection.connect(postgres_url.replace("+psycopg", "")) as connection:
+        rows = await (await connection.execute("SELECT pool FROM workers ORDER BY pool")).fetchall()
+    assert [pool for (pool,) in rows] == ["quiet", "scripted"]

@@ -21,6 +21,10 @@ SAME_NAME = ACME.model_copy(update={"title": "Another Acme"})
 TAKEN = ACME.model_copy(update={"name": "default"})
 OF_THE_FUTURE = ACME.model_copy(update={"name": "future", "contract": CONTRACT + 1})
 OF_THE_PAST = ACME.model_copy(update={"name": "past", "contract": CONTRACT - 1})
+#: Installed, as far as its package goes; its adapter cannot be imported.
+UNLOADABLE = ACME.model_copy(update={"name": "unloadable", "package": "holdfast", "versions": ""})
+#: Made for a Python that nobody has.
+OF_ANOTHER_PYTHON = SCRIPTED.model_copy(update={"name": "another-python", "python": ">=4"})
 NO_MANIFEST = "acme"
 
 

@@ -249,6 +249,18 @@ def test_the_frameworks_file_stands_before_the_template() -> None:
     assert names[-1] == ("crew", "default")
 
 
+def test_an_empty_list_of_the_frameworks_file_is_no_silence() -> None:
+    empty = FrameworksConfig(
+        template_mappings={"desk": TemplateMapping(preferred=(), required_capabilities=frozenset())}
+    )
+    silent = FrameworksConfig(template_mappings={"desk": TemplateMapping(fallback_type="task")})
+
+    emptied, kept = (resolve(Wanted(template=DESK), config=config) for config in (empty, silent))
+
+    assert (emptied.required, emptied.candidates[0].runtime) == ({}, "graph")
+    assert (kept.required, kept.candidates[0].runtime) == ({"tools": "template desk"}, "crew")
+
+
 def test_what_nobody_knows_is_waited_for_only_where_an_agent_names_it() -> None:
     named = resolve(Wanted(runtime="plugin"))
     preferred = resolve(Wanted(template=Template("t", AgentType.CUSTOM, preferred=("plugin",))), pool("default"))

@@ -50,7 +50,7 @@ class Agents:
             NameConflict: the name is taken.
             TemplateUnknown, FieldMissing, RuntimeUnknown, OptionUnsupported, PromptTooLarge: it cannot be run.
         """
-        values = definition(body, await self._template(body.template))
+        values = definition(body, await self._template(body.template, keep=True))
         self._check(values)
         return await self._store(insert(Agent).values(id=uuid7(), organization_id=self.organization_id, **values))
 
@@ -166,9 +166,9 @@ class Agents:
             bodies.append(AgentBody.model_validate(row).model_copy(update={"warnings": warnings}))
         return bodies
 
-    async def _template(self, name: str | None, field: str = "/template") -> Template | None:
+    async def _template(self, name: str | None, field: str = "/template", *, keep: bool = False) -> Template | None:
         templates = Templates(self.connection, self.organization_id, self.manifests)
-        return await templates.require(name, field) if name else None
+        return await templates.require(name, field, keep=keep) if name else None
 
     async def _definitions(self, rows: Sequence[Row[Any]]) -> list[Definition]:
         templates = Templates(self.connection, self.organization_id, self.manifests)

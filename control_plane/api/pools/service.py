@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, func, update
+from sqlalchemy import Row, delete, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.api.approvals.statements import key_name
@@ -19,8 +19,15 @@ from db.models.workers import Worker
 
 log = structlog.get_logger(__name__)
 
-#: A worker that was cut off for less than this, and comes back, hears that it is to drain.
+#: A worker that was cut off for less than this, and comes back, hears that it is to drain; one that was longer away is
+#: forgotten.
 CUT_OFF = timedelta(days=1)
+
+
+async def forget_workers(connection: AsyncConnection) -> int:
+    """Delete what is long gone, of all organizations: the number of workers."""
+    gone = delete(Worker).where(Worker.seen_at < func.now() - CUT_OFF)
+    return (await connection.execute(gone)).rowcount
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -77,7 +77,7 @@ class Templates:
         if "defaults" in values:
             values["defaults"] = _defaults(body.defaults)
         self._check(values)
-        statement = update(TemplateRow).where(TemplateRow.name == name).values(values | {"updated_at": func.now()})
+        statement = update(TemplateRow).where(*self._own(name)).values(values | {"updated_at": func.now()})
         return _body((await self.connection.execute(statement.returning(TemplateRow.__table__))).one())
 
     async def delete(self, name: str) -> None:
@@ -91,31 +91,37 @@ class Templates:
         query = select(func.count()).where(Agent.organization_id == self.organization_id, Agent.template == name)
         if count := (await self.connection.execute(query)).scalar_one():
             raise TemplateInUse(f"{count} agents were made from it.", agents=count)
-        await self.connection.execute(delete(TemplateRow).where(TemplateRow.name == name))
+        await self.connection.execute(delete(TemplateRow).where(*self._own(name)))
 
-    async def require(self, name: str, field: str = "/template") -> Template:
+    async def require(self, name: str, field: str = "/template", *, keep: bool = False) -> Template:
         """The template that an agent is made from; `field` is where it is named.
+
+        With `keep` nobody deletes it before the transaction's end.
 
         Raises:
             TemplateUnknown: there is none; the hint says which was perhaps meant.
         """
-        found = await self.named([name])
+        found = await self.named([name], keep=keep)
         if name in found:
             return found[name]
         own = (await self.connection.execute(self._mine().order_by(TemplateRow.name).limit(1000))).all()
         hint = guess(name, {*BUILT_IN, *(row.name for row in own)})
         raise TemplateUnknown(f"There is no template '{name}'.", hint=hint, field=field)
 
-    async def named(self, names: Collection[str]) -> Mapping[str, Template]:
-        """Those of the names that there are."""
+    async def named(self, names: Collection[str], *, keep: bool = False) -> Mapping[str, Template]:
+        """Those of the names that there are; with `keep` they stay until the transaction's end."""
         found = {name: BUILT_IN[name] for name in names if name in BUILT_IN}
         if len(found) == len(set(names)):
             return found
-        rows = await self.connection.execute(self._mine().where(TemplateRow.name.in_(names)))
+        query = self._mine().where(TemplateRow.name.in_(names))
+        rows = await self.connection.execute(query.with_for_update(read=True, key_share=True) if keep else query)
         return found | {row.name: template_of(row._asdict()) for row in rows}  # pyright: ignore[reportPrivateUsage]
 
     def _mine(self) -> Select[Any]:
         return select(TemplateRow.__table__).where(TemplateRow.organization_id == self.organization_id)
+
+    def _own(self, name: str) -> tuple[ColumnElement[bool], ...]:
+        return TemplateRow.organization_id == self.organization_id, TemplateRow.name == name
 
     async def _changeable(self, name: str) -> Row[Any]:
         if name in BUILT_IN:

@@ -100,6 +100,50 @@ async def test_a_worker_that_was_cut_off_hears_of_a_drain_as_soon_as_it_listens(
     assert ControlCommand.model_validate_json(told.removeprefix("data: ")) == DRAIN
 
 
+@pytest.fixture
+def broken_frameworks(tmp_path: Path) -> dict[str, str]:
+    """Settings of a worker that knows a runtime that cannot be imported, and one of another Python."""
+    file = tmp_path / "frameworks.yaml"
+    modules = [f"tests.runtimes.sample_manifests:{name}" for name in ("UNLOADABLE", "OF_ANOTHER_PYTHON")]
+    file.write_text(f"frameworks: {{discovery: {{modules: {modules}}}}}")
+    return {"HOLDFAST_FRAMEWORKS_FILE": str(file), "PYTHONPATH": str(Path(__file__).parents[3])}
+
+
+async def test_a_worker_announces_only_what_it_could_load_and_says_what_it_could_not(
+    own: Stack, cli: Cli, broken_frameworks: dict[str, str]
+) -> None:
+    named = ("--runtimes", "unloadable,scripted,another-python")
+    worker = own.add_worker("half", None, *named, **broken_frameworks)
+    worker.start()
+    await until_live(own, "half")
+
+    (shown,) = cli.json("pools", "show", "half")["live_workers"]
+    execution = await own.start("[[say hi]]", (await own.agent("halved", runtime="scripted"))["name"])
+
+    assert [runtime["name"] for runtime in shown["runtimes"]] == ["scripted"]
+    assert (await own.get(execution))["task_queue"] == "holdfast.half"
+    assert (await own.result(execution))["response"] == "hi"
+    log = worker.log.read_text()
+    assert log.count("runtime is not served") == 2
+    assert "No module named 'no_such_framework'" in log
+    assert "it was made for >=4." in log
+    worker.stop()
+
+
+def test_a_worker_that_can_load_nothing_ends_and_says_why(tmp_path: Path, broken_frameworks: dict[str, str]) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HOLDFAST_API_URL": "http://127.0.0.1:9"}
+    command = [HOLDFAST, "worker", "--pool", "nothing", "--runtimes", "unloadable,another-python"]
+
+    done = subprocess.run(
+        command, env=environment | broken_frameworks, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 2, done.stderr
+    assert "Runtime 'unloadable' cannot be used here" in done.stderr
+    assert "Runtime 'another-python' cannot be used under Python" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
