@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and PyPI; everything else goes into .tools and .venv.
 IMAGES := control-plane $(patsubst %,worker-%,default native langgraph openai-agents crewai claude-code)
-.PHONY: demo test conformance faults containers bench setup crewai docs locks images images-test wheel $(IMAGES) lint fmt clean
+.PHONY: demo test conformance faults runtimes containers bench setup crewai docs locks images images-test wheel $(IMAGES) lint fmt clean
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -43,6 +43,11 @@ conformance: setup crewai
 faults: setup crewai
 	@printf '==> %s\n' 'Faults'
 	@$(BIN)/pytest tests/faults
+
+# One agent under six runtimes in turn, each added to a running local stack with an environment of its own.
+runtimes: setup
+	@printf '==> %s\n' 'Runtimes that are added'
+	@$(BIN)/pytest tests/control_plane/local/test_added_runtimes.py
 
 # The whole as containers of our images, with workers killed, stopped, cut off and rolled; where Docker is.
 containers: setup
