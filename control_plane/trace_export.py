@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from importlib.metadata import version
 
 from opentelemetry import trace
+from opentelemetry.environment_variables import OTEL_PROPAGATORS
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.propagate import set_global_textmap
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import (
@@ -21,6 +23,7 @@ from opentelemetry.sdk.trace.export import (
 )
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import NoOpTracer, Status, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
 from temporalio.contrib.opentelemetry import OpenTelemetryPlugin, ReplaySafeTracerProvider
 from temporalio.contrib.opentelemetry._id_generator import TemporalIdGenerator
@@ -85,6 +88,9 @@ def exporting(exporters: Sequence[Exporter], service: str, about: Mapping[str, s
     for exporter in exporters:
         provider.add_span_processor(_processor(exporter))
     trace.set_tracer_provider(OwnTracers(provider, ids))
+    if not os.environ.get(OTEL_PROPAGATORS):
+        # A caller's baggage may say anything, and would travel on to everybody whom we ask.
+        set_global_textmap(TraceContextTextMapPropagator())
     for name in HEADERS:
         os.environ.pop(name, None)
     try:

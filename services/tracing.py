@@ -71,9 +71,9 @@ class TurnTrace:
             describe(span, _usage(usage))
         self._end(span, code)
 
-    def tool_call(self, step: Step, arguments: str) -> Span:
-        """A tool is run."""
-        span = self._begin(f"execute_tool {step.name}", SpanKind.INTERNAL)
+    def tool_call(self, step: Step, arguments: str, *, is_known: bool = True) -> Span:
+        """A tool is run; a name that nobody knows, as models make them up, names no span."""
+        span = self._begin(f"execute_tool {step.name}" if is_known else "execute_tool", SpanKind.INTERNAL)
         if span.is_recording():
             content = {"gen_ai.tool.call.arguments": arguments} if self.captures_content else {}
             describe(span, self.common | _step(step) | _tool(step) | content)

@@ -47,6 +47,11 @@ class Wanted:
     label: str = OTHER
 
     @property
+    def is_known(self) -> bool:
+        """Whether there is such a tool, as far as Holdfast knows."""
+        return self.label != OTHER
+
+    @property
     def digest(self) -> str:
         """What an approval is bound to, besides the call's id."""
         return canonical_hash(self.name, self.shown)
@@ -163,7 +168,7 @@ class TurnDesk:
         """A call that ends without having run is begun and ended in one write."""
         response = {"text": result.text, "is_error": result.is_error}
         done = self._step(wanted).model_copy(update={"status": StepStatus.DONE, "response": response})
-        span = self.trace.tool_call(done, wanted.written)
+        span = self.trace.tool_call(done, wanted.written, is_known=wanted.is_known)
         await self.journal.write(done, [_started(wanted), _completed(wanted, result)])
         self.trace.tool_returned(span, result)
         return self._counted(wanted, result, REFUSED if result.is_error else COMPLETED)

@@ -80,7 +80,8 @@ class JournalledTools:
             return step
         if name == INTERRUPT:
             return await self.desk.commit(wanted, step, ToolResult("approved"))
-        self._claimed[tool_call_id] = (wanted, step, self.desk.trace.tool_call(step, wanted.written))
+        span = self.desk.trace.tool_call(step, wanted.written, is_known=wanted.is_known)
+        self._claimed[tool_call_id] = (wanted, step, span)
         return None
 
     async def end(self, tool_call_id: str, result: ToolResult) -> None:

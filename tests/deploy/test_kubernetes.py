@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema_rs
 import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
@@ -15,6 +16,7 @@ import yaml
 
 from activities.queues import pool_queue
 from control_plane.settings import PREFIX, Settings
+from control_plane.tracing import Exporter, read_tracing
 from control_plane.worker.process import HAND_BACK
 from control_plane.worker.slots import capacity_of
 from runtimes.manifests.known import KNOWN
@@ -288,6 +290,33 @@ def test_agents_are_kept_from_the_database_and_from_the_cluster() -> None:
     assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(ranges)
     for pod in pods(built("pools/default")):
         assert "database" not in json.dumps(pod)
+
+
+def test_every_pod_may_reach_the_collector_that_its_traces_go_to() -> None:
+    objects = built("overlays/autoscaled")
+    variables = settings_of(objects)
+    collector = urlsplit(variables["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(objects, "NetworkPolicy")}
+    ((way,), (reached,)) = policies["collector"]["egress"][0]["ports"], policies["collector"]["egress"][0]["to"]
+    allowed = set(policies["collector"]["podSelector"]["matchExpressions"][0]["values"])
+    tracing = {
+        pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        for pod in pods(objects)
+        if {"configMapRef": {"name": configured(objects)}} in pod["spec"]["containers"][0]["envFrom"]
+    }
+
+    assert read_tracing(variables).exporters == (Exporter.OTLP,)
+    assert (collector.port, way["protocol"]) == (way["port"], "TCP")
+    assert collector.hostname == "opentelemetry-collector.monitoring"
+    assert reached["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "monitoring"}
+    assert allowed == tracing - {"migrate"}
+    assert "collector" not in {each["metadata"]["name"] for each in of_kind(built("base"), "NetworkPolicy")}
+
+
+def configured(objects: Sequence[Object]) -> str:
+    """The name of the ConfigMap of settings."""
+    (config,) = of_kind(objects, "ConfigMap")
+    return config["metadata"]["name"]
 
 
 def test_all_workloads_are_looked_at() -> None:

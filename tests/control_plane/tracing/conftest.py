@@ -1,6 +1,7 @@
 """A stack whose processes export their traces, and the collector that gets them."""
 
 import json
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from uuid import uuid4
@@ -30,9 +31,12 @@ async def traced(new_stack: NewStack, collecting: Collector) -> AsyncGenerator[S
         "PYTHONPATH": str(ROOT),
         "HOLDFAST_LOG_FORMAT": "json",
         "HOLDFAST_HEARTBEAT_TIMEOUT_SECONDS": "10",
+        "HOLDFAST_SANDBOX_PATHS": f"{ROOT},{sys.base_prefix}",
+        "HOLDFAST_MCP_COMMANDS": sys.executable,
         "OTEL_EXPORTER_OTLP_HEADERS": f"x-key={COLLECTORS_KEY}",
     }
-    async with new_stack(settings=settings | collecting.settings) as stack:
+    long = ("limit.historyCount.suggestContinueAsNew=40",)
+    async with new_stack(settings=settings | collecting.settings, dynamic_config=long) as stack:
         tools = [
             "tests.tools:append_line",
             "tests.tools:fail",

@@ -1,6 +1,7 @@
 """One execution is one trace, whoever starts it, and however many workers it takes."""
 
 import asyncio
+import sys
 from pathlib import Path
 from uuid import uuid4
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.control_plane.tracing.collector import Collector, named, one, tree
 from tests.control_plane.tracing.conftest import COLLECTORS_KEY, append
+from tests.services.tools import mcp_server
 from tests.stack import Process, Stack
 
 SCOPES = {"fastapi", "holdfast", "temporalio.contrib.opentelemetry._otel_interceptor"}
@@ -183,3 +185,32 @@ async def test_the_collectors_key_goes_to_the_collector_only(traced: Stack, coll
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in found
     assert COLLECTORS_KEY not in found
     assert {headers.get("x-key") for headers in collecting.headers} == {COLLECTORS_KEY}
+
+
+async def test_an_mcp_server_is_told_of_the_trace_and_not_what_the_caller_put_beside_it(
+    traced: Stack, collecting: Collector
+) -> None:
+    trace_id, baggage = uuid4().hex, f"secret-{uuid4().hex}"
+    server = {"command": [sys.executable, str(mcp_server.__file__)]}
+    await traced.agent("with-mcp", toolsets=[{"type": "mcp", "servers": {"samples": server}}])
+    headers = {"traceparent": f"00-{trace_id}-{uuid4().hex[:16]}-01", "baggage": f"user={baggage}"}
+    body = {"agent_id": "with-mcp", "prompt": "[[tool samples__told {};; result]]"}
+
+    created = await traced.http.post("/api/v1/executions", json=body, headers=headers)
+    told = (await traced.result(created.json()["id"]))["response"]
+
+    spans = await collecting.trace(created.json()["id"])
+    assert f"00-{trace_id}-{one(spans, 'execute_tool').span_id}-01" in told
+    assert "baggage" not in told
+    assert baggage not in told
+
+
+async def test_a_name_that_the_model_made_up_names_no_span(traced: Stack, collecting: Collector) -> None:
+    name = f"made_up_{uuid4().hex[:8]}"
+    execution = await traced.start(f"[[tool {name} {{}};; say done]]", "tracer")
+    await traced.result(execution)
+
+    spans = await collecting.trace(execution)
+
+    assert name not in " ".join(span.name for span in spans)
+    assert one(spans, "execute_tool").name == "execute_tool"

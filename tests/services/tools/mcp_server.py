@@ -1,5 +1,6 @@
 """An MCP server for tests, over stdio or streamable HTTP: `python mcp_server.py [PORT]`."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,12 @@ def add(first: int, second: int) -> int:
 async def key(context: Context) -> str:
     """Tell the call's idempotency key."""
     return str(dict(context.request_context.meta or {}).get("holdfast/idempotency-key"))
+
+
+@server.tool()
+async def told(context: Context) -> str:
+    """Tell all that came beside the call's arguments."""
+    return json.dumps(dict(context.request_context.meta or {}), default=str)
 
 
 @server.tool()

@@ -106,6 +106,7 @@ async def test_a_servers_tools_have_its_name_before_theirs(servers: Servers) -> 
     assert told == {
         "math__add": (Effect.READ_ONLY, False),
         "math__key": (Effect.IDEMPOTENT, True),
+        "math__told": (Effect.AT_MOST_ONCE, True),
         "math__fail": (Effect.AT_MOST_ONCE, True),
         "math__die": (Effect.AT_MOST_ONCE, True),
         tool_name("math", "see.things"): (Effect.AT_MOST_ONCE, True),
