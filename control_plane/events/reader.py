@@ -1,10 +1,12 @@
 """Reading the event log: one unbroken story from any position, from any process."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+from anyio import CancelScope
 
 from control_plane.events.hub import EventHub
 from control_plane.events.position import Position
@@ -87,10 +89,16 @@ class LogReader:
             "offset": self._position.offset,
             "page": PAGE,
         }
-        async with self._database.transaction(self._organization_id) as connection:
-            rows = [_Row(*row) for row in await _READ.execute(connection, parameters)]
+        rows: list[_Row] = []
+        # A query that is cut off because its reader hung up would cost the pool a connection.
+        with CancelScope(shield=True):
+            rows = await self._read(parameters)
         durable = [row for row in rows if row.seq is not None]
         return durable or rows
+
+    async def _read(self, parameters: Mapping[str, Any]) -> list[_Row]:
+        async with self._database.transaction(self._organization_id) as connection:
+            return [_Row(*row) for row in await _READ.execute(connection, parameters)]
 
     def _advance(self, row: _Row) -> list[StreamedEvent]:
         if row.seq is None:
