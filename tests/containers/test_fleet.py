@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -37,6 +38,12 @@ async def ended(fleet: Fleet, run: Run, *letters: str, perhaps: str = "") -> Evi
 async def has_begun(fleet: Fleet, run: Run, number: int) -> bool:
     """Whether so many effects were begun."""
     return len(fleet.ledger.begun(run.token)) >= number
+
+
+async def is_heard(fleet: Fleet, host: str, since: datetime) -> bool:
+    """Whether a worker of the pool `native` has said anything to the control plane since."""
+    workers = (await fleet.http.get("/api/v1/worker-pools/native")).json()["live_workers"]
+    return any(worker["host"] == host and datetime.fromisoformat(worker["seen_at"]) > since for worker in workers)
 
 
 def statuses(evidence: Evidence) -> list[str]:
@@ -87,7 +94,9 @@ async def test_a_worker_that_is_cut_off_is_shut_out_when_it_comes_back(fleet: Fl
     victim = await fleet.container_of(run.execution)
     await asyncio.to_thread(victim.disconnect)
     await fleet.result(run.execution, timeout=240)
+    back_at = datetime.now(UTC)
     await asyncio.to_thread(victim.connect)
+    await fleet.until(lambda: is_heard(fleet, victim.name, back_at))
     evidence = await ended(fleet, run, "a", perhaps="b")
 
     assert statuses(evidence) == ["lost", "completed"]
