@@ -108,7 +108,7 @@ def bound(case: Any, ids: dict[str, str]) -> None:
     case.path_parameters = {name: ids.get(name, value) for name, value in path.items()} or None
     case.query = query | NO_WAITING.get(case.path, {})
     if ids and names_an_agent(case.body):
-        case.body["agent_id"] = "demo"
+        case.body = {**case.body, "agent_id": "demo"}
 
 
 def names_an_agent(body: object) -> bool:
