@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from control_plane.api.executions.placement import unfit
 from control_plane.api.runtimes.liveness import not_live, serving
 from control_plane.api.runtimes.service import Workers
 from control_plane.api.schemas import Notice
@@ -24,8 +25,8 @@ def agent_warnings(
 ) -> list[Notice]:
     """What is wrong with the agent now, by what the live workers of the runtime announce that it would get."""
     if resolution.runtime is None:
-        hint = resolution.hint or REQUIRED
-        return [Notice(code="runtime_unfit", message=f"No runtime fits. {resolution.reasons()}", hint=hint)]
+        refusal = unfit(resolution)
+        return [Notice(code=refusal.code, message=refusal.detail, hint=resolution.hint or REQUIRED)]
     if resolution.pool is None:
         return [not_live(resolution.runtime, "its executions wait")]
     able = serving(workers, resolution.runtime)

@@ -24,10 +24,9 @@ log = structlog.get_logger(__name__)
 CUT_OFF = timedelta(days=1)
 
 
-async def forget_workers(connection: AsyncConnection) -> int:
-    """Delete what is long gone, of all organizations: the number of workers."""
-    gone = delete(Worker).where(Worker.seen_at < func.now() - CUT_OFF)
-    return (await connection.execute(gone)).rowcount
+async def forget_workers(connection: AsyncConnection) -> None:
+    """Delete what is long gone, of all organizations."""
+    await connection.execute(delete(Worker).where(Worker.seen_at < func.now() - CUT_OFF))
 
 
 @dataclass(frozen=True, slots=True)
