@@ -10,7 +10,13 @@ import pytest
 from tests.stack import Stack
 
 #: Plugins are the modules whose assertions say what they compared.
-pytest_plugins = ["tests.postgres", "tests.invariants", "tests.sandbox", "tests.observed"]
+pytest_plugins = [
+    "tests.postgres",
+    "tests.invariants",
+    "tests.sandbox",
+    "tests.observed",
+    "tests.provider_bodies.fixtures",
+]
 
 NewStack = Callable[..., AbstractAsyncContextManager[Stack]]
 
