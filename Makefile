@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and PyPI; everything else goes into .tools and .venv.
 IMAGES := control-plane $(patsubst %,worker-%,default native langgraph openai-agents crewai claude-code)
-.PHONY: demo test conformance faults runtimes containers bench setup crewai docs locks images images-test wheel $(IMAGES) lint fmt clean
+.PHONY: demo test conformance faults runtimes containers floors bench setup crewai docs locks images images-test wheel $(IMAGES) lint fmt clean
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -20,9 +20,9 @@ NO_PYTHON := Holdfast needs Python 3.11 or newer; none of python3.13, python3.12
 step = @printf '==> %s\n' '$(1)'; start=$$(date +%s); $(2) && printf '    done in %s s\n' "$$(($$(date +%s) - start))"
 
 # runtime:extra, or runtime:extra:mcp where the framework does not bring an SDK for MCP servers
-LOCKS := control_plane default:agno:mcp claude_code:claude langgraph:langgraph:mcp native:native:mcp openai_agents:openai-agents:mcp \
+LOCKS := control_plane:control-plane default:agno:mcp claude_code:claude langgraph:langgraph:mcp native:native:mcp openai_agents:openai-agents:mcp \
   crewai:crewai
-export_lock = $(UV) export --locked --quiet --no-dev --no-emit-project --no-header --no-annotate \
+export_lock = $(UV) export --locked --quiet --no-dev --no-emit-workspace --no-header --no-annotate \
   $(patsubst %,--extra %,$(wordlist 2,3,$(1))) --output-file locks/$(firstword $(1)).txt
 
 # The demo: start everything, run an agent, kill its worker, see it carry on, stop everything.
@@ -53,6 +53,11 @@ runtimes: setup
 containers: setup
 	@printf '==> %s\n' 'Containers'
 	@$(BIN)/pytest tests/containers -m 'containers and not whole'
+
+# The lowest versions that pyproject.toml allows, each set in an environment of its own.
+floors: setup
+	@printf '==> %s\n' 'Lowest versions'
+	@$(BIN)/pytest tests/floors
 
 # Measure against a bare Temporal workflow on the same server; writes .bench/results.json.
 bench: setup
@@ -101,7 +106,7 @@ images-test: setup
 	@$(BIN)/pytest tests/containers/test_images.py
 
 wheel: $(UV)
-	$(call step,Wheel into dist,rm -rf dist && $(UV) build --wheel --quiet)
+	$(call step,Wheels into dist,rm -rf dist && $(UV) build --all-packages --wheel --quiet --out-dir dist)
 
 $(IMAGES): wheel
 	$(call step,Image holdfast-$@,$(call build_image,$@))

@@ -104,3 +104,24 @@ def usage_error(detail: str, hint: str = "") -> CliError:
 def settings_error(invalid: ValueError) -> CliError:
     """A setting cannot be used; the text says which, where it is set, and what to do."""
     return CliError(str(invalid), exit_code=ExitCode.USAGE, code="settings_invalid")
+
+
+def require_workflows(extra: str) -> None:
+    """Refuse to go on where Holdfast's workflows are not installed; `extra` brings them.
+
+    Raises:
+        CliError: they are not there, or the package of that name is another distribution's.
+    """
+    from control_plane.local.packages import foreign_packages, has_workflows
+
+    if has_workflows():
+        return
+    others = foreign_packages().get("workflows")
+    found = f": the package `workflows` here comes from {', '.join(others)}" if others else ""
+    place = ", in an environment of its own" if others else ""
+    raise CliError(
+        f"Holdfast's workflows are not installed in this environment{found}.",
+        exit_code=ExitCode.USAGE,
+        code="workflows_missing",
+        hint=f"pip install 'holdfast[{extra}]'{place}",
+    )

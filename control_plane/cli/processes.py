@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from control_plane.cli.failures import CliError, ExitCode, settings_error, usage_error
+from control_plane.cli.failures import CliError, ExitCode, require_workflows, settings_error, usage_error
 from control_plane.cli.options import Invocation, with_settings, with_stack
 from control_plane.cli.output import Output
 
@@ -15,6 +15,7 @@ from control_plane.cli.output import Output
 @with_settings
 def api(invocation: Invocation) -> None:
     """Serve the API, against any PostgreSQL and any Temporal."""
+    require_workflows("control-plane")
     from control_plane.api.server import DatabaseUrlMissing, serve
     from control_plane.settings import SettingsInvalid
 
@@ -43,6 +44,7 @@ def worker(
         _check_pool_name(pool)
     settings = invocation.settings
     if pool is None:
+        require_workflows("control-plane")
         from control_plane.worker.workflows import run_workflow_worker
 
         _run_worker(lambda: run_workflow_worker(settings), settings.api_url)

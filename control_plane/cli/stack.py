@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from control_plane.cli.failures import CliError, ExitCode, usage_error
+from control_plane.cli.failures import CliError, ExitCode, require_workflows, usage_error
 from control_plane.cli.options import Invocation, YesOption, insist, with_stack
 from control_plane.cli.output import Output
 
@@ -29,6 +29,7 @@ def up(
     summary: SummaryOption = True,
 ) -> None:
     """Start everything on this machine: PostgreSQL, Temporal, API, workers."""
+    require_workflows("local")
     from control_plane.cli.stack_up import StackStart
 
     wanted = {"api": port, "temporal": temporal_port, "temporal_ui": ui_port}

@@ -14,6 +14,7 @@ from pathlib import Path
 from control_plane.frameworks import Frameworks
 from control_plane.local.checks import Check, failed, passed, warned
 from control_plane.local.directory import DataDirectory
+from control_plane.local.packages import foreign_packages, has_workflows
 from control_plane.local.ports import USUAL, is_free
 from control_plane.local.postgres import VERSION, PostgresUnusable, data_version, postgres_binaries
 from control_plane.local.stack_checks import StackChecks
@@ -49,6 +50,7 @@ class MachineChecks:
         """All of them, in the order in which they matter."""
         checks: tuple[Callable[[], Check], ...] = (
             self._python,
+            self._packages,
             self._disk,
             self._data_directory,
             self._ports,
@@ -66,6 +68,15 @@ class MachineChecks:
         if sys.version_info < OLDEST_PYTHON:
             return failed("python", version, "Install Python 3.11 or newer.")
         return passed("python", f"{version} at {sys.executable}")
+
+    def _packages(self) -> Check:
+        if foreign := foreign_packages():
+            listed = "; ".join(f"{name}: {', '.join(others)}" for name, others in foreign.items())
+            detail, fix = f"others install packages of our names ({listed})", "Give Holdfast an environment of its own."
+            return failed("packages", detail, fix)
+        if not has_workflows():
+            return failed("packages", "Holdfast's workflows are not installed", "pip install 'holdfast[local]'")
+        return passed("packages", "ours are complete, and ours alone")
 
     def _disk(self) -> Check:
         place = _nearest(self.directory.root)

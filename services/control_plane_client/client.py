@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 from opentelemetry.propagate import inject
 from pydantic import BaseModel
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential, wait_random
 
 from runtimes.errors import (
     AgentUnknown,
@@ -188,7 +188,7 @@ class ControlPlaneClient:
     async def _call(self, call: Callable[[], Awaitable[bytes]], decode: Callable[[bytes], Any]) -> Any:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((_Unavailable, aiohttp.ClientError, asyncio.TimeoutError)),
-            wait=wait_exponential_jitter(multiplier=0.1, max=2.0, jitter=0.1),
+            wait=wait_exponential(multiplier=0.1, max=2.0) + wait_random(0, 0.1),
             stop=stop_after_delay(self._patience),
             reraise=True,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
 
 from runtimes.errors import (
     BudgetExceeded,
@@ -39,7 +39,7 @@ from services.turn_control import budget_question
 BYTES_PER_TOKEN = 4
 #: Where another model can be asked, nobody waits longer for this one, in seconds.
 PATIENCE_BEFORE_FALLBACK = 5.0
-_BACKOFF = wait_exponential_jitter(multiplier=0.25, max=8.0, jitter=0.25)
+_BACKOFF = wait_exponential(multiplier=0.25, max=8.0) + wait_random(0, 0.25)
 
 
 @dataclass(frozen=True, slots=True)

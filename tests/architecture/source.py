@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-#: What the wheel holds.
+#: What the wheels hold.
 PACKAGES = ("activities", "control_plane", "db", "runtimes", "services", "workflows")
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -112,7 +112,7 @@ class Module:
 
 
 def product() -> list[Module]:
-    """What the wheel holds."""
+    """What the wheels hold."""
     return _modules(*PACKAGES)
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,30 +10,47 @@ from zipfile import ZipFile
 
 import pytest
 
+from control_plane.local.packages import OURS
 from tests.architecture.source import PACKAGES, ROOT
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_nobody_else_installs_a_package_of_ours(package: str) -> None:
-    installers = packages_distributions().get(package, ["holdfast"])
+    installers = packages_distributions().get(package, [OURS[package]])
 
     spec = find_spec(package)
 
-    assert set(installers) == {"holdfast"}
+    assert set(installers) == {OURS[package]}
     assert spec is not None
     assert spec.origin == str(ROOT / package / "__init__.py")
 
 
 def test_the_wheel_holds_our_packages_and_nothing_else(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    held = wheel_of(ROOT, tmp_path)
 
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-
-    (wheel,) = tmp_path.glob("*.whl")
-    with ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert held == ours()
+    locks = {f"control_plane/locks/{path.name}" for path in (ROOT / "locks").iterdir()}
+    assert held == ours("holdfast") | locks
     assert "db/migrations/versions/0001_initial.py" in held
+
+
+def test_the_workflows_have_a_wheel_of_their_own(tmp_path: Path) -> None:
+    held = wheel_of(ROOT / "workflows", tmp_path)
+
+    assert held == {name for name in ours("holdfast-workflows") if name.endswith(".py")}
+    assert "workflows/agent_execution.py" in held
+
+
+def test_both_distributions_have_one_version_and_a_pool_gets_the_first_only() -> None:
+    project, workflows = (
+        tomllib.loads((place / "pyproject.toml").read_text())["project"] for place in (ROOT, ROOT / "workflows")
+    )
+    pinned = f"{workflows['name']}=={project['version']}"
+
+    bringing = {extra for extra, listed in project["optional-dependencies"].items() if pinned in listed}
+
+    assert workflows["version"] == project["version"]
+    assert bringing == {"control-plane", "local"}
+    assert not any(requirement.startswith(workflows["name"]) for requirement in project["dependencies"])
 
 
 def test_a_runtime_worker_never_loads_workflow_code() -> None:
@@ -45,8 +63,18 @@ def test_a_runtime_worker_never_loads_workflow_code() -> None:
     assert "sqlalchemy" not in loaded
 
 
-def ours() -> set[str]:
-    """Every file of our packages, as the wheel names them, and the lock files."""
-    files = (path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file())
-    locks = {f"control_plane/locks/{path.name}" for path in (ROOT / "locks").iterdir()}
-    return {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts} | locks
+def wheel_of(project: Path, place: Path) -> set[str]:
+    """Build a distribution's wheel; gives the files in it."""
+    # Not by `python -m`, which would look for Python's modules in the project first: `types` is one of ours too.
+    command = [Path(sys.executable).with_name("hatchling"), "build", "-t", "wheel", "-d", str(place)]
+    subprocess.run(command, cwd=project, check=True, capture_output=True)
+    (wheel,) = place.glob("*.whl")
+    with ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def ours(distribution: str) -> set[str]:
+    """Every file of a distribution's packages, as the wheel names them."""
+    packages = [name for name, owner in OURS.items() if owner == distribution]
+    files = (path for package in packages for path in (ROOT / package).rglob("*") if path.is_file())
+    return {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}

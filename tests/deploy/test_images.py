@@ -49,6 +49,7 @@ def test_packages_come_from_locks_with_hashes_and_are_not_built() -> None:
 
     assert installs == ["--require-hashes --only-binary :all: -r lock.txt", "./*.whl"]
     assert "uv pip install --quiet --no-deps " in stage("packages")
+    assert 'RUN [ "$LOCK" = control_plane ] || rm holdfast_workflows-*.whl\n' in stage("packages")
 
 
 def test_nothing_runs_as_root() -> None:

@@ -1,4 +1,4 @@
-"""An environment of its own that sees this checkout of Holdfast, and into which plugins are installed."""
+"""An environment of its own that sees what Holdfast needs, and mostly this checkout; plugins are installed into it."""
 
 import os
 import subprocess
@@ -21,18 +21,24 @@ class Environment:
     directory: Path
 
     @classmethod
-    def create(cls, directory: Path) -> "Environment":
-        """Make it, with the `holdfast` command in it."""
+    def create(cls, directory: Path, *, checkout: bool = True) -> "Environment":
+        """Make it, with the `holdfast` command in it; without the checkout, Holdfast is to be installed."""
         environment = cls(directory)
         directory.mkdir()
         (directory / "uv.toml").write_text("[pip]\nno-deps = true\n")
         environment.uv("venv", "--allow-existing", "--quiet", "--python", sys.executable, str(directory))
-        (site,) = directory.glob("lib/python*/site-packages")
-        (site / "holdfast-checkout.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n")
+        seen = [sysconfig.get_path("purelib"), *([str(ROOT)] if checkout else [])]
+        (environment.site / "seen.pth").write_text("\n".join(seen))
         command = environment.command
         command.write_text(COMMAND.format(python=directory / "bin" / "python"))
         command.chmod(0o755)
         return environment
+
+    @property
+    def site(self) -> Path:
+        """Where packages are installed."""
+        (site,) = self.directory.glob("lib/python*/site-packages")
+        return site
 
     @property
     def command(self) -> Path:

@@ -1,0 +1,1 @@
+"""Holdfast with the lowest versions of all that it asks for."""
