@@ -9,8 +9,9 @@ from typing import Any
 from claude_agent_sdk import AgentDefinition
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from runtimes.claude_code_sandbox import HOME, RELAY_SOCKET, WORKSPACE
+from runtimes.claude_code_sandbox import HOME, RELAY_SOCKET
 from runtimes.errors import ConfigurationInvalid
+from runtimes.sandbox.command_line import WORKSPACE
 from runtimes.types import RuntimeExecutionContext
 
 #: The name of the server that has our tools; the CLI is told to leave it out of their names.

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import ExitStack, aclosing, asynccontextmanager
@@ -26,6 +25,7 @@ from runtimes.claude_code_turn import ClaudeTurn, until_ending
 from runtimes.errors import RuntimeCrashed
 from runtimes.manifests.claude_code import CLAUDE_CODE
 from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.sandbox.command_line import Room
 from runtimes.types import RuntimeEvent, RuntimeExecutionContext, ToolResult
 
 _CLI = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
@@ -141,23 +141,28 @@ class Session:
         await self.calls.close()
         await client.disconnect()
 
-    def _command(self, start: Start, socket: Path) -> tuple[list[str], list[int]]:
+    def _command(self, start: Start, socket: Path) -> tuple[list[str], Room]:
         variables = environment(self._context, self._settings)
-        files: dict[str, int] = {}
+        files: dict[str, bytes] = {}
         session = [f"--session-id={start.session}"]
         if start.entries:
             project = re.sub("[^a-zA-Z0-9]", "-", self._settings.directory)
-            files = {_TRANSCRIPT.format(project=project, session=start.session): _memory(start)}
+            files = {_TRANSCRIPT.format(project=project, session=start.session): _lines(start)}
             session = [f"--resume={start.session}"]
         if start.resumed:
             variables |= {"CLAUDE_CODE_RESUME_INTERRUPTED_TURN": "1", "CLAUDE_CODE_RESUME_PROMPT": GO_ON}
         workspace, settings = self._context.workspace, self._settings
         sandbox.make_directory(workspace, settings.cwd)
-        inside = sandbox.Sandbox(
-            _CLI, workspace, socket, variables, files, network=settings.network, directory=settings.directory
+        room = sandbox.room_of(
+            workspace,
+            {sandbox.RELAY_SOCKET: socket, sandbox.CLI: _CLI},
+            files,
+            variables,
+            network=settings.network,
+            directory=settings.directory,
         )
         turns = max(1, self._settings.max_turns - start.rounds)
-        return inside.command(flags(self._context, settings, turns=turns, session=session)), [*files.values()]
+        return [sandbox.CLI, *flags(self._context, settings, turns=turns, session=session)], room
 
     def _options(self) -> ClaudeAgentOptions:
         return ClaudeAgentOptions(
@@ -202,14 +207,9 @@ async def _events(client: ClaudeSDKClient, session: Session, turn: ClaudeTurn) -
     raise RuntimeCrashed("Claude Code ended without a result.")
 
 
-def _memory(start: Start) -> int:
-    """The transcript as a file that is nowhere on disk."""
-    file = os.memfd_create("transcript")
-    with open(file, "wb", closefd=False) as writer:
-        for entry in start.entries:
-            writer.write(json.dumps(entry).encode() + b"\n")
-    os.lseek(file, 0, os.SEEK_SET)
-    return file
+def _lines(start: Start) -> bytes:
+    """The transcript as the CLI's file."""
+    return b"".join(json.dumps(entry).encode() + b"\n" for entry in start.entries)
 
 
 async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from uuid import UUID, uuid5
 
-from runtimes.claude_code_sandbox import WORKSPACE
 from runtimes.claude_code_wire import REST
+from runtimes.sandbox.command_line import WORKSPACE
 from runtimes.types import OwnTools, RuntimeExecutionContext, ToolResult
 
 _NAMES = UUID("3f0b6a52-3c9a-4b0e-8a53-6b0f4a3b9d10")

@@ -16,6 +16,9 @@ PROGRAM = re.compile(r"[A-Za-z0-9_./+-]{1,1000}", re.ASCII)
 Approval = Literal["never", "always", "policy"]
 EffectName = Literal["read_only", "idempotent", "at_most_once"]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+#: Names and values that an environment can hold.
+VariableName = Annotated[str, Field(pattern=r"^[^=\x00]{1,200}$")]
+VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=100_000)]
 ServerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,32}$")]
 #: A name of files' kind: `*` stands for anything, `?` for one character, `[ab]` for one of these.
 Pattern = Annotated[str, Field(min_length=1, max_length=500)]
@@ -176,7 +179,7 @@ class McpServer(Known):
         Field(min_length=1, max_length=100),
         AfterValidator(lambda command: command and _is_program(command)),
     ] = None
-    env: Annotated[dict[str, str], Field(max_length=100)] = Field(default_factory=dict[str, str])
+    env: Annotated[dict[VariableName, VariableValue], Field(max_length=100)] = Field(default_factory=dict[str, str])
     network: bool = False
     url: Annotated[str, Field(min_length=1, max_length=4000)] | None = None
     headers: Annotated[dict[str, str], Field(max_length=100)] = Field(default_factory=dict[str, str])

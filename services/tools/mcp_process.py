@@ -4,15 +4,15 @@ import asyncio
 import os
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 
-from services.sandbox.command_line import Limits
-from services.sandbox.sandbox import end, told, watch
+from runtimes.sandbox.command_line import Room
+from runtimes.sandbox.process import end, start, told, watch
 from services.tools.mcp_sdk import ServerError, message_of
 
 #: Seconds that a server gets to end by itself, after nobody listens any more.
@@ -26,17 +26,13 @@ Said = MemoryObjectSendStream[SessionMessage]
 
 
 @asynccontextmanager
-async def as_process(
-    command: Sequence[str], environment: Mapping[str, str], limits: Limits
-) -> AsyncGenerator[tuple[Heard, Said]]:
+async def as_process(command: Sequence[str], room: Room) -> AsyncGenerator[tuple[Heard, Said]]:
     """Start the server; an error gets a note: which limit it broke, and the end of what it said on stderr."""
     with tempfile.TemporaryFile() as said:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=said, env=environment, cwd="/", limit=_MESSAGE_LIMIT
-        )
+        process = await start(command, room, stdin=PIPE, stdout=PIPE, stderr=said, limit=_MESSAGE_LIMIT)
         hears, heard = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         says, saying = anyio.create_memory_object_stream[SessionMessage](0)
-        watching = asyncio.create_task(watch(process, limits))
+        watching = asyncio.create_task(watch(process, room.limits))
         tasks = [watching, asyncio.create_task(_hear(process, hears)), asyncio.create_task(_say(process, saying))]
         try:
             with hears, heard, says, saying:

@@ -15,9 +15,9 @@ from mcp.types import CONNECTION_CLOSED
 
 from runtimes.errors import McpServerFailed, ToolsetInvalid
 from runtimes.meant import guess
+from runtimes.sandbox.command_line import Limits, Room
 from runtimes.types import Effect
 from services.egress import Egress, UrlForbidden
-from services.sandbox.command_line import ENVIRONMENT, Limits, Room, command_line
 from services.sandbox.sandbox import Sandbox
 from services.tools.configuration import McpServer, McpToolset
 from services.tools.mcp_process import as_process
@@ -40,7 +40,7 @@ _TIMEOUT = httpx2.Timeout(30.0, read=300.0)
 _ALLOW = "The setting that lets places in is HOLDFAST_WEB_ALLOW, on the worker."
 #: A server lives as long as its turn; its files and processes are bounded.
 _LIMITS = Limits(cpu_seconds=3600, processes=256)
-_IDENTITY = {**ENVIRONMENT, "USER": "agent", "LOGNAME": "agent", "SHELL": "/bin/sh"}
+_IDENTITY = {"USER": "agent", "LOGNAME": "agent", "SHELL": "/bin/sh"}
 
 _Transport = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -82,8 +82,9 @@ class McpServers:
             )
         check_network(server.network, self._sandbox)
         await self._sandbox.check()
-        room = Room(place.workspace, _LIMITS, server.network, self._sandbox.readable)
-        return partial(as_process, command_line(command, room), {**_IDENTITY, **server.env}, _LIMITS)
+        variables = {**_IDENTITY, **server.env}
+        room = Room(place.workspace, _LIMITS, server.network, self._sandbox.readable, environment=variables)
+        return partial(as_process, command, room)
 
     async def _url(self, name: str, url: str) -> str:
         try:

@@ -10,7 +10,7 @@ from re import compile as expression
 from typing import Any
 
 from runtimes.errors import ToolsetInvalid
-from services.sandbox.command_line import Limits, Room
+from runtimes.sandbox.command_line import Limits, Room
 from services.sandbox.sandbox import Ran, Sandbox
 from services.tools.configuration import CommandPolicy, PythonCodeToolset, SandboxedToolset, ShellToolset
 from services.tools.spec import Call, ToolFailed, ToolSpec

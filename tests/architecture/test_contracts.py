@@ -59,6 +59,8 @@ TEMPORAL_CLIENTS = {
 }
 #: Outside the control plane, who touches environment variables: the factory sets a framework's switches.
 ENVIRONMENT = {"runtimes.factory"}
+#: Outside the control plane, who starts processes: the sandbox, and the scripted model its own server.
+STARTERS = {"runtimes.sandbox.process", "services.scripted_model.process"}
 
 
 def test_the_import_contracts_hold() -> None:
@@ -101,6 +103,14 @@ def test_only_values_travel_below_the_control_plane() -> None:
     assert readers == ENVIRONMENT, "the list only shrinks: pass the value in"
 
 
+def test_nothing_of_a_tenant_is_started_but_in_the_sandbox() -> None:
+    below = [module for module in product() if not module.name.startswith("control_plane")]
+
+    starters = {module.name for module in below if starts_processes(module)}
+
+    assert starters == STARTERS, "start it by runtimes.sandbox.process"
+
+
 def names() -> list[str]:
     """All modules of the product."""
     return [module.name for module in product()]
@@ -115,3 +125,10 @@ def touches_environment(module: Module) -> bool:
     """Whether it reads or sets environment variables."""
     attributes = [node.attr for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)]
     return bool({"environ", "getenv", "putenv"} & {*attributes, *(name.split(".")[-1] for name in module.imports)})
+
+
+def starts_processes(module: Module) -> bool:
+    """Whether it starts programs."""
+    attributes = {node.attr for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)}
+    starting = {"create_subprocess_exec", "create_subprocess_shell", "posix_spawn", "fork", "execv", "execve"}
+    return bool(starting & attributes) or "subprocess" in {name.split(".")[0] for name in module.imports}

@@ -26,7 +26,7 @@ PROFILE = ROOT / "deploy" / "images" / "seccomp-sandbox.json"
 SHELL = """
 import asyncio, pathlib, tempfile
 from runtimes.errors import ToolsetInvalid
-from services.sandbox.command_line import Room
+from runtimes.sandbox.command_line import Room
 from services.sandbox.sandbox import Sandbox
 
 async def run():

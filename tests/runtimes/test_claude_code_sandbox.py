@@ -12,8 +12,9 @@ import pytest
 
 from runtimes.claude_code_directory import sweep
 from runtimes.claude_code_sandbox import check
-from runtimes.errors import SandboxUnavailable
+from runtimes.errors import RuntimeFailure, SandboxUnavailable
 from runtimes.factory import RuntimeFactory
+from runtimes.sandbox.command_line import program
 from runtimes.types import Wire
 from tests.runtimes.claude import SHELL, Durable, finished
 from tests.runtimes.model_server import ModelServer
@@ -156,6 +157,7 @@ def starting() -> Generator[tuple["subprocess.Popen[str]", Path]]:
 
 async def test_without_a_sandbox_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
+    program.cache_clear()
 
     with pytest.raises(SandboxUnavailable) as refused:
         await check()
@@ -166,3 +168,21 @@ async def test_without_a_sandbox_nothing_is_run(monkeypatch: pytest.MonkeyPatch)
 def directories() -> Iterator[Path]:
     """What turns keep outside of their workspaces."""
     return Path("/tmp").glob("holdfast-claude-*")
+
+
+@needs_sandbox
+async def test_its_commands_are_bounded_as_all_commands_are(turn: Durable) -> None:
+    said = await bash(turn, "ulimit -Hc; ulimit -Hn; unshare -U true && echo free; ls /etc/ssl/private; id -u")
+
+    assert said.split()[:2] == ["0", "1024"]
+    assert "free" not in said
+    assert "cannot access '/etc/ssl/private'" in said
+    assert said.split()[-1] == "10001"
+
+
+@needs_sandbox
+async def test_a_bomb_ends_the_turn_and_nothing_else(turn: Durable) -> None:
+    with pytest.raises(RuntimeFailure) as ended:
+        await bash(turn, "for i in $(seq 400); do sleep 30 & done; wait")
+
+    assert "it had more than 256 processes" in ended.value.message

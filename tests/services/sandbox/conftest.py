@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.sandbox.command_line import Limits, Room
+from runtimes.sandbox.command_line import Limits, Room
 from services.sandbox.sandbox import Ran, Sandbox
 
 Bash = Callable[..., Coroutine[Any, Any, Ran]]

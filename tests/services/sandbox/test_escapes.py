@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.sandbox.command_line import ENVIRONMENT, Room
+from runtimes.sandbox.command_line import ENVIRONMENT, Room
 from services.sandbox.sandbox import Sandbox
 from tests.services.sandbox.conftest import Bash
 

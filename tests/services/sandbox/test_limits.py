@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.sandbox.command_line import Limits
+from runtimes.sandbox.command_line import Limits
 from services.sandbox.output import KEPT
 from tests.architecture.source import ROOT
 from tests.services.sandbox.conftest import Bash
@@ -19,7 +19,7 @@ SLEEP = "sleep 86397"
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from services.sandbox.command_line import Room
+from runtimes.sandbox.command_line import Room
 from services.sandbox.sandbox import Sandbox
 asyncio.run(Sandbox().run(["bash", "-c", sys.argv[2]], Room(Path(sys.argv[1]))))
 """

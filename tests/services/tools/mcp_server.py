@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -46,6 +47,13 @@ def die() -> str:
 def see_things() -> dict[str, object]:
     """Tell what the server sees."""
     return {"environment": sorted(os.environ), "here": os.getcwd(), "secret": Path("/etc/shadow").exists()}
+
+
+@server.tool()
+def limits() -> dict[str, int]:
+    """Tell the limits of the server's process."""
+    kinds = {"core": resource.RLIMIT_CORE, "open_files": resource.RLIMIT_NOFILE}
+    return {name: resource.getrlimit(kind)[1] for name, kind in kinds.items()}
 
 
 if __name__ == "__main__":

@@ -109,6 +109,7 @@ async def test_a_servers_tools_have_its_name_before_theirs(servers: Servers) -> 
         "math__told": (Effect.AT_MOST_ONCE, True),
         "math__fail": (Effect.AT_MOST_ONCE, True),
         "math__die": (Effect.AT_MOST_ONCE, True),
+        "math__limits": (Effect.AT_MOST_ONCE, True),
         tool_name("math", "see.things"): (Effect.AT_MOST_ONCE, True),
     }
     assert (add.description, add.parameters["required"]) == ("Add two numbers.", ["first", "second"])

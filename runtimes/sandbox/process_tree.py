@@ -11,7 +11,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 def kill_children(pid: int) -> None:
     """Kill the direct children; with the first process of a PID namespace dies the whole namespace."""
-    for child in _children(pid):
+    for child in children(pid):
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
 
@@ -25,13 +25,13 @@ def use_of(pid: int, most: int) -> tuple[int, int]:
 def _below(pid: int) -> Iterator[int]:
     waiting = [pid]
     while waiting:
-        for child in _children(waiting.pop()):
+        for child in children(waiting.pop()):
             waiting.append(child)
             yield child
 
 
-def _children(pid: int) -> Iterator[int]:
-    """Each thread has its own children; what ends meanwhile has none."""
+def children(pid: int) -> Iterator[int]:
+    """The direct children: each thread has its own; what ends meanwhile has none."""
     with suppress(FileNotFoundError, ProcessLookupError):
         for thread in os.listdir(f"/proc/{pid}/task"):
             with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/task/{thread}/children") as file:
