@@ -147,13 +147,16 @@ def scripted_model(
     invocation: Invocation,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on loopback.")] = 8090,
     host: Annotated[str, typer.Option("--host", help="Address to listen at.")] = "127.0.0.1",
+    reword: Annotated[
+        bool, typer.Option("--reword", help="Say it in other words, and with other call ids, when asked again.")
+    ] = False,
 ) -> None:
     """Serve the scripted model, which follows directions in the prompt. It is no language model."""
     import asyncio
 
     from services.scripted_model.server import serve
 
-    asyncio.run(serve(host, port))
+    asyncio.run(serve(host, port, rewords=reword))
 
 
 @with_stack

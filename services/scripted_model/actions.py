@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 from typing import Literal
 
 from services.scripted_model.errors import Problem
@@ -20,12 +21,20 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Thoughts:
+    """Thoughts come before what they lead to; sealed ones can be read by the model alone."""
+
+    text: str
+    is_sealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
-    """`arguments` are JSON as the script gives it, so they may be broken."""
+    """`arguments` are JSON as the script gives it, so they may be broken; without an id it is None."""
 
     name: str
     arguments: str
-    id: str = ""
+    id: str | None = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,18 @@ class Finish:
     reason: FinishReason
 
 
-Action = Text | ToolCalls | Pause | Drop | Fail | Nonsense
+class Manner(Enum):
+    """How every answer of a script is given."""
+
+    REWORD = "reword"
+    INSIST = "insist"
+    TEAR = "tear"
+    IDS_MISSING = "ids missing"
+    IDS_EMPTY = "ids empty"
+    IDS_SAME = "ids same"
+
+
+Action = Text | Thoughts | ToolCalls | Pause | Drop | Fail | Nonsense
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The Anthropic wire: messages."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -9,10 +10,11 @@ import orjson
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
-from services.scripted_model.actions import FinishReason, ToolCall, Usage
+from services.scripted_model.actions import FinishReason, Thoughts, ToolCall, Usage
 from services.scripted_model.conversation import Conversation, Message
-from services.scripted_model.errors import ModelError, Problem
-from services.scripted_model.wire import Writer, event, halves
+from services.scripted_model.errors import ModelError, Problem, Theme
+from services.scripted_model.thoughts import Kind, is_seal, seal, signature
+from services.scripted_model.wire import Writer, dumps, event, halves, named
 
 _STOP_REASONS: Mapping[FinishReason, str] = {
     "stop": "end_turn",
@@ -32,7 +34,16 @@ _ERROR_TYPES = {
     529: "overloaded_error",
 }
 _SERVER_ERROR = 500
-_TOO_LONG = "prompt is too long: 210000 tokens > 200000 maximum"
+_LOST = (
+    "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is"
+    " enabled, a final `assistant` message must start with a thinking block (preceding the lastmost set of `tool_use`"
+    " and `tool_result` blocks)."
+)
+_WORDS: Mapping[Theme, str] = {
+    "too long": "prompt is too long: 210000 tokens > 200000 maximum",
+    "thoughts": _LOST,
+    "seal": _LOST,
+}
 
 
 class _Block(BaseModel):
@@ -41,6 +52,9 @@ class _Block(BaseModel):
     name: str = ""
     input: Any = None
     content: "str | list[_Block] | dict[str, Any] | None" = None
+    thinking: str = ""
+    signature: str = ""
+    data: str = ""
 
 
 class _TurnMessage(BaseModel):
@@ -111,6 +125,14 @@ class _MessageWriter:
         self._text_is_open = True
         return opened + self._delta({"type": "text_delta", "text": piece})
 
+    def think(self, thoughts: Thoughts) -> bytes:
+        if thoughts.is_sealed:
+            return b"".join((self._stop_text(), self._start(_thoughts(thoughts)), self._stop()))
+        empty = {"type": "thinking", "thinking": "", "signature": ""}
+        pieces = [self._delta({"type": "thinking_delta", "thinking": part}) for part in halves(thoughts.text)]
+        signed = self._delta({"type": "signature_delta", "signature": signature(thoughts.text)})
+        return b"".join((self._stop_text(), self._start(empty), *pieces, signed, self._stop()))
+
     def tool_calls(self, calls: Sequence[ToolCall]) -> bytes:
         return b"".join((self._stop_text(), *map(self._tool_call, calls)))
 
@@ -122,16 +144,23 @@ class _MessageWriter:
     def error(self, problem: Problem) -> bytes:
         return event(orjson.dumps(_error(problem)), b"error")
 
-    def whole(self, text: str, calls: Sequence[ToolCall], finish: FinishReason, usage: Usage) -> bytes:
-        texts = [{"type": "text", "text": text}] if text else []
+    def whole(
+        self,
+        thoughts: Sequence[Thoughts],
+        text: str,
+        calls: Sequence[ToolCall],
+        finish: FinishReason,
+        usage: Usage,
+    ) -> bytes:
+        said = [*map(_thoughts, thoughts), *([{"type": "text", "text": text}] if text else [])]
         message = {
             **self._head,
-            "content": [*texts, *({**_tool_use(call), "input": _input(call.arguments)} for call in calls)],
+            "content": [*said, *({**_tool_use(call), "input": _input(call.arguments)} for call in calls)],
             "stop_reason": _STOP_REASONS[finish],
             "stop_sequence": None,
             "usage": _usage(usage),
         }
-        return orjson.dumps(message)
+        return dumps(message)
 
     def _start(self, block: dict[str, Any]) -> bytes:
         return _event("content_block_start", index=self._blocks, content_block=block)
@@ -159,13 +188,31 @@ def _messages(message: _TurnMessage) -> Iterator[Message]:
     blocks = [_Block(text=message.content)] if isinstance(message.content, str) else message.content
     results = [Message("tool", _result(block)) for block in blocks if block.type == "tool_result"]
     yield from results
-    rest = Message(message.role, _text(blocks), _calls(blocks))
+    rest = Message(message.role, _text(blocks), _calls(blocks), _kinds(blocks))
     if rest.text or rest.calls or not results:
         yield rest
 
 
 def _calls(blocks: Sequence[_Block]) -> tuple[str, ...]:
     return tuple(f"{block.name} {to_json(block.input).decode()}" for block in blocks if block.type == "tool_use")
+
+
+def _kinds(blocks: Sequence[_Block]) -> frozenset[Kind]:
+    """The thoughts with which a message begins; none counts if one of them is not as it was given."""
+    thoughts = [block for block in blocks if block.type in {"thinking", "redacted_thinking"}]
+    if not thoughts or blocks[0] is not thoughts[0] or not all(map(_is_ours, thoughts)):
+        return frozenset()
+    return frozenset("open" if block.type == "thinking" else "sealed" for block in thoughts)
+
+
+def _is_ours(block: _Block) -> bool:
+    return block.signature == signature(block.thinking) if block.type == "thinking" else is_seal(block.data)
+
+
+def _thoughts(thoughts: Thoughts) -> dict[str, Any]:
+    if thoughts.is_sealed:
+        return {"type": "redacted_thinking", "data": seal(thoughts.text)}
+    return {"type": "thinking", "thinking": thoughts.text, "signature": signature(thoughts.text)}
 
 
 def _result(block: _Block) -> str:
@@ -179,13 +226,13 @@ def _text(content: str | list[_Block] | None) -> str:
 
 
 def _tool_use(call: ToolCall) -> dict[str, Any]:
-    return {"type": "tool_use", "id": f"toolu_{call.id}", "name": call.name}
+    return {"type": "tool_use", **named("toolu_", call), "name": call.name}
 
 
 def _input(arguments: str) -> Any:
     try:
-        return orjson.loads(arguments)
-    except orjson.JSONDecodeError:
+        return json.loads(arguments)
+    except ValueError:
         return arguments
 
 
@@ -202,10 +249,10 @@ def _usage(usage: Usage) -> dict[str, Any]:
 
 def _error(problem: Problem) -> dict[str, Any]:
     usual = "api_error" if problem.status >= _SERVER_ERROR else "invalid_request_error"
-    message = _TOO_LONG if problem.too_long else problem.message
+    message = _WORDS[problem.theme] if problem.theme else problem.message
     kind = _ERROR_TYPES.get(problem.status, usual)
     return {"type": "error", "error": {"type": kind, "message": message}, "request_id": None}
 
 
 def _event(kind: str, **fields: Any) -> bytes:
-    return event(orjson.dumps({"type": kind, **fields}), kind.encode())
+    return event(dumps({"type": kind, **fields}), kind.encode())

@@ -37,11 +37,14 @@ _MODEL = {
 _MODELS = {"object": "list", "data": [_MODEL], "has_more": False, "first_id": "scripted", "last_id": "scripted"}
 
 
-def create_app(log: RequestLog | None = None) -> Starlette:
-    """Build the provider; any model name and any key will do. Give a log to read it in the same process."""
+def create_app(log: RequestLog | None = None, *, rewords: bool = False) -> Starlette:
+    """Build the provider; any model name and any key will do. Give a log to read it in the same process.
+
+    One that `rewords` says nothing twice in the same words, whatever a script says of it.
+    """
     log = log or RequestLog()
     tally = Tally()
-    director = Director(tally)
+    director = Director(tally, rewords=rewords)
     anthropic = AnthropicWire()
     return Starlette(
         routes=[
@@ -79,8 +82,9 @@ class ModelEndpoint:
         headers = {self._wire.request_id_header: f"req_scripted_{logged.id}"}
         try:
             conversation = self._wire.read(logged.body)
-            logged.describe(conversation)
-            answer = self._director.answer(conversation)
+            asking = self._director.asking(conversation)
+            logged.describe(conversation, asking)
+            answer = self._director.answer(conversation, asking)
             await self._staged(caller, logged, headers, conversation).perform(answer)
         except ModelError as error:
             await self._refuse(caller, logged, error.problem, headers)
@@ -129,7 +133,7 @@ class TokenCount:
 class LogEndpoint:
     """GET reads the log (`?contains=`, `?kind=`, `?after=`); DELETE empties it.
 
-    Emptied, it also forgets whom `error … times K` failed.
+    Emptied, it also forgets whom `error … times K` failed, and what it was asked before.
     """
 
     def __init__(self, log: RequestLog, tally: Tally) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from services.scripted_model.thoughts import Kind
+
 #: What real tokenizers come to, roughly, in English text.
 BYTES_PER_TOKEN = 4
 #: The direction `next`, between other directions.
@@ -13,11 +15,15 @@ _GOES_ON = re.compile(r"(?:\[\[|;;)\s*next\s*(?:;;|\]\])", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Role `tool` is one tool's result on both wires; `calls` are an assistant's tool calls, `NAME {json}`."""
+    """Role `tool` is one tool's result on both wires; `calls` are an assistant's tool calls, `NAME {json}`.
+
+    `thoughts` are the kinds of those that came back whole, as the provider gave them.
+    """
 
     role: str
     text: str
     calls: tuple[str, ...] = ()
+    thoughts: frozenset[Kind] = frozenset()
 
     def line(self) -> str:
         """`role: text` on one line, newlines written as `\\n`."""
@@ -55,6 +61,11 @@ class Conversation:
     def round(self) -> int:
         """How many times the model has called tools for this prompt."""
         return sum(bool(message.calls) for message in self.messages[self._prompt_at + 1 :])
+
+    @cached_property
+    def thoughts(self) -> list[frozenset[Kind]]:
+        """The thoughts that came back with each of those rounds."""
+        return [message.thoughts for message in self.messages[self._prompt_at + 1 :] if message.calls]
 
     @cached_property
     def input_tokens(self) -> int:

@@ -9,6 +9,9 @@ emit N [@RATE]                                                  `tok1 tok2 ...`,
 echo                                                            the prompt without its directions
 history                                                         the conversation, a line per message `role: text`
 result                                                          the last tool results
+raw "TEXT"                                                      the text, with JSON's escapes, in one piece
+think TEXT                                                      thoughts, as the wire tells them
+seal TEXT                                                       thoughts that only the model can read
 refuse TEXT                                                     a refusal
 empty                                                           a valid answer without content
 tool NAME {json} [&& NAME {json}]                               tool calls; the script goes on when they are answered
@@ -24,6 +27,10 @@ html                                                            a web page with 
 garbage                                                         broken JSON
 finish REASON                                                   why the model stopped: stop, length, content_filter
 usage IN OUT [cached N] [reasoning N]                           the usage to report
+reword                                                          other words and ids at each asking of the same
+insist                                                          no answer where earlier thoughts are missing
+tear                                                            characters beyond U+FFFF streamed in two halves
+ids KIND                                                        ids of the tool calls: missing, empty, same
 =============================================================== ==============================================
 """
 
@@ -31,7 +38,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from json import JSONDecoder
+from json import JSONDecodeError, JSONDecoder
 from typing import Protocol
 
 from runtimes.meant import meant
@@ -41,9 +48,11 @@ from services.scripted_model.actions import (
     Drop,
     Fail,
     Finish,
+    Manner,
     Nonsense,
     Pause,
     Text,
+    Thoughts,
     ToolCall,
     Usage,
 )
@@ -91,7 +100,7 @@ class Next:
 
 
 Step = Action | ToolRounds | Late | Finish | Usage
-Line = Step | Next
+Line = Step | Next | Manner
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +222,24 @@ def _json(argument: str) -> Step:
     return Text((_needed(argument),))
 
 
+def _raw(argument: str) -> Step:
+    try:
+        text, end = _DECODER.raw_decode(argument)
+    except JSONDecodeError:
+        raise _BadArgumentError from None
+    if not isinstance(text, str) or end != len(argument):
+        raise _BadArgumentError
+    return Text((text,))
+
+
+def _think(argument: str) -> Step:
+    return Thoughts(_needed(argument))
+
+
+def _seal(argument: str) -> Step:
+    return Thoughts(_needed(argument), is_sealed=True)
+
+
 def _emit(argument: str) -> Step:
     number, rate = _groups(rf"(\d+)(?: @ ?({_NUMBER}))?", argument)
     if rate is not None and float(rate) == 0:
@@ -284,6 +311,13 @@ def _finish(argument: str) -> Step:
     raise _BadArgumentError
 
 
+def _ids(argument: str) -> Line:
+    try:
+        return Manner(f"ids {argument}")
+    except ValueError:
+        raise _BadArgumentError from None
+
+
 def _usage(argument: str) -> Step:
     groups = _groups(r"(\d+) (\d+)(?: cached (\d+))?(?: reasoning (\d+))?", argument)
     usage = Usage(*(_count(group, most=10**12) for group in groups))
@@ -300,7 +334,7 @@ def _always(line: Line) -> Callable[[str], Line]:
     return read
 
 
-_TOO_LONG = Problem(400, "The context is too long.", code="context_length_exceeded", too_long=True)
+_TOO_LONG = Problem(400, "The context is too long.", code="context_length_exceeded", theme="too long")
 _BROKEN_STREAM = Problem(500, "The script asked for an error inside the stream.")
 
 #: The directive's name to how it is written and read.
@@ -313,6 +347,9 @@ DIRECTIVES: Mapping[str, Directive] = {
         Directive("echo", _echo),
         Directive("history", _history),
         Directive("result", _result),
+        Directive('raw "TEXT"', _raw),
+        Directive("think TEXT", _think),
+        Directive("seal TEXT", _seal),
         Directive("refuse TEXT", _refuse),
         Directive("empty", _always(Text(()))),
         Directive("tool NAME {json} [&& NAME {json}]", _tool),
@@ -328,5 +365,7 @@ DIRECTIVES: Mapping[str, Directive] = {
         Directive("garbage", _always(Nonsense("garbage"))),
         Directive("finish REASON", _finish),
         Directive("usage IN OUT [cached N] [reasoning N]", _usage),
+        *(Directive(manner.value, _always(manner)) for manner in (Manner.REWORD, Manner.INSIST, Manner.TEAR)),
+        Directive("ids KIND", _ids),
     )
 }

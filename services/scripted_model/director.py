@@ -13,13 +13,18 @@ from services.scripted_model.actions import (
     Fail,
     Finish,
     FinishReason,
+    Manner,
     Nonsense,
     Text,
+    Thoughts,
     ToolCalls,
     Usage,
 )
 from services.scripted_model.conversation import Conversation
 from services.scripted_model.directives import Late, Line, Next, Step, ToolRounds, parse, words
+from services.scripted_model.errors import ModelError, Problem
+from services.scripted_model.thoughts import Kind
+from services.scripted_model.wording import reworded, torn
 
 GREETING = (
     "Hello! I am Holdfast's scripted model, no language model: I do what directions in double square brackets tell me,"
@@ -48,26 +53,44 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
+    """One asking; it `rewords` where the script or the whole provider does."""
+
     conversation: Conversation
     tally: Tally
+    manners: frozenset[Manner]
+    asking: int
 
     def times_reached(self, direction: int) -> int:
         return self.tally.count(_digest(self.conversation, f"direction {direction}"))
 
 
 class Director:
-    """Only `error … times K` needs memory, the tally; all else follows from the request."""
+    """Only `error … times K` and `reword` need memory, the tally; all else follows from the request."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, *, rewords: bool = False) -> None:
         self._tally = tally
+        self._always = {Manner.REWORD} if rewords else set[Manner]()
 
-    def answer(self, conversation: Conversation) -> Answer:
-        """What to say to this request. Raises ScriptError for directions that cannot be followed."""
+    def asking(self, conversation: Conversation) -> int:
+        """How often this round of this prompt was asked for, this time included."""
+        return self._tally.count(_digest(conversation, "asking"))
+
+    def answer(self, conversation: Conversation, asking: int = 1) -> Answer:
+        """What to say to this request.
+
+        Raises:
+            ScriptError: its directions cannot be followed.
+            ModelError: it lacks thoughts on whose return the script insists.
+        """
         lines = parse(conversation.prompt)
         if not lines:
             return _answer(conversation, [Text(words(_greeting(conversation.prompt)))])
-        due = _due(_of_part(lines, conversation.part), conversation.round)
-        return _answer(conversation, list(_resolved(due, _Scene(conversation, self._tally))))
+        manners = frozenset({line for line in lines if isinstance(line, Manner)} | self._always)
+        steps = _of_part(lines, conversation.part)
+        if Manner.INSIST in manners:
+            _insist(steps, conversation)
+        scene = _Scene(conversation, self._tally, manners, asking)
+        return _answer(conversation, list(_resolved(_due(steps, conversation.round), scene)))
 
 
 def _greeting(prompt: str) -> str:
@@ -80,7 +103,7 @@ def _of_part(lines: Sequence[Line], part: int) -> list[tuple[int, Step]]:
     for at, step in enumerate(lines):
         if isinstance(step, Next):
             parts.append([])
-        else:
+        elif not isinstance(step, Manner):
             parts[-1].append((at, step))
     return parts[part] if part < len(parts) else []
 
@@ -98,6 +121,16 @@ def _due(steps: Sequence[tuple[int, Step]], answered_rounds: int) -> list[tuple[
     return due or [(0, Text(words(SCRIPT_ENDED)))]
 
 
+def _insist(steps: Sequence[tuple[int, Step]], conversation: Conversation) -> None:
+    """Refuse a conversation in which a round has lost the thoughts that led to it."""
+    for number, found in enumerate(conversation.thoughts):
+        thoughts = (step for _, step in _due(steps, number) if isinstance(step, Thoughts))
+        told: set[Kind] = {"sealed" if each.is_sealed else "open" for each in thoughts}
+        if lost := told - found:
+            theme = "thoughts" if "open" in lost else "seal"
+            raise ModelError(Problem(400, "Thoughts are missing.", theme=theme))
+
+
 def _resolved(due: Sequence[tuple[int, Step]], scene: _Scene) -> Iterator[Action | Finish | Usage]:
     """Stops at what ends an answer, so that a later failure is not counted as reached."""
     for at, step in due:
@@ -105,21 +138,39 @@ def _resolved(due: Sequence[tuple[int, Step]], scene: _Scene) -> Iterator[Action
             case Late():
                 action = step.make(scene, at)
             case ToolRounds():
-                action = _with_ids(step, scene.conversation)
+                action = _with_ids(step, scene)
             case _:
                 action = step
         if action is not None:
-            yield action
+            yield _in_its_manner(action, scene)
         if isinstance(action, Fail | Drop | Nonsense):
             return
 
 
-def _with_ids(step: ToolRounds, conversation: Conversation) -> ToolCalls:
-    ids = (_digest(conversation, f"call {index}")[:24] for index in range(len(step.calls)))
-    names = (_full_name(call.name, conversation.tools) for call in step.calls)
-    return ToolCalls(
-        tuple(replace(call, name=name, id=id_) for call, name, id_ in zip(step.calls, names, ids, strict=True))
-    )
+def _in_its_manner(action: Action | Finish | Usage, scene: _Scene) -> Action | Finish | Usage:
+    if isinstance(action, Finish | Usage):
+        return action
+    if Manner.REWORD in scene.manners:
+        action = reworded(action, scene.asking)
+    return torn(action) if Manner.TEAR in scene.manners else action
+
+
+def _with_ids(step: ToolRounds, scene: _Scene) -> ToolCalls:
+    names = (_full_name(call.name, scene.conversation.tools) for call in step.calls)
+    calls = zip(step.calls, names, strict=True)
+    return ToolCalls(tuple(replace(call, name=name, id=_id(index, scene)) for index, (call, name) in enumerate(calls)))
+
+
+def _id(index: int, scene: _Scene) -> str | None:
+    """The same whenever the same is run again, unless the script wants it otherwise."""
+    if Manner.IDS_MISSING in scene.manners:
+        return None
+    if Manner.IDS_EMPTY in scene.manners:
+        return ""
+    if Manner.IDS_SAME in scene.manners:
+        return "same"
+    asking = f" asking {scene.asking}" if Manner.REWORD in scene.manners else ""
+    return _digest(scene.conversation, f"call {index}{asking}")[:24]
 
 
 def _full_name(name: str, tools: Sequence[str]) -> str:
@@ -138,7 +189,7 @@ def _answer(conversation: Conversation, parts: Sequence[Action | Finish | Usage]
     actions = tuple(_apart(part for part in parts if not isinstance(part, Finish | Usage)))
     finish = next((part for part in parts if isinstance(part, Finish)), Finish(_reason(actions)))
     usage = next((part for part in parts if isinstance(part, Usage)), None)
-    return Answer(actions, finish.reason, usage or Usage(conversation.input_tokens, _output_tokens(actions)))
+    return Answer(actions, finish.reason, usage or _usage(conversation, actions))
 
 
 def _apart(actions: Iterator[Action]) -> Iterator[Action]:
@@ -159,7 +210,9 @@ def _reason(actions: Sequence[Action]) -> FinishReason:
     return "refusal" if any(isinstance(action, Text) and action.is_refusal for action in actions) else "stop"
 
 
-def _output_tokens(actions: Sequence[Action]) -> int:
-    """A token a piece of text, and one a tool call."""
+def _usage(conversation: Conversation, actions: Sequence[Action]) -> Usage:
+    """A token a piece of text, one a tool call, and one a word of thought."""
     texts = sum(len(action.pieces) for action in actions if isinstance(action, Text))
-    return texts + sum(len(action.calls) for action in actions if isinstance(action, ToolCalls))
+    calls = sum(len(action.calls) for action in actions if isinstance(action, ToolCalls))
+    thoughts = sum(len(words(action.text)) for action in actions if isinstance(action, Thoughts))
+    return Usage(conversation.input_tokens, texts + calls + thoughts, reasoning=thoughts)

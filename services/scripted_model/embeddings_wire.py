@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, Field, ValidationError
 
-from services.scripted_model.actions import FinishReason, Text, ToolCalls, Usage
+from services.scripted_model.actions import FinishReason, Text, Thoughts, ToolCalls, Usage
 from services.scripted_model.conversation import Conversation, Message
 from services.scripted_model.errors import ModelError, Problem
 from services.scripted_model.openai_wire import error_object
@@ -55,6 +55,9 @@ class VectorStage(WholeStage):
 
     async def speak(self, text: Text) -> None:
         """Embeddings say nothing."""
+
+    def think(self, thoughts: Thoughts) -> None:
+        """They think nothing."""
 
     def call_tools(self, tools: ToolCalls) -> None:
         """Nor do they call anything."""

@@ -6,20 +6,24 @@ CallerGoneError    the connection has ended, nobody hears the rest
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+Theme = Literal["too long", "thoughts", "seal"]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What went wrong: `retry_after` in seconds as it goes into the header, `code` the wire's finer code.
 
-    `too_long` asks for the wire's own words about an overflow of the context window.
+    `theme` asks for the wire's own words: about an overflow of the context window, or about thoughts, readable or
+    sealed, that a conversation has lost.
     """
 
     status: int
     message: str
     code: str | None = None
     retry_after: str | None = None
-    too_long: bool = False
+    theme: Theme | None = None
 
 
 class ModelError(Exception):

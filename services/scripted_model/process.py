@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from socket import create_server, socket
+from typing import Literal
 
 import httpx
 import uvloop
@@ -16,12 +17,12 @@ START_SECONDS = 30
 
 
 @asynccontextmanager
-async def scripted_model() -> AsyncGenerator[httpx.AsyncClient]:
+async def scripted_model(*options: Literal["--reword"]) -> AsyncGenerator[httpx.AsyncClient]:
     """Start it on a free port of this machine; gives a client with its address. It ends with its parent."""
     with create_server(("127.0.0.1", 0)) as listening:
         number, port = listening.fileno(), listening.getsockname()[1]
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _CODE, str(number), pass_fds=[number], stdin=asyncio.subprocess.PIPE
+            sys.executable, "-c", _CODE, str(number), *options, pass_fds=[number], stdin=asyncio.subprocess.PIPE
         )
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=START_SECONDS) as client:
@@ -35,11 +36,12 @@ async def scripted_model() -> AsyncGenerator[httpx.AsyncClient]:
 
 def main() -> None:
     """Serve on the socket whose number is the argument, until the standard input ends."""
-    uvloop.run(_serve(socket(fileno=int(sys.argv[1]))))
+    number, *options = sys.argv[1:]
+    uvloop.run(_serve(socket(fileno=int(number)), rewords="--reword" in options))
 
 
-async def _serve(listening: socket) -> None:
-    server = make_server()
+async def _serve(listening: socket, *, rewords: bool) -> None:
+    server = make_server(rewords=rewords)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     ending = asyncio.create_task(_end_of_input())
     await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)

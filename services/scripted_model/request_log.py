@@ -24,7 +24,8 @@ class LoggedRequest:
     """One model call.
 
     `outcome`: completed is an answer given to its end, failed an error or nonsense in its place, aborted one that the
-    caller did not wait for or that was dropped. `body` is the request's, as it came.
+    caller did not wait for or that was dropped. `body` is the request's, as it came; `nth` counts the askings of this
+    round of this prompt.
     """
 
     id: int
@@ -37,6 +38,7 @@ class LoggedRequest:
     stream: bool = False
     prompt: str = ""
     round: int = 0
+    nth: int = 0
     messages: int = 0
     tools: tuple[str, ...] = ()
     status: int | None = None
@@ -59,11 +61,12 @@ class LoggedRequest:
             return ""
         return canonical_hash(without_volatile(cast("dict[str, Any]", body))) if isinstance(body, dict) else ""
 
-    def describe(self, conversation: Conversation) -> None:
+    def describe(self, conversation: Conversation, nth: int) -> None:
         self.model = conversation.model
         self.stream = conversation.stream
         self.prompt = conversation.prompt
         self.round = conversation.round
+        self.nth = nth
         self.messages = conversation.message_count
         self.tools = conversation.tools
 

@@ -8,13 +8,15 @@ from uuid import uuid4
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from services.scripted_model.actions import FinishReason, ToolCall, Usage
+from services.scripted_model.actions import FinishReason, Thoughts, ToolCall, Usage
 from services.scripted_model.conversation import Conversation, Message
 from services.scripted_model.errors import ModelError, Problem
 from services.scripted_model.openai_wire import error_object
-from services.scripted_model.wire import Writer, event, halves
+from services.scripted_model.thoughts import Kind, is_seal, seal
+from services.scripted_model.wire import Writer, dumps, event, halves, named
 
 _INCOMPLETE: dict[FinishReason, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_LOST = "Item of type 'function_call' was provided without its required 'reasoning' item."
 _STATELESS = "The scripted model keeps no responses: send the whole conversation as input."
 
 
@@ -29,6 +31,8 @@ class _Item(BaseModel):
     name: str = ""
     arguments: str = ""
     output: str | list[_Part] | None = None
+    encrypted_content: str | None = None
+    summary: list[_Part] | None = None
 
 
 class _Tool(BaseModel):
@@ -70,7 +74,7 @@ class ResponsesWire:
         return _ResponseWriter(conversation)
 
     def error(self, problem: Problem) -> bytes:
-        return orjson.dumps({"error": error_object(problem)})
+        return orjson.dumps({"error": _error(problem)})
 
 
 class _ResponseWriter:
@@ -102,6 +106,21 @@ class _ResponseWriter:
         more: dict[str, Any] = {} if is_refusal else {"logprobs": []}
         return opened + self._part_event(f"response.{kind}.delta", delta=piece, **more)
 
+    def think(self, thoughts: Thoughts) -> bytes:
+        ended = self._end_message()
+        item = _reasoning(thoughts)
+        added: dict[str, Any] = {**item, "summary": [], "encrypted_content": ""}
+        place = {"item_id": item["id"], "output_index": len(self._output), "summary_index": 0}
+        events = [self._event("response.output_item.added", output_index=len(self._output), item=added)]
+        for part in item["summary"]:
+            empty = {**part, "text": ""}
+            events.append(self._event("response.reasoning_summary_part.added", **place, part=empty))
+            for piece in halves(part["text"]):
+                events.append(self._event("response.reasoning_summary_text.delta", **place, delta=piece))
+            events.append(self._event("response.reasoning_summary_text.done", **place, text=part["text"]))
+            events.append(self._event("response.reasoning_summary_part.done", **place, part=part))
+        return b"".join((ended, *events, self._item_done(item)))
+
     def tool_calls(self, calls: Sequence[ToolCall]) -> bytes:
         return self._end_message() + b"".join(self._tool_call(call) for call in calls)
 
@@ -111,16 +130,24 @@ class _ResponseWriter:
         return end + self._event(f"response.{response['status']}", response=response)
 
     def error(self, problem: Problem) -> bytes:
-        found = error_object(problem)
+        found = _error(problem)
         failure = {"code": found["code"] or "server_error", "message": found["message"]}
         failed = self._response("failed", error=failure)
         return self._event("error", **failure, param=found["param"]) + self._event("response.failed", response=failed)
 
-    def whole(self, text: str, calls: Sequence[ToolCall], finish: FinishReason, usage: Usage) -> bytes:
+    def whole(
+        self,
+        thoughts: Sequence[Thoughts],
+        text: str,
+        calls: Sequence[ToolCall],
+        finish: FinishReason,
+        usage: Usage,
+    ) -> bytes:
+        self._output += map(_reasoning, thoughts)
         if text:
             self._output.append(_message("refusal" if finish == "refusal" else "output_text", text))
         self._output += [_function_call(call, "completed") for call in calls]
-        return orjson.dumps(self._ended(finish, usage))
+        return dumps(self._ended(finish, usage))
 
     def _start_message(self, kind: str) -> bytes:
         self._message = _message(kind, "")
@@ -163,7 +190,7 @@ class _ResponseWriter:
 
     def _event(self, kind: str, **fields: Any) -> bytes:
         self._events += 1
-        return event(orjson.dumps({"type": kind, "sequence_number": self._events - 1, **fields}), kind.encode())
+        return event(dumps({"type": kind, "sequence_number": self._events - 1, **fields}), kind.encode())
 
     def _ended(self, finish: FinishReason, usage: Usage) -> dict[str, Any]:
         if reason := _INCOMPLETE.get(finish):
@@ -185,16 +212,33 @@ class _ResponseWriter:
 def _messages(instructions: str | None, items: Sequence[_Item]) -> list[Message]:
     """Calls that follow each other, or the assistant's text, are one message, as they are on the other wires."""
     messages = [Message("system", instructions)] if instructions else []
+    thoughts: frozenset[Kind] = frozenset()
     for item in items:
-        if item.type == "function_call":
-            call = f"{item.name} {item.arguments}"
-            last = messages.pop() if messages and messages[-1].role == "assistant" else Message("assistant", "")
-            messages.append(Message("assistant", last.text, (*last.calls, call)))
+        if item.type == "reasoning":
+            thoughts |= _kinds(item)
+        elif item.type == "function_call":
+            messages.append(_calling(item, messages, thoughts))
+            thoughts = frozenset()
         elif item.type == "function_call_output":
             messages.append(Message("tool", _text(item.output)))
         elif item.type == "message":
             messages.append(Message(item.role, _text(item.content)))
     return messages
+
+
+def _calling(item: _Item, messages: list[Message], thoughts: frozenset[Kind]) -> Message:
+    """The last message with a further call, where the assistant said it."""
+    is_same = bool(messages) and messages[-1].role == "assistant"
+    last = messages.pop() if is_same else Message("assistant", "")
+    calls = (*last.calls, f"{item.name} {item.arguments}")
+    return Message("assistant", last.text, calls, last.thoughts | thoughts)
+
+
+def _kinds(item: _Item) -> frozenset[Kind]:
+    """Without its summary a reasoning item is sealed thoughts."""
+    if not is_seal(item.encrypted_content or ""):
+        return frozenset()
+    return frozenset({"open" if item.summary else "sealed"})
 
 
 def _text(content: str | list[_Part] | None) -> str:
@@ -215,11 +259,22 @@ def _message(kind: str, text: str) -> dict[str, Any]:
     }
 
 
+def _reasoning(thoughts: Thoughts) -> dict[str, Any]:
+    summary = [] if thoughts.is_sealed else [{"type": "summary_text", "text": thoughts.text}]
+    item: dict[str, Any] = {"type": "reasoning", "id": f"rs_{uuid4().hex}", "summary": summary}
+    return {**item, "encrypted_content": seal(thoughts.text)}
+
+
+def _error(problem: Problem) -> dict[str, Any]:
+    found = error_object(problem)
+    return {**found, "message": _LOST, "param": "input"} if problem.theme in {"thoughts", "seal"} else found
+
+
 def _function_call(call: ToolCall, status: str) -> dict[str, Any]:
     return {
         "type": "function_call",
         "id": f"fc_{call.id}",
-        "call_id": f"call_{call.id}",
+        **named("call_", call, "call_id"),
         "name": call.name,
         "arguments": call.arguments,
         "status": status,

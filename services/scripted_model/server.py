@@ -11,18 +11,18 @@ from services.scripted_model.app import create_app
 from services.scripted_model.caller import CLOSE_EXTENSION
 
 
-async def serve(host: str, port: int) -> None:
+async def serve(host: str, port: int, *, rewords: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, then close every connection and return within half a second.
 
     Runs in the caller's event loop: start it with `uvloop.run(serve(...))`.
     """
-    await make_server(host, port).serve()
+    await make_server(host, port, rewords=rewords).serve()
 
 
-def make_server(host: str = "127.0.0.1", port: int = 0) -> Server:
+def make_server(host: str = "127.0.0.1", port: int = 0, *, rewords: bool = False) -> Server:
     """A server that is ready to serve; given sockets it takes these."""
     config = Config(
-        create_app(),
+        create_app(rewords=rewords),
         host=host,
         port=port,
         http=_ClosableProtocol,

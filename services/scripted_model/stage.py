@@ -11,6 +11,7 @@ from services.scripted_model.actions import (
     Nonsense,
     Pause,
     Text,
+    Thoughts,
     ToolCall,
     ToolCalls,
     Usage,
@@ -43,6 +44,8 @@ class Stage(ABC):
             match action:
                 case Text():
                     await self.speak(action)
+                case Thoughts():
+                    self.think(action)
                 case ToolCalls():
                     self.call_tools(action)
                 case Pause():
@@ -58,6 +61,9 @@ class Stage(ABC):
 
     @abstractmethod
     async def speak(self, text: Text) -> None: ...
+
+    @abstractmethod
+    def think(self, thoughts: Thoughts) -> None: ...
 
     @abstractmethod
     def call_tools(self, tools: ToolCalls) -> None: ...
@@ -112,6 +118,11 @@ class StreamStage(Stage):
             self._tokens_waiting += 1
             if number == 0:
                 await self.flush()
+
+    def think(self, thoughts: Thoughts) -> None:
+        self._open()
+        self._waiting.append(self._writer.think(thoughts))
+        self._tokens_waiting += 1
 
     def call_tools(self, tools: ToolCalls) -> None:
         self._open()
@@ -180,6 +191,7 @@ class BodyStage(WholeStage):
         super().__init__(caller, log, headers)
         self._writer = writer
         self._pieces: list[str] = []
+        self._thoughts: list[Thoughts] = []
         self._calls: list[ToolCall] = []
 
     async def speak(self, text: Text) -> None:
@@ -187,9 +199,12 @@ class BodyStage(WholeStage):
         if seconds := len(text.pieces) / text.rate:
             await self._caller.pause(seconds)
 
+    def think(self, thoughts: Thoughts) -> None:
+        self._thoughts.append(thoughts)
+
     def call_tools(self, tools: ToolCalls) -> None:
         self._calls += tools.calls
 
     def body(self, reason: FinishReason, usage: Usage) -> bytes:
-        self.log.tokens_sent = len(self._pieces) + len(self._calls)
-        return self._writer.whole("".join(self._pieces), self._calls, reason, usage)
+        self.log.tokens_sent = len(self._thoughts) + len(self._pieces) + len(self._calls)
+        return self._writer.whole(self._thoughts, "".join(self._pieces), self._calls, reason, usage)

@@ -1,11 +1,17 @@
 """What a wire has to know: how to read a request, and how to write an answer."""
 
+import json
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from services.scripted_model.actions import FinishReason, ToolCall, Usage
+import orjson
+
+from services.scripted_model.actions import FinishReason, Thoughts, ToolCall, Usage
 from services.scripted_model.conversation import Conversation
 from services.scripted_model.errors import Problem
+
+#: The first halves of characters that UTF-16 writes as two.
+_FIRST_HALF, _LAST_HALF = "\ud800", "\udbff"
 
 
 class Writer(Protocol):
@@ -17,13 +23,22 @@ class Writer(Protocol):
 
     def text(self, piece: str, *, is_refusal: bool) -> bytes: ...
 
+    def think(self, thoughts: Thoughts) -> bytes: ...
+
     def tool_calls(self, calls: Sequence[ToolCall]) -> bytes: ...
 
     def closing(self, finish: FinishReason, usage: Usage) -> bytes: ...
 
     def error(self, problem: Problem) -> bytes: ...
 
-    def whole(self, text: str, calls: Sequence[ToolCall], finish: FinishReason, usage: Usage) -> bytes:
+    def whole(
+        self,
+        thoughts: Sequence[Thoughts],
+        text: str,
+        calls: Sequence[ToolCall],
+        finish: FinishReason,
+        usage: Usage,
+    ) -> bytes:
         """The body of an answer that is not streamed."""
         ...
 
@@ -56,5 +71,20 @@ def event(data: bytes, name: bytes | None = None) -> bytes:
 
 
 def halves(text: str) -> tuple[str, str]:
-    """Tool arguments come in pieces, so that callers must join them."""
-    return text[: len(text) // 2], text[len(text) // 2 :]
+    """Tool arguments come in pieces, so that callers must join them; a torn character's halves come apart."""
+    torn = next((at for at, character in enumerate(text) if _FIRST_HALF <= character <= _LAST_HALF), None)
+    middle = len(text) // 2 if torn is None else torn + 1
+    return text[:middle], text[middle:]
+
+
+def dumps(value: Any) -> bytes:
+    """JSON; halves of torn characters, which UTF-8 does not know, become escapes."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def named(prefix: str, call: ToolCall, field: str = "id") -> dict[str, str]:
+    """The id of a call on a wire, where it has one."""
+    return {} if call.id is None else {field: f"{prefix}{call.id}" if call.id else ""}
