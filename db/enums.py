@@ -55,6 +55,7 @@ class StepStatus(StrEnum):
     CLAIMED = "claimed"
     DONE = "done"
     UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
     FAILED = "failed"
 
 

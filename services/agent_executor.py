@@ -24,8 +24,10 @@ from services.model_gateway.server import ModelGateway
 from services.model_gateway.sessions import ModelSession
 from services.snapshots import Snapshots
 from services.tools.gateway import ToolGateway
+from services.tools.offer import restored, written
 from services.tools.own_tools import JournalledTools, own_tools
 from services.tools.place import TurnPlace
+from services.tools.spec import ToolSpec
 from services.tools.toolsets import Toolsets
 from services.tracing import traced_turn
 from services.workspaces import Workspaces, make
@@ -157,8 +159,19 @@ class AgentExecutorService:
             await snapshots.restore(opened.workspace)
         make(scope.plan.workspace)
         ours = [toolset for toolset in opened.agent.toolsets if toolset.get("type") not in manifest.own_toolsets]
-        specs = await stack.enter_async_context(self._toolsets.open(ours, self._place(scope)))
-        return ToolGateway(specs, scope.desk, snapshots.keep).tools()
+        absent: list[str] | None = None if opened.offered is None else []
+        specs = await stack.enter_async_context(self._toolsets.open(ours, self._place(scope), absent))
+        return ToolGateway(await self._offered(scope, specs, absent or ()), scope.desk, snapshots.keep).tools()
+
+    async def _offered(
+        self, scope: AttemptScope, specs: Sequence[ToolSpec], absent: Sequence[str]
+    ) -> Sequence[ToolSpec]:
+        """The tools as the turn's first attempt has offered them; they are an input of the turn."""
+        name = scope.plan.opened.offered
+        if name is not None:
+            return restored(await scope.store.blob(name), specs, absent)
+        await scope.store.offer(written(specs))
+        return specs
 
     def _place(self, scope: AttemptScope) -> TurnPlace:
         turn = scope.plan.turn

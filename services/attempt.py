@@ -248,7 +248,7 @@ class AttemptRun:
             written=begun.arguments,
             effect=Effect.READ_ONLY,
         )
-        await self._desk.record(wanted, ToolResult(ended.result, ended.is_error))
+        await self._desk.record(wanted, ToolResult(ended.result, ended.is_error), ran=True)
 
     async def _wait(self, work: "asyncio.Task[TurnFinished]") -> None:
         """Wait for the end, for a reason to stop, or until the runtime counts as hung."""

@@ -63,7 +63,7 @@ class Journal:
         was `claimed` by an earlier attempt is given too: whoever asks knows whether it can be done again.
         """
         step = self._take(kind, digest, fingerprint, key)
-        if step is not None and step.status is not StepStatus.CLAIMED:
+        if step is not None and (step.response is not None or step.response_blob is not None):
             self.metrics.replayed(kind)
         if step is not None and step.response_blob is not None:
             return step.model_copy(update={"response": await self._fetch(step.response_blob)})

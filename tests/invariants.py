@@ -1,8 +1,12 @@
 """The promises of the design, checked over the event log, the API and Temporal."""
 
+from collections.abc import Iterator
+
 from runtimes.types import Usage
 from tests.stack import TERMINAL, Event, Stack
 
+#: What ends a tool call.
+CALL_ENDS = {"tool.completed", "tool.unknown", "tool.cancelled"}
 #: What Temporal calls the ends that we record.
 CLOSED_AS = {"completed": "COMPLETED", "failed": "FAILED", "cancelled": "CANCELED", "timed_out": "FAILED"}
 
@@ -19,9 +23,26 @@ async def assert_ended_well(stack: Stack, execution: str, status: str = "complet
     assert shown["status"] == status
     await stack.until(lambda: _closed(stack, execution, status))
     _assert_fenced(events)
+    assert list(open_calls(events)) == []
+    steps = (await stack.http.get(f"/api/v1/executions/{execution}/steps", params={"limit": 200})).json()["items"]
+    assert [step for step in steps if step["status"] == "claimed"] == []
     used = [Usage.model_validate(event["data"]) for event in events if event["type"] == "usage"]
     assert Usage.model_validate(shown["usage"]) == sum(used, Usage())
     return events
+
+
+def open_calls(events: list[Event]) -> Iterator[str]:
+    """What is wrong where a tool call that was told to begin is not told to end, once, before it begins again."""
+    running: dict[str, int] = {}
+    for event in events:
+        call, kind, number = event["data"].get("tool_call_id"), event["type"], event["seq"]
+        if kind == "tool.started":
+            if call in running:
+                yield f"event {number}: {call} begins, which has begun with event {running[call]}"
+            running[call] = number
+        elif kind in CALL_ENDS and running.pop(call, None) is None and "arguments" not in event["data"]:
+            yield f"event {number} ({kind}): {call} ends, which was not under way"
+    yield from (f"{call} has begun with event {number} and has no end" for call, number in running.items())
 
 
 async def _closed(stack: Stack, execution: str, status: str) -> bool:

@@ -33,10 +33,12 @@ class Transcript:
             "tool.started": self._tool_started,
             "tool.completed": self._tool_completed,
             "tool.unknown": self._tool_unknown,
+            "tool.cancelled": self._tool_cancelled,
             "approval.requested": self._asked,
             "approval.approved": self._decided,
             "approval.denied": self._decided,
             "approval.expired": self._decided,
+            "approval.withdrawn": self._decided,
             "execution.waiting": self._waiting,
             "execution.waiting_for_pool": self._waiting_for_pool,
             "execution.placed": self._placed,
@@ -98,11 +100,17 @@ class Transcript:
         self._note(f"→ {event.data['name']} {shortened(as_text(event.data.get('arguments')))}")
 
     def _tool_completed(self, event: WatchedEvent) -> None:
+        if "arguments" in event.data:
+            self._tool_started(event)
         sign = "✗" if event.data.get("is_error") else "←"
         self._note(f"{sign} {event.data['name']} {shortened(as_text(event.data.get('result')))}")
 
     def _tool_unknown(self, event: WatchedEvent) -> None:
         self._note(f"? {event.data['name']} was lost with its worker: nobody knows whether it was done")
+
+    def _tool_cancelled(self, event: WatchedEvent) -> None:
+        runs_on = "; it cannot be stopped and goes on by itself" if event.data.get("runs_on") else ""
+        self._note(f"✗ {event.data['name']} was cut off{runs_on}")
 
     def _asked(self, event: WatchedEvent) -> None:
         self._note(question(event.data))

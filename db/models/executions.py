@@ -98,7 +98,10 @@ class Execution(Owned, Created, Base):
 
 
 class Turn(Owned, Base):
-    """One user message taken to its answer; `outcome` is what a late attempt is told."""
+    """One user message taken to its answer; `outcome` is what a late attempt is told.
+
+    `offered` is the blob that lists the tools which the model was offered: every attempt offers the same.
+    """
 
     __tablename__ = "turns"
     __table_args__ = (one_of("status", TurnState),)
@@ -108,6 +111,7 @@ class Turn(Owned, Base):
     message_id: Mapped[UUID | None]
     status: Mapped[str] = mapped_column(server_default=TurnState.RUNNING)
     outcome: Mapped[dict[str, Any] | None]
+    offered: Mapped[str | None]
     usage: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]

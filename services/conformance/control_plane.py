@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from runtimes.errors import AttemptFenced
-from runtimes.types import Message
+from runtimes.types import Effect, Message
 from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import (
     AgentSpec,
@@ -23,6 +23,8 @@ from services.control_plane_client.models import (
     NewEvent,
     OpenAttempt,
     Step,
+    StepKind,
+    StepStatus,
 )
 
 _EXECUTION = "/internal/v1/executions/{execution}"
@@ -36,11 +38,29 @@ class Journal:
     steps: dict[int, Step] = field(default_factory=dict[int, Step])
     entries: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
     told: list[str] = field(default_factory=list[str])
+    offered: str | None = None
 
     def copy(self) -> "Journal":
         """The same journal, to be gone on with elsewhere."""
         entries = {name: list(entries) for name, entries in self.entries.items()}
-        return Journal(dict(self.steps), entries, list(self.told))
+        return Journal(dict(self.steps), entries, list(self.told), self.offered)
+
+    @property
+    def workspace(self) -> str | None:
+        """The blob that lists the workspace's files, as the last step left them."""
+        kept = [step.workspace for _, step in sorted(self.steps.items()) if step.workspace is not None]
+        return kept[-1] if kept else None
+
+    def cut_off(self) -> list[NewEvent]:
+        """End the steps that no attempt has in hand any more."""
+        ended: list[NewEvent] = []
+        for step in [step for step in self.steps.values() if step.status is StepStatus.CLAIMED]:
+            is_unknown = step.kind is StepKind.MODEL_CALL or step.effect == Effect.AT_MOST_ONCE
+            cut = step.model_copy(update={"status": StepStatus.UNKNOWN if is_unknown else StepStatus.CANCELLED})
+            self.steps[step.ordinal] = cut
+            if step.kind is StepKind.TOOL_CALL:
+                ended.append(NewEvent(type=f"tool.{cut.status}", data={"tool_call_id": step.key, "name": step.name}))
+        return ended
 
     def add(self, step: Step) -> None:
         """Write a step; it keeps its request where the new one has none."""
@@ -71,6 +91,7 @@ class TurnRecord:
     def open(self) -> AttemptOpened:
         """Begin the next attempt."""
         self.attempt += 1
+        self._tell(self.journal.cut_off())
         return AttemptOpened(
             attempt=self.attempt,
             session_id="checked",
@@ -80,6 +101,8 @@ class TurnRecord:
             steps=list(self.journal.steps.values()),
             told=self.journal.told,
             output_schema=self.output_schema,
+            offered=self.journal.offered,
+            workspace=self.journal.workspace,
         )
 
     def append(self, request: AppendEvents) -> None:
@@ -97,7 +120,7 @@ class TurnRecord:
 
     def end(self, request: CloseAttempt) -> None:
         """Take the close of an attempt."""
-        self._tell(request.events)
+        self._tell([*self.journal.cut_off(), *request.events])
         self.close = request
 
     def remember(self) -> None:
@@ -136,6 +159,7 @@ class ControlPlaneInMemory:
         app.router.add_post(f"{_EXECUTION}/attempts/{{attempt}}/close", self._close)
         app.router.add_post(f"{_EXECUTION}/attempts/{{attempt}}/entries", self._append_entries)
         app.router.add_get(f"{_EXECUTION}/turns/{{turn}}/entries/{{name}}", self._entries)
+        app.router.add_put(f"{_EXECUTION}/attempts/{{attempt}}/offered", self._keep_offered)
         app.router.add_put(f"{_EXECUTION}/blobs", self._keep_blob)
         app.router.add_get(f"{_EXECUTION}/blobs/{{name}}", self._blob)
         return app
@@ -165,10 +189,22 @@ class ControlPlaneInMemory:
     async def _entries(self, request: web.Request) -> web.Response:
         return _json(self._turn(request).journal.entries.get(request.match_info["name"], []))
 
+    async def _keep_offered(self, request: web.Request) -> web.Response:
+        name = self._kept(await request.read())
+
+        def offer(turn: TurnRecord) -> None:
+            turn.journal.offered = turn.journal.offered or name
+
+        return self._held(request, offer)
+
     async def _keep_blob(self, request: web.Request) -> web.Response:
-        data = await request.read()
-        self._blobs[sha256(data).hexdigest()] = data
+        self._kept(await request.read())
         return web.Response(status=204)
+
+    def _kept(self, data: bytes) -> str:
+        name = sha256(data).hexdigest()
+        self._blobs[name] = data
+        return name
 
     async def _blob(self, request: web.Request) -> web.Response:
         return web.Response(body=self._blobs[request.match_info["name"]])

@@ -18,7 +18,17 @@ from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.types import Wire
 from services.conformance.bench import Bench, bench
 from services.conformance.scenario import Mismatch, NotHere, Scenario
-from services.conformance.scenarios import answers, crowds, failures, mcp_tools, outputs, replays, stops, tool_calls
+from services.conformance.scenarios import (
+    answers,
+    crowds,
+    failures,
+    mcp_tools,
+    offers,
+    outputs,
+    replays,
+    stops,
+    tool_calls,
+)
 from services.scripted_model.process import scripted_model
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -27,6 +37,7 @@ ALL: Sequence[Scenario] = (
     *answers.SCENARIOS,
     *tool_calls.SCENARIOS,
     *mcp_tools.SCENARIOS,
+    *offers.SCENARIOS,
     *failures.SCENARIOS,
     *stops.SCENARIOS,
     *outputs.SCENARIOS,

@@ -71,6 +71,11 @@ class AttemptStore:
         """Keep bytes by their SHA-256."""
         await self._client.put(f"{self._path}/blobs", data, BYTES, organization=self._organization_id)
 
+    async def offer(self, tools: bytes) -> None:
+        """Keep the list of the turn's tools, for all later attempts at it."""
+        path = f"{self._path}/attempts/{self._attempt}/offered"
+        await self._client.put(path, tools, BYTES, organization=self._organization_id)
+
     async def get(self, digest: str) -> Any | None:
         """The cached answer to a request; None if there is none."""
         return await self._client.get(f"{self._path}/cache/{digest}", orjson.loads, organization=self._organization_id)

@@ -34,11 +34,15 @@ class StepKind(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """`claimed`: begun, and nothing else is known; `unknown`: it will never be known; `failed`: begin it anew."""
+    """`claimed`: begun, and nothing else is known; `failed`: begin it anew.
+
+    A step that was cut off with its attempt is `unknown` where nobody knows what came of it, else `cancelled`.
+    """
 
     CLAIMED = "claimed"
     DONE = "done"
     UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
     FAILED = "failed"
 
 
@@ -115,7 +119,8 @@ class AttemptOpened(BaseModel):
 
     `last_try` says that no other attempt follows if this one fails.
     `spent` is what earlier attempts at the turn used, `used` what the whole execution has, within `seconds` of running.
-    `steps`, `decisions` and `told` are the turn's journal, its approvals and its messages so far.
+    `steps`, `decisions` and `told` are the turn's journal, its approvals and its messages so far; `offered` is the
+    blob that lists the tools which an earlier attempt has offered.
     """
 
     attempt: int
@@ -134,6 +139,7 @@ class AttemptOpened(BaseModel):
     budget: dict[str, Any] = Field(default_factory=dict[str, Any])
     output_schema: dict[str, Any] | None = None
     workspace: str | None = None
+    offered: str | None = None
     closed: TurnOutcome | None = None
 
 

@@ -104,7 +104,7 @@ class TurnDesk:
         recorded = await self.journal.replay(StepKind.TOOL_CALL, digest=wanted.digest, key=wanted.tool_call_id)
         if recorded is None:
             return await self._first(wanted, beside)
-        if recorded.status is not StepStatus.CLAIMED:
+        if recorded.response is not None:
             self.trace.replayed(recorded)
             return self._leave(wanted, _recorded(recorded))
         return await self._lost(wanted, recorded)
@@ -118,21 +118,31 @@ class TurnDesk:
         await _whole(self.journal.write(step.model_copy(update=kept), [_completed(wanted, result)]))
         return self._counted(wanted, result, FAILED if result.is_error else COMPLETED)
 
-    async def record(self, wanted: Wanted, result: ToolResult) -> ToolResult:
-        """Record a call that is not run here: it was refused, or the framework answered it."""
+    async def record(self, wanted: Wanted, result: ToolResult, *, ran: bool = False) -> ToolResult:
+        """Record a call that is not run here: it was refused, or the framework `ran` it."""
         self.observer.entered(ToolCallStarted(wanted.tool_call_id, wanted.name, wanted.written))
         recorded = await self.journal.replay(StepKind.TOOL_CALL, digest=wanted.digest, key=wanted.tool_call_id)
-        if recorded is not None and recorded.status is StepStatus.DONE:
+        if recorded is not None and recorded.response is not None:
             self.trace.replayed(recorded)
             return self._leave(wanted, _recorded(recorded))
-        return await self._settle(wanted, result)
+        if recorded is not None and wanted.effect is Effect.AT_MOST_ONCE:
+            return await self._never_known(wanted, recorded)
+        step = self._step(wanted) if recorded is None else self.journal.again(recorded)
+        return await self._settle(wanted, result, step, ran=ran)
+
+    async def cut_off(self, wanted: Wanted, step: Step) -> None:
+        """Record that the attempt stops waiting for a call which cannot be stopped."""
+        is_unknown = wanted.effect is Effect.AT_MOST_ONCE
+        cut = step.model_copy(update={"status": StepStatus.UNKNOWN if is_unknown else StepStatus.CANCELLED})
+        told = {"tool_call_id": wanted.tool_call_id, "name": wanted.name, "runs_on": True}
+        await _whole(self.journal.write(cut, [NewEvent(type=f"tool.{cut.status}", data=told)]))
 
     async def _first(self, wanted: Wanted, beside: Sequence[Wanted] = ()) -> Step | ToolResult:
         used: list[UUID] = []
         if wanted.needs_approval:
             decision = self._made(self._call_question(wanted)) or await self._ask(wanted, beside)
             if decision.status != "approved":
-                return await self._settle(wanted, ToolResult(_denial(decision), is_error=True))
+                return await self._settle(wanted, ToolResult(_denial(decision), is_error=True), self._step(wanted))
             used.append(decision.id)
         await self._reserve()
         step = self._step(wanted)
@@ -151,7 +161,8 @@ class TurnDesk:
                 return await self._never_known(wanted, step, decision.note)
             used.append(decision.id)
         again = self.journal.again(step)
-        await self.journal.write(again, used=used)
+        is_open = step.status is StepStatus.CLAIMED
+        await self.journal.write(again, [] if is_open else [_started(wanted)], used=used)
         return again
 
     async def _never_known(self, wanted: Wanted, step: Step, note: str = "") -> ToolResult:
@@ -159,17 +170,19 @@ class TurnDesk:
         unknown = step.model_copy(
             update={"status": StepStatus.UNKNOWN, "response": {"text": text, "is_error": True}, "usage": Usage()}
         )
-        told = {"tool_call_id": wanted.tool_call_id, "name": wanted.name}
-        await self.journal.write(unknown, [NewEvent(type="tool.unknown", data=told)])
+        told = NewEvent(type="tool.unknown", data={"tool_call_id": wanted.tool_call_id, "name": wanted.name})
+        await self.journal.write(unknown, [told] if step.status is StepStatus.CLAIMED else [])
         self.trace.outcome_unknown(unknown)
         return self._counted(wanted, ToolResult(text, is_error=True), UNKNOWN)
 
-    async def _settle(self, wanted: Wanted, result: ToolResult) -> ToolResult:
-        """A call that ends without having run is begun and ended in one write."""
+    async def _settle(self, wanted: Wanted, result: ToolResult, step: Step, *, ran: bool = False) -> ToolResult:
+        """A call that does not run here has its end in one write; only one that ran somewhere else was started."""
         response = {"text": result.text, "is_error": result.is_error}
-        done = self._step(wanted).model_copy(update={"status": StepStatus.DONE, "response": response})
+        done = step.model_copy(update={"status": StepStatus.DONE, "response": response})
         span = self.trace.tool_call(done, wanted.written, is_known=wanted.is_known)
-        await self.journal.write(done, [_started(wanted), _completed(wanted, result)])
+        await self.journal.write(
+            done, [_started(wanted), _completed(wanted, result)] if ran else [_refused(wanted, result)]
+        )
         self.trace.tool_returned(span, result)
         return self._counted(wanted, result, REFUSED if result.is_error else COMPLETED)
 
@@ -250,6 +263,12 @@ def _denial(decision: Decision) -> str:
 def _started(wanted: Wanted) -> NewEvent:
     data = {"tool_call_id": wanted.tool_call_id, "name": wanted.name, "arguments": wanted.written}
     return NewEvent(type="tool.started", data=data)
+
+
+def _refused(wanted: Wanted, result: ToolResult) -> NewEvent:
+    """The end of a call that was never started: it tells the arguments, too."""
+    end = _completed(wanted, result)
+    return NewEvent(type=end.type, data=end.data | {"arguments": wanted.written})
 
 
 def _completed(wanted: Wanted, result: ToolResult) -> NewEvent:

@@ -12,7 +12,7 @@ from runtimes.errors import RuntimeFailure, ToolsetInvalid
 from runtimes.types import Tool, ToolResult
 from services.control_plane_client.models import Step
 from services.tools.desk import TurnDesk, Wanted
-from services.tools.spec import ApprovalRule, Call, ToolFailed, ToolSpec
+from services.tools.spec import Call, ToolFailed, ToolSpec
 
 #: Mistakes in a call's arguments that are told to the model, and the characters of each.
 _MISTAKES = 5
@@ -53,7 +53,7 @@ class ToolGateway:
 
     async def _call(self, door: "_Door", tool_call_id: str, arguments: Mapping[str, Any] | str) -> ToolResult:
         wanted = door.wanted(tool_call_id, arguments)
-        if mistakes := door.mistakes(arguments):
+        if mistakes := door.spec.gone or door.mistakes(arguments):
             return await self._desk.record(wanted, ToolResult(door.cut(mistakes), is_error=True))
         step = await self._desk.begin(wanted)
         if isinstance(step, ToolResult):
@@ -62,7 +62,13 @@ class ToolGateway:
             return returned(await self._run(door, wanted, step, arguments))
 
     async def _run(self, door: "_Door", wanted: Wanted, step: Step, arguments: Mapping[str, Any] | str) -> ToolResult:
-        whole = await door.run(arguments, Call(wanted.tool_call_id, self._desk.idempotency_key(wanted.tool_call_id)))
+        call = Call(wanted.tool_call_id, self._desk.idempotency_key(wanted.tool_call_id))
+        try:
+            whole = await door.run(arguments, call)
+        except asyncio.CancelledError:
+            if not door.spec.stops:
+                await self._desk.cut_off(wanted, step)
+            raise
         workspace = None
         if door.spec.writes:
             workspace, whole = await self._kept(whole)
@@ -85,13 +91,12 @@ class _Door:
 
     def wanted(self, tool_call_id: str, arguments: Mapping[str, Any] | str) -> Wanted:
         written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-        asks = not isinstance(arguments, str) and self.spec.asks is not None and self.spec.asks(arguments)
         return Wanted(
             tool_call_id=tool_call_id,
             name=self.spec.name,
             written=_storable(written),
             effect=self.spec.effect,
-            needs_approval=asks if self.spec.approval is ApprovalRule.POLICY else self._always(),
+            needs_approval=not isinstance(arguments, str) and self.spec.needs_approval(arguments),
             label=self.spec.label,
         )
 
@@ -111,10 +116,7 @@ class _Door:
         except ToolFailed as error:
             return ToolResult(_storable(str(error)), is_error=True)
         except Exception as error:  # noqa: BLE001  a tool is somebody else's code
-            if deadline.expired():
-                text = f"'{self.spec.name}' was stopped after {self.spec.timeout_seconds:g} s."
-            else:
-                text = f"'{self.spec.name}' failed: {type(error).__name__}: {error}"
+            text = self._late() if deadline.expired() else self._failed(error)
             return ToolResult(_storable(text), is_error=True)
 
     def mistakes(self, arguments: Mapping[str, Any] | str) -> str:
@@ -131,8 +133,14 @@ class _Door:
             return text
         return f"{text[:limit]}\n[cut: {len(text) - limit} of {len(text)} characters are not shown]"
 
-    def _always(self) -> bool:
-        return self.spec.approval is ApprovalRule.ALWAYS
+    def _failed(self, error: Exception) -> str:
+        return f"'{self.spec.name}' failed: {type(error).__name__}: {error}"
+
+    def _late(self) -> str:
+        after = f"after {self.spec.timeout_seconds:g} s"
+        if self.spec.stops:
+            return f"'{self.spec.name}' was stopped {after}."
+        return f"'{self.spec.name}' had not ended {after}. It cannot be stopped: it goes on, and its result is lost."
 
     def _found(self, arguments: Mapping[str, Any]) -> str:
         try:

@@ -13,7 +13,7 @@ import httpx2
 from mcp import ClientSession
 from mcp.types import CONNECTION_CLOSED
 
-from runtimes.errors import McpServerFailed, ToolsetInvalid
+from runtimes.errors import McpServerFailed, RuntimeFailure, ToolsetInvalid
 from runtimes.meant import guess
 from runtimes.sandbox.command_line import Limits, Room
 from runtimes.types import Effect
@@ -54,8 +54,12 @@ class McpServers:
         self._commands = frozenset(commands)
 
     @asynccontextmanager
-    async def open(self, wanted: McpToolset, place: TurnPlace) -> AsyncGenerator[list[ToolSpec]]:
+    async def open(
+        self, wanted: McpToolset, place: TurnPlace, absent: list[str] | None = None
+    ) -> AsyncGenerator[list[ToolSpec]]:
         """The servers' tools; the servers are there until this ends.
+
+        With a list `absent`, servers that cannot be used are left out, and it is told why.
 
         Raises:
             ToolsetInvalid: a server's command or URL is not allowed, or it lacks a tool that is wanted of it.
@@ -63,11 +67,15 @@ class McpServers:
         """
         connections = [_Connection(name, server) for name, server in wanted.servers.items()]
         try:
-            transports = [await self._transport(each.name, each.server, place) for each in connections]
-            await asyncio.gather(*(each.open(to) for each, to in zip(connections, transports, strict=True)))
-            yield [spec for connection in connections for spec in _specs(connection, wanted)]
+            opening = [self._open(connection, place) for connection in connections]
+            for failure in await asyncio.gather(*opening, return_exceptions=True):
+                _tell_or_raise(failure, absent)
+            yield [spec for each in connections for spec in _specs(each, wanted, whole=absent is None)]
         finally:
             await asyncio.gather(*(connection.close() for connection in connections))
+
+    async def _open(self, connection: "_Connection", place: TurnPlace) -> None:
+        await connection.open(await self._transport(connection.name, connection.server, place))
 
     async def _transport(self, name: str, server: McpServer, place: TurnPlace) -> _Transport:
         if server.url is not None:
@@ -160,11 +168,20 @@ class _Connection:
             await self._leave.wait()
 
 
-def _specs(connection: _Connection, wanted: McpToolset) -> list[ToolSpec]:
+def _tell_or_raise(failure: BaseException | None, absent: list[str] | None) -> None:
+    if failure is None:
+        return
+    if absent is None or not isinstance(failure, RuntimeFailure):
+        raise failure
+    absent.append(failure.message)
+
+
+def _specs(connection: _Connection, wanted: McpToolset, *, whole: bool) -> list[ToolSpec]:
+    """The tools of a server; `whole` is whether it must have all that are wanted of it."""
     names = [tool["name"] for tool in connection.tools]
     only = connection.server.only or names
     missing = next((name for name in only if name not in names), None)
-    if missing is not None:
+    if whole and missing is not None:
         told = f"MCP server '{connection.name}' has no tool '{missing[:100]}'."
         raise ToolsetInvalid(told, hint=guess(missing, names))
     return [_spec(connection, tool, wanted) for tool in connection.tools if tool["name"] in only]

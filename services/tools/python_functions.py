@@ -25,7 +25,8 @@ _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 def python_tools(wanted: PythonToolset, allowed: Sequence[str], threads: Executor) -> list[ToolSpec]:
     """Tools for `package.module:function` paths; `allowed` are modules, with all that is below them.
 
-    Functions that are no coroutines run in `threads`, with the caller's context variables. A function's parameter
+    Functions that are no coroutines run in `threads`, with the caller's context variables; nothing can stop them
+    there. A function's parameter
     `idempotency_key` is not the model's to fill.
 
     Raises:
@@ -63,7 +64,8 @@ def _tool(path: str, function: Callable[..., Any], wanted: PythonToolset, thread
         parameters = _without_key(adapter.json_schema())
     except (PydanticUserError, NameError) as error:
         raise ToolsetInvalid(f"The types of '{path}' have no JSON schema: {str(error)[:300]}") from error
-    run = _run_async if inspect.iscoroutinefunction(function) else partial(_run_in_thread, threads)
+    is_async = inspect.iscoroutinefunction(function)
+    run = _run_async if is_async else partial(_run_in_thread, threads)
     return ToolSpec(
         name=function.__name__,
         description=inspect.getdoc(function) or "",
@@ -71,6 +73,7 @@ def _tool(path: str, function: Callable[..., Any], wanted: PythonToolset, thread
         handler=partial(_run, partial(run, adapter), keyed=KEY in inspect.signature(function).parameters),
         effect=Effect(wanted.effect),
         timeout_seconds=wanted.seconds_of(function.__name__),
+        stops=is_async,
     )
 
 

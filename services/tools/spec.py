@@ -38,9 +38,10 @@ class ToolFailed(Exception):
 class ToolSpec:
     """A tool; `timeout_seconds` is for one call, `output_limit` in characters.
 
-    `asks(arguments)` is the policy of `ApprovalRule.POLICY`; `writes` says that a call may change the workspace,
-    which is then kept before its result is committed. `label` is what metrics call the tool: no name that agents or
-    MCP servers chose.
+    `asks(arguments)` is the policy of `ApprovalRule.POLICY`, which without one asks for all but reading; `writes` says
+    that a call may change the workspace, which is then kept before its result is committed. `label` is what metrics
+    call the tool: no name that agents or MCP servers chose. `gone` tells the model why a tool that the turn has
+    offered cannot be called any more; `stops` is whether cancelling a call ends it.
     """
 
     name: str
@@ -54,3 +55,11 @@ class ToolSpec:
     timeout_seconds: float = 120.0
     output_limit: int = 50_000
     label: str = OTHER
+    gone: str = ""
+    stops: bool = True
+
+    def needs_approval(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether a human decides before this call runs."""
+        if self.approval is not ApprovalRule.POLICY:
+            return self.approval is ApprovalRule.ALWAYS
+        return self.effect is not Effect.READ_ONLY if self.asks is None else self.asks(arguments)

@@ -4,13 +4,12 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from runtimes.errors import ToolsetInvalid
+from runtimes.errors import ConfigurationInvalid, ToolsetInvalid
 from runtimes.meant import guess
 from runtimes.types import Effect
 from services.egress import Egress
@@ -65,8 +64,13 @@ class Toolsets:
         self._mcp_commands = mcp_commands
 
     @asynccontextmanager
-    async def open(self, toolsets: Sequence[Mapping[str, Any]], place: TurnPlace) -> AsyncGenerator[list[ToolSpec]]:
+    async def open(
+        self, toolsets: Sequence[Mapping[str, Any]], place: TurnPlace, absent: list[str] | None = None
+    ) -> AsyncGenerator[list[ToolSpec]]:
         """All tools of the toolsets, in their order; what they need to run is there until this ends.
+
+        With a list `absent`, toolsets and servers that cannot be used are left out, and it is told why: a turn that
+        has begun goes on without them.
 
         Raises:
             ToolsetInvalid: a toolset is unknown, malformed or not allowed, cannot work on this worker, or two tools
@@ -74,13 +78,28 @@ class Toolsets:
             McpServerFailed: a server cannot be reached.
         """
         async with AsyncExitStack() as stack:
-            opened = [await self._open(configuration_of(toolset), place, stack) for toolset in toolsets]
-            yield _once_each([spec for specs in opened for spec in specs])
+            opened = [await self._open_or_tell(toolset, place, stack, absent) for toolset in toolsets]
+            specs = [spec for specs in opened for spec in specs]
+            yield specs if absent is not None else _once_each(specs)
 
-    async def _open(self, wanted: ToolsetConfiguration, place: TurnPlace, stack: AsyncExitStack) -> list[ToolSpec]:
+    async def _open_or_tell(
+        self, toolset: Mapping[str, Any], place: TurnPlace, stack: AsyncExitStack, absent: list[str] | None
+    ) -> list[ToolSpec]:
+        try:
+            return await self._open(configuration_of(toolset), place, stack, absent)
+        except ConfigurationInvalid as failure:
+            if absent is None:
+                raise
+            absent.append(failure.message)
+            return []
+
+    async def _open(
+        self, wanted: ToolsetConfiguration, place: TurnPlace, stack: AsyncExitStack, absent: list[str] | None
+    ) -> list[ToolSpec]:
         if isinstance(wanted, McpToolset):
-            specs = await stack.enter_async_context(self._mcp_servers().open(wanted, place))
-            _check_overrides(wanted, [spec.name for spec in specs])
+            specs = await stack.enter_async_context(self._mcp_servers().open(wanted, place, absent))
+            if absent is None:
+                _check_overrides(wanted, [spec.name for spec in specs])
             return [adjusted(spec, wanted) for spec in specs]
         if isinstance(wanted, SandboxedToolset):
             await self._sandbox.check()
@@ -151,14 +170,9 @@ def adjusted(spec: ToolSpec, wanted: ToolsetConfiguration) -> ToolSpec:
         spec,
         approval=ApprovalRule(override.approval or wanted.approval),
         effect=effect,
-        asks=spec.asks or partial(_asks, effect),
         output_limit=override.output_limit or spec.output_limit,
         label=wanted.type if isinstance(wanted, McpToolset | PythonToolset) else spec.name,
     )
-
-
-def _asks(effect: Effect, _: Mapping[str, Any]) -> bool:
-    return effect is not Effect.READ_ONLY
 
 
 def _check_overrides(wanted: ToolsetConfiguration, names: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import httpx
 
 from control_plane.errors import HoldfastError
 from control_plane.gateway import TemporalGateway
-from runtimes.turns import Admission, ExecutionEnd
+from runtimes.turns import Admission, ExecutionEnd, FinishExecution
 from runtimes.types import ExecutionError
 from services.control_plane_client.models import (
     AppendEvents,
@@ -106,6 +106,21 @@ class Turn:
     async def step(self, *steps: Step) -> None:
         """Write steps of the journal."""
         await self._append(steps=list(steps))
+
+    async def tell(self, events: list[NewEvent], *steps: Step) -> None:
+        """Write steps of the journal with what is told of them."""
+        await self._append(steps=list(steps), events=events)
+
+    async def finish(self, request: FinishExecution) -> None:
+        """Record the execution's end, as its workflow does."""
+        await self._post("finish", request.model_dump(mode="json"))
+
+    async def read(self, what: str) -> dict[str, Any]:
+        """Something of the execution, as its owner sees it."""
+        path = f"/api/v1/executions/{self.execution['id']}/{what}"
+        answer = await self.http.get(path, headers=self.owner.auth())
+        assert answer.is_success, answer.text
+        return answer.json()
 
     async def ask(self, kind: QuestionKind = QuestionKind.TOOL_CALL, *, expires: float = 3600, **detail: Any) -> str:
         """Ask for a decision; gives the approval's id."""

@@ -10,7 +10,7 @@ from typing import Any
 from runtimes.types import Usage
 from tests.faults.evidence import Evidence, gathered, idle_transactions
 from tests.faults.field import Field, Run
-from tests.invariants import CLOSED_AS
+from tests.invariants import CLOSED_AS, open_calls
 from tests.stack import TERMINAL, Event
 
 #: Seconds in which what belonged to a killed worker has to be gone, and a workflow closed after its turn.
@@ -140,6 +140,14 @@ def one_story_for_all(evidence: Evidence) -> Iterator[str]:
             yield f"reader {number} has the text {reader.text!r}, the log {text!r}"
 
 
+def nothing_left_open(evidence: Evidence) -> Iterator[str]:
+    """I11: what began has an end: each tool call in the log, each step in the journal."""
+    yield from open_calls(evidence.events)
+    for step in evidence.steps:
+        if step["status"] == "claimed":
+            yield f"step {step['turn']}/{step['ordinal']} ({step['name']}) is claimed for ever"
+
+
 def _told(events: list[Event]) -> list[tuple[int, str, Any]]:
     return [(event["seq"], event["type"], event["data"]) for event in events]
 
@@ -161,4 +169,5 @@ INVARIANTS: dict[str, Callable[[Evidence], Iterator[str]]] = {
     "I4 (spend)": spend_is_what_was_called,
     "I7": one_story_for_all,
     "I9": nothing_left_behind,
+    "I11": nothing_left_open,
 }

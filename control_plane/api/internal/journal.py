@@ -48,6 +48,9 @@ _HELD = Sql(f"""
     SELECT attempt_turn AS turn FROM executions WHERE id = :id AND attempt = :attempt
     AND status NOT IN ({ENDED}) FOR SHARE
 """)  # noqa: S608
+_OFFER = Sql("""
+    UPDATE turns SET offered = coalesce(offered, :hash) WHERE execution_id = :id AND turn = :turn
+""")
 _ENTRIES = Sql(
     "SELECT entry FROM turn_entries WHERE execution_id = :id AND turn = :turn AND name = :name ORDER BY position"
 )
@@ -132,13 +135,24 @@ class JournalStore:
             raise errors.NotFound(f"The execution has no blob '{name[:80]}'.")
         return zlib.decompress(data)
 
-    async def keep_blob(self, data: bytes) -> None:
-        """Keep bytes by their hash."""
+    async def keep_blob(self, data: bytes) -> str:
+        """Keep bytes by their hash; gives it."""
         blobs = Blobs()
         name = blobs.add(data)
         ((deflated,), (size,)) = blobs.columns()["datas"], blobs.columns()["sizes"]
         parameters = {"id": self.execution_id, "hash": name, "data": deflated, "size": size}
         await _KEEP_BLOB.execute(self.connection, parameters)
+        return name
+
+    async def keep_offered(self, attempt: int, data: bytes) -> None:
+        """Keep the tools that the attempt's turn offers to its model; the first list stays.
+
+        Raises:
+            errors.AttemptFenced: a newer attempt holds the turn, or the execution has ended.
+        """
+        turn = await self._held(attempt)
+        parameters = {"id": self.execution_id, "turn": turn, "hash": await self.keep_blob(data)}
+        await _OFFER.execute(self.connection, parameters)
 
     async def entries(self, turn: int, name: str) -> list[Any]:
         """The entries of a runtime's list, in order."""
@@ -151,18 +165,22 @@ class JournalStore:
         Raises:
             errors.AttemptFenced: a newer attempt holds the turn, or the execution has ended.
         """
-        held = (await _HELD.execute(self.connection, {"id": self.execution_id, "attempt": attempt})).first()
-        if held is None:
-            raise errors.AttemptFenced("A newer attempt holds the turn.")
         parameters = {
             "organization_id": self.organization_id,
             "id": self.execution_id,
-            "turn": held.turn,
+            "turn": await self._held(attempt),
             "name": name,
             "position": position,
             "entries": storable(orjson.dumps(entries)).decode(),
         }
         await _APPEND_ENTRIES.execute(self.connection, parameters)
+
+    async def _held(self, attempt: int) -> int:
+        """The turn that an attempt holds."""
+        held = (await _HELD.execute(self.connection, {"id": self.execution_id, "attempt": attempt})).first()
+        if held is None:
+            raise errors.AttemptFenced("A newer attempt holds the turn.")
+        return held.turn
 
     async def cached(self, name: str) -> Any:
         """The cached response to a request of the execution's agent, in its version; None if there is none."""

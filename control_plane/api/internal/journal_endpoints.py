@@ -31,6 +31,16 @@ async def put_blob(execution_id: UUID, organization: str, request: Request, prin
         await JournalStore(connection, organization_id, execution_id).keep_blob(data)
 
 
+@router.put("/attempts/{attempt}/offered", status_code=204)
+async def put_offered(
+    execution_id: UUID, attempt: int, organization: str, request: Request, principal: WorkerKey, state: State
+) -> None:
+    organization_id = organization_of(principal, organization)
+    data = await request.body()
+    async with state.database.transaction(organization_id) as connection:
+        await JournalStore(connection, organization_id, execution_id).keep_offered(attempt, data)
+
+
 @router.get("/turns/{turn}/entries/{name}")
 async def get_entries(
     execution_id: UUID, turn: int, name: str, organization: str, principal: WorkerKey, state: State

@@ -161,14 +161,14 @@ class TurnLedger:
         used = await self._journal(row.attempt_turn).used_by(row.attempt)
         if used == Usage():
             return [lost]
-        spent = await self._spent(row.attempt_turn)
+        spent = Usage.model_validate((await self._kept(row.attempt_turn)).usage)
         await statements.charge_lost(self.connection, row, spent + used, Usage.model_validate(row.usage) + used)
         return [_used(used), lost]
 
-    async def _spent(self, turn: int) -> Usage:
-        """What the attempts at a turn have used so far."""
-        query = select(Turn.usage).where(Turn.execution_id == self.execution_id, Turn.turn == turn)
-        return Usage.model_validate((await self.connection.execute(query)).scalar_one())
+    async def _kept(self, turn: int) -> Any:
+        """What the attempts at a turn have used and offered so far."""
+        query = select(Turn.usage, Turn.offered).where(Turn.execution_id == self.execution_id, Turn.turn == turn)
+        return (await self.connection.execute(query)).one()
 
     async def _begin_turn(self, row: Row[Any], request: OpenAttempt, message_id: UUID) -> str:
         if request.prompt is not None:
@@ -211,7 +211,8 @@ class TurnLedger:
     async def _with_journal(self, opened: AttemptOpened, turn: int) -> AttemptOpened:
         journal = self._journal(turn)
         row = await self._locked()
-        opened.spent = await self._spent(turn)
+        kept = await self._kept(turn)
+        opened.spent, opened.offered = Usage.model_validate(kept.usage), kept.offered
         opened.used, opened.seconds = Usage.model_validate(row.usage), row.seconds
         opened.steps = await journal.steps()
         opened.told = await journal.told()

@@ -16,6 +16,34 @@ from runtimes.turns import ExecutionEnd, TurnOutcome
 from runtimes.types import Usage
 from services.control_plane_client.models import CloseAttempt, NewEvent, OpenAttempt
 
+#: What the end of an attempt cuts off: its open steps, and the approvals that nobody needs any more. What of it was
+#: told to begin is told to end, before all that is logged after it; `fence` counts `ends` with it.
+_CUT = """
+    cut AS (
+        UPDATE steps SET ended_at = now(), status = CASE
+            WHEN kind = 'model_call' OR effect = 'at_most_once' THEN 'unknown' ELSE 'cancelled' END
+        WHERE execution_id = :id AND status = 'claimed'
+            AND turn = (SELECT attempt_turn FROM executions WHERE id = :id)
+        RETURNING kind, key, name, status
+    ), withdrawn AS (
+        UPDATE approvals SET status = 'withdrawn', decided_at = now()
+        WHERE execution_id = :id AND status = 'pending' AND {over} RETURNING id
+    ), ends AS (
+        SELECT 'tool.' || status AS type, jsonb_build_object('tool_call_id', key, 'name', name) AS data
+        FROM cut WHERE kind = 'tool_call'
+        UNION ALL SELECT 'approval.withdrawn', jsonb_build_object('approval_id', id) FROM withdrawn
+    )
+"""
+_TOLD = """
+    , told AS (
+        INSERT INTO events (organization_id, execution_id, seq, turn, attempt, type, data)
+        SELECT fence.organization_id, fence.id, fence.last_seq - :count - row_number() OVER () + 1, fence.turn,
+            fence.attempt, ends.type, ends.data
+        FROM fence, ends
+    )
+"""
+_CUT_STEPS, _CUT_ALL = _CUT.format(over="false"), _CUT.format(over="true")
+
 _LOCK = Sql("""
     SELECT * FROM executions WHERE id = :id AND organization_id = :organization_id FOR UPDATE
 """)
@@ -55,8 +83,8 @@ _CHARGE_LOST = Sql("""
     WHERE id = :id
 """)
 _BEGIN_ATTEMPT = Sql(
-    """
-    WITH begun AS (
+    f"""
+    WITH {_CUT_STEPS}, begun AS (
         INSERT INTO attempts (organization_id, execution_id, attempt, turn, dispatch, try_number, worker_id)
         VALUES (:organization_id, :id, :attempt, :turn, :dispatch, :try_number, :worker_id)
     ), emptied AS (
@@ -65,10 +93,11 @@ _BEGIN_ATTEMPT = Sql(
         UPDATE executions SET attempt = :attempt, attempt_turn = :turn, attempt_dispatch = :dispatch,
             attempt_try = :try_number, attempt_token = :token, attempt_batch = 0, worker_id = :worker_id,
             status = 'running', started_at = coalesce(started_at, now()),
-            last_seq = last_seq + :count, updated_at = now()
+            last_seq = last_seq + :count + (SELECT count(*) FROM ends), updated_at = now()
         WHERE id = :id RETURNING organization_id, id, last_seq, attempt_turn AS turn, attempt
     )
-    """,
+    {_TOLD}
+    """,  # noqa: S608
     log.LOGGED,
 )
 _CONVERSATION = Sql("""
@@ -79,8 +108,8 @@ _CONVERSATION = Sql("""
     ORDER BY position
 """)
 _END_ATTEMPT = Sql(
-    """
-    WITH ended AS (
+    f"""
+    WITH {_CUT_STEPS}, ended AS (
         UPDATE attempts SET status = :state, ended_at = now(), error = CAST(:error AS jsonb)
         WHERE execution_id = :id AND attempt = :attempt RETURNING started_at
     ), turn AS (
@@ -91,24 +120,23 @@ _END_ATTEMPT = Sql(
         UPDATE executions SET attempt_batch = :batch, usage = CAST(:usage AS jsonb),
             status = CASE WHEN :state = 'suspended' THEN 'waiting' ELSE status END,
             seconds = seconds + extract(epoch FROM now() - (SELECT started_at FROM ended)),
-            model = coalesce(nullif(CAST(:model AS text), ''), model), last_seq = last_seq + :count, updated_at = now()
+            model = coalesce(nullif(CAST(:model AS text), ''), model),
+            last_seq = last_seq + :count + (SELECT count(*) FROM ends), updated_at = now()
         WHERE id = :id RETURNING organization_id, id, last_seq, attempt_turn AS turn, attempt
     )
-    """,
+    {_TOLD}
+    """,  # noqa: S608
     log.LOGGED,
 )
 _END_TURN = Sql(
-    """
-    WITH attempt AS (
+    f"""
+    WITH {_CUT_ALL}, attempt AS (
         UPDATE attempts SET status = :state, ended_at = now()
         WHERE execution_id = :id AND attempt = :attempt RETURNING started_at
     ), turn AS (
         UPDATE turns SET status = :state, ended_at = now(), outcome = CAST(:outcome AS jsonb),
             usage = CAST(:turn_usage AS jsonb)
         WHERE execution_id = :id AND turn = :turn
-    ), withdrawn AS (
-        UPDATE approvals SET status = 'withdrawn', decided_at = now()
-        WHERE execution_id = :id AND turn = :turn AND status = 'pending'
     ), answer AS (
         INSERT INTO messages (id, organization_id, session_id, execution_id, turn, role, content, position)
         SELECT CAST(:message_id AS uuid), :organization_id, :session_id, :id, :turn, 'assistant', :content,
@@ -121,29 +149,30 @@ _END_TURN = Sql(
             finish_reason = :finish_reason, usage = CAST(:usage AS jsonb), output = CAST(:output AS jsonb),
             seconds = seconds + extract(epoch FROM now() - (SELECT started_at FROM attempt)),
             finished_at = CASE WHEN :finished THEN now() END,
-            last_seq = last_seq + :count, updated_at = now()
+            last_seq = last_seq + :count + (SELECT count(*) FROM ends), updated_at = now()
         WHERE id = :id RETURNING organization_id, id, last_seq, attempt_turn AS turn, attempt
     )
-    """,
+    {_TOLD}
+    """,  # noqa: S608
     log.LOGGED,
 )
 #: Whoever still writes finds the execution ended.
 _FINISH = Sql(
-    """
-    WITH withdrawn AS (
-        UPDATE approvals SET status = 'withdrawn', decided_at = now() WHERE execution_id = :id AND status = 'pending'
-    ), turn AS (
+    f"""
+    WITH {_CUT_ALL}, turn AS (
         UPDATE turns SET status = CASE WHEN :end = 'cancelled' THEN 'interrupted' ELSE 'failed' END, ended_at = now()
         WHERE execution_id = :id AND status = 'running'
     ), emptied AS (
         DELETE FROM deltas WHERE execution_id = :id
     ), fence AS (
         UPDATE executions SET status = :end, error = CAST(:error AS jsonb), finished_at = now(),
-            usage = CAST(:usage AS jsonb), last_seq = last_seq + :count, updated_at = now()
+            usage = CAST(:usage AS jsonb), last_seq = last_seq + :count + (SELECT count(*) FROM ends),
+            updated_at = now()
         WHERE id = :id
         RETURNING organization_id, id, last_seq, nullif(attempt_turn, 0) AS turn, NULL::integer AS attempt
     )
-    """,
+    {_TOLD}
+    """,  # noqa: S608
     log.LOGGED,
 )
 

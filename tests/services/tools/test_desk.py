@@ -80,6 +80,30 @@ async def test_a_lost_call_that_may_run_once_is_not_run_again(lost_at: Literal["
     assert memory.steps[1].status is StepStatus.UNKNOWN
 
 
+async def test_a_call_whose_end_is_told_is_told_to_begin_again() -> None:
+    till, memory = Till(), Remembering()
+    recorded = await first_attempt(till, lost_at="commit", effect=Effect.IDEMPOTENT)
+    cut = [step.model_copy(update={"status": StepStatus.CANCELLED}) for step in recorded]
+
+    result = await till.call(desk_of(memory, attempt=2, recorded=cut), effect=Effect.IDEMPOTENT)
+
+    assert result == ToolResult("paid 5")
+    assert memory.types == ["tool.started", "tool.completed"]
+    assert list(memory.steps) == [1]
+
+
+async def test_a_call_of_unknown_outcome_is_told_once() -> None:
+    till, memory = Till(), Remembering()
+    recorded = await first_attempt(till, lost_at="commit")
+    cut = [step.model_copy(update={"status": StepStatus.UNKNOWN}) for step in recorded]
+
+    result = await till.call(desk_of(memory, attempt=2, recorded=cut))
+
+    assert "It is not known whether 'pay' was done" in result.text
+    assert len(till.keys) == 1
+    assert memory.types == []
+
+
 async def test_what_is_unknown_stays_unknown_in_later_attempts() -> None:
     till, memory, third = Till(), Remembering(), Remembering()
     recorded = await first_attempt(till, lost_at="commit")
@@ -151,6 +175,8 @@ async def test_a_call_that_is_not_approved_tells_the_model(status: Literal["deni
     assert result.is_error
     assert told in result.text
     assert till.keys == []
+    assert second.types == ["tool.completed"]
+    assert second.events[0].data["arguments"] == '{"sum": 5}'
 
 
 @pytest.mark.parametrize("changed", [{"call_id": "c2"}, {"total": 6}])

@@ -43,7 +43,7 @@ def test_one_tool_may_differ_from_its_toolset() -> None:
 
 
 def test_the_policy_of_most_toolsets_asks_for_all_that_has_an_effect() -> None:
-    asked = {name for name, spec in tools("file_system", approval="policy").items() if spec.asks and spec.asks({})}
+    asked = {name for name, spec in tools("file_system", approval="policy").items() if spec.needs_approval({})}
 
     assert asked == {"write_file", "edit_file"}
 

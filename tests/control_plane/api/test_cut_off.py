@@ -1,0 +1,84 @@
+"""What the end of an attempt cuts off: steps, calls and approvals that were open get an end, in log and journal."""
+
+from typing import Any
+
+import pytest
+
+from runtimes.turns import ExecutionEnd, FinishExecution
+from services.control_plane_client.models import AttemptEnd, NewEvent, Step, StepKind, StepStatus
+from tests.control_plane.installation import Installation
+from tests.control_plane.turns import Turn
+from tests.invariants import open_calls
+
+#: What becomes of each step, by its key.
+ENDS = {"": "unknown", "pay": "unknown", "look": "cancelled", "done": "done"}
+
+
+@pytest.fixture
+async def turn(installation: Installation) -> Turn:
+    """A turn in which a model call and two tool calls are under way, and a human is asked."""
+    turn = await installation.turn()
+    asked = Step(ordinal=1, kind=StepKind.MODEL_CALL, status=StepStatus.CLAIMED, name="gpt")
+    calls = [
+        Step(ordinal=2, kind=StepKind.TOOL_CALL, status=StepStatus.CLAIMED, key="pay", effect="at_most_once"),
+        Step(ordinal=3, kind=StepKind.TOOL_CALL, status=StepStatus.CLAIMED, key="look", effect="read_only"),
+    ]
+    done = Step(ordinal=4, kind=StepKind.TOOL_CALL, status=StepStatus.DONE, key="done", response={"text": "x"})
+    begun = [NewEvent(type="tool.started", data={"tool_call_id": call.key}) for call in calls]
+    await turn.tell(begun, asked, *calls, done)
+    await turn.ask()
+    return turn
+
+
+async def _opened_again(turn: Turn) -> None:
+    await turn.retry()
+
+
+async def _failed(turn: Turn) -> None:
+    await turn.close(AttemptEnd.FAILED)
+
+
+async def _interrupted(turn: Turn) -> None:
+    await turn.close(AttemptEnd.INTERRUPTED)
+
+
+async def _finished(turn: Turn) -> None:
+    await turn.finish(FinishExecution(organization_id=str(turn.owner.id), end=ExecutionEnd.CANCELLED))
+
+
+@pytest.mark.parametrize("over", [_opened_again, _failed, _interrupted, _finished])
+async def test_what_was_under_way_ends_with_its_attempt(installation: Installation, turn: Turn, over: Any) -> None:
+    await over(turn)
+
+    steps = (await turn.read("steps"))["items"]
+    events = await installation.log(turn.execution["id"])
+    assert {step["key"]: step["status"] for step in steps} == ENDS
+    assert all(step["ended_at"] for step in steps)
+    assert list(open_calls(events)) == []
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    ended = [
+        event["data"]["tool_call_id"]
+        for event in events
+        if event["type"].startswith("tool.") and "name" in event["data"]
+    ]
+    assert sorted(ended) == ["look", "pay"]
+
+
+@pytest.mark.parametrize(("over", "told"), [(_interrupted, 1), (_finished, 1), (_failed, 0), (_opened_again, 0)])
+async def test_an_approval_that_nobody_needs_any_more_is_told_to_be_withdrawn(
+    installation: Installation, turn: Turn, over: Any, told: int
+) -> None:
+    await over(turn)
+
+    withdrawn = [
+        event for event in await installation.log(turn.execution["id"]) if event["type"] == "approval.withdrawn"
+    ]
+    assert [event["data"]["approval_id"] for event in withdrawn] == turn.waits[:told]
+
+
+async def test_what_is_over_ends_once(installation: Installation, turn: Turn) -> None:
+    await turn.close(AttemptEnd.PREEMPTED)
+    await turn.open()
+    await turn.close(AttemptEnd.FAILED)
+
+    assert list(open_calls(await installation.log(turn.execution["id"]))) == []
