@@ -292,6 +292,10 @@ class AttemptFenced(Conflict):
     title = "A newer attempt has taken over"
 
 
+class RunUnknown(AttemptFenced):
+    """Another run of the workflow than the last one: whether it is the present one, Temporal knows."""
+
+
 class WorkerLost(Conflict):
     code = "worker_lost"
     title = "Every worker that began the turn fell silent"

@@ -116,7 +116,7 @@ class TemporalGateway:
             try:
                 await self._client.start_workflow(
                     AgentExecutionWorkflow.run,
-                    state,
+                    args=[state],
                     id=workflow_id,
                     task_queue=WORKFLOW_QUEUE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -134,21 +134,21 @@ class TemporalGateway:
         with _temporal_errors():
             await self._handle(workflow_id, first_run_id).cancel(rpc_timeout=RPC_TIMEOUT)
 
-    async def interrupt(self, workflow_id: str, first_run_id: str | None) -> None:
-        """End the running turn."""
+    async def interrupt(self, workflow_id: str, first_run_id: str | None, turn: int) -> None:
+        """End a turn; doing it again, or once another one runs, does nothing."""
         with _temporal_errors():
             handle = self._handle(workflow_id, first_run_id)
             await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                AgentExecutionWorkflow.interrupt, rpc_timeout=UPDATE_TIMEOUT
+                AgentExecutionWorkflow.interrupt, turn, id=f"interrupt/{turn}", rpc_timeout=UPDATE_TIMEOUT
             )
 
     async def send_message(self, workflow_id: str, first_run_id: str | None, message_id: str) -> None:
-        """Queue a stored message; sending it again does nothing."""
+        """Queue a stored message; the workflow queues none twice."""
         with _temporal_errors():
             handle = self._handle(workflow_id, first_run_id)
             message = QueuedMessage(message_id=message_id)
             await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                AgentExecutionWorkflow.send_message, message, id=message_id, rpc_timeout=UPDATE_TIMEOUT
+                AgentExecutionWorkflow.send_message, message, rpc_timeout=UPDATE_TIMEOUT
             )
 
     async def close(self, workflow_id: str, first_run_id: str | None) -> None:
@@ -185,6 +185,16 @@ class TemporalGateway:
             if WorkflowExecutionStatus(latest.status) not in ENDED:
                 return None, None
             return await _end(handle)
+
+    async def present_run(self, workflow_id: str, first_run_id: str | None) -> str:
+        """The id of the run that the workflow is in, or was in last.
+
+        Raises:
+            ExecutionClosed: Temporal has forgotten it, or others have its id now.
+        """
+        with _temporal_errors():
+            handle = await self._own(workflow_id, first_run_id)
+            return (await _latest(handle)).execution.run_id
 
     async def backlog(self, queue: str) -> int:
         """About how many turns wait in a task queue."""

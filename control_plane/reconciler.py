@@ -136,7 +136,16 @@ class Reconciler:
         if waits.enough:
             await self.state.gateway.answered(row.workflow_id, row.first_run_id, waits.come)
             log.info("told a turn what it waited for", execution_id=str(row.id))
-        return int(waits.enough)
+        return int(waits.enough) or await self._deliver(row)
+
+    async def _deliver(self, row: Row[Any]) -> int:
+        """Send messages again that their workflow has forgotten, as after a reset; it queues none twice."""
+        async with self.state.database.transaction(row.organization_id) as connection:
+            forgotten = await Executions(connection, row.organization_id).untaken_messages(row.id, WAITING_SECONDS)
+        for message_id in forgotten:
+            await self.state.gateway.send_message(row.workflow_id, row.first_run_id, str(message_id))
+            log.info("sent a message again", execution_id=str(row.id), message_id=str(message_id))
+        return len(forgotten)
 
     async def _restore(self, row: Row[Any]) -> int:
         """A workflow of ours that Temporal never saw is started; one that it lost cannot be."""

@@ -28,8 +28,9 @@ class Pending:
 class Decisions:
     """Asks for what a graph waits for; LangGraph's own ids of interrupts are new in every attempt, ours are not."""
 
-    def __init__(self, journal: OwnTools | None) -> None:
+    def __init__(self, journal: OwnTools | None, turn: int) -> None:
         self._journal = journal
+        self._turn = turn
         self._rounds = 0
 
     async def of(self, pending: Sequence[Pending]) -> Command[Any]:
@@ -57,7 +58,7 @@ class Decisions:
     async def _decision(self, place: str, node: str, value: Any) -> dict[str, Any]:
         if self._journal is None:
             raise ConfigurationInvalid(f"Node '{node}' asks a human, and nobody can be asked here.")
-        key, asked = f"{INTERRUPT}_{place}", {"node": node, "place": place, "value": value}
+        key, asked = f"{INTERRUPT}_{self._turn}_{place}", {"node": node, "place": place, "value": value}
         decided = await self._journal.begin(key, INTERRUPT, asked)
         if decided is None:
             await self._journal.end(key, ToolResult("approved"))

@@ -61,7 +61,7 @@ class _Run:
         self._prepared = prepared
         self._turn = turn
         self._narrator = Narrator(context, turn)
-        self._decisions = Decisions(context.own_tools)
+        self._decisions = Decisions(context.own_tools, context.turn)
         self._state: dict[str, Any] = {}
 
     async def events(self) -> AsyncGenerator[RuntimeEvent, None]:

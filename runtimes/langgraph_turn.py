@@ -61,6 +61,7 @@ class Turn:
         self.failure: RuntimeFailure | asyncio.CancelledError | None = None
         self.spoke = False
         self._model = context.model.model
+        self._turn = context.turn
         self._model_calls = 0
         self._max_turns = max_turns(context)
         self._direct_calls = Counter[str]()
@@ -89,7 +90,9 @@ class Turn:
             ModelAnswerInvalid, ModelConnectionBroken: it is no answer.
         """
         reason = self._reason(finish, silent=not text and not asked)
-        named = [replace(call, id=call.id or f"call_{self._model_calls}_{at}") for at, call in enumerate(asked)]
+        named = [
+            replace(call, id=call.id or f"call_{self._turn}_{self._model_calls}_{at}") for at, call in enumerate(asked)
+        ]
         end = self.calls.end_of(reason, named)
         if end is None:
             return named
@@ -101,7 +104,7 @@ class Turn:
         """An id for a tool call that a node makes itself: the same in every attempt, whatever runs beside it."""
         digest = sha256(f"{name} {arguments}".encode()).hexdigest()[:16]
         self._direct_calls[digest] += 1
-        return f"node_{digest}_{self._direct_calls[digest]}"
+        return f"node_{self._turn}_{digest}_{self._direct_calls[digest]}"
 
     def wait_for(self, work: Coroutine[Any, Any, Made]) -> Made:
         """Run a model or tool call for code that is no coroutine, from the thread it runs in."""

@@ -19,7 +19,8 @@ class TurnRequest(BaseModel):
     """One dispatch of a turn.
 
     `dispatch` counts from 1 and grows each time the workflow hands the same turn out again.
-    `prompt` is set only where the message did not come through the control plane.
+    `prompt` is set only where the message did not come through the control plane, and `message_key` names it there.
+    `run_id` is the workflow run's: after a reset another one hands the same turns out.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -30,6 +31,8 @@ class TurnRequest(BaseModel):
     dispatch: int = 1
     message_id: str | None = None
     prompt: str | None = None
+    message_key: str | None = None
+    run_id: str = ""
 
 
 class TurnStatus(StrEnum):
@@ -44,7 +47,9 @@ class TurnStatus(StrEnum):
 class TurnOutcome(BaseModel):
     """What a dispatch of a turn came to; `response` is cut to `SHORT_RESPONSE` characters.
 
-    A suspended turn goes on when all of `waits` are answered, or after `wait_seconds`.
+    A suspended turn goes on when all of `waits` are answered, or after `wait_seconds`. `turn` is the database's
+    number of it, 0 where the message was withdrawn; `is_other` says that it was that of another message, whose turn
+    had not ended.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -62,6 +67,8 @@ class TurnOutcome(BaseModel):
     output: Any = None
     waits: list[str] = Field(default_factory=list[str])
     wait_seconds: float | None = None
+    turn: int | None = None
+    is_other: bool = False
 
 
 class StopReason(StrEnum):

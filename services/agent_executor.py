@@ -84,13 +84,15 @@ class AgentExecutorService:
         opened = await self._open(turn, key)
         if opened.closed is not None:
             return opened.closed
+        turn = turn.model_copy(update={"turn": opened.turn or turn.turn})
         structlog.contextvars.bind_contextvars(attempt=opened.attempt)
         attempt = RunningTurn(turn.execution_id, opened.attempt, opened.agent.runtime)
         tracing = traced_turn(turn, opened, captures_content=self._captures_content)
         with _failing_for_good(opened), self._turns.running(attempt) as running, tracing as turn_trace:
             plan = TurnPlan(turn, opened, self._workspaces.of(turn.execution_id), turn_trace)
             run = AttemptRun(plan, self._client, running, self._limits, why_cancelled, self._metrics).run(self)
-            return await self._metrics.attempt(opened.agent.runtime, run)
+            outcome = await self._metrics.attempt(opened.agent.runtime, run)
+        return outcome.model_copy(update={"turn": turn.turn, "is_other": opened.is_other})
 
     async def _open(self, turn: TurnRequest, key: AttemptKey) -> AttemptOpened:
         request = OpenAttempt(
@@ -102,6 +104,8 @@ class AgentExecutorService:
             worker_id=self._worker_id,
             message_id=turn.message_id,
             prompt=turn.prompt,
+            message_key=turn.message_key,
+            run_id=turn.run_id,
         )
         return await self._client.open_attempt(turn.execution_id, request)
 

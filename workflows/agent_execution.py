@@ -1,6 +1,7 @@
 """The workflow of an execution: its turns, its messages, its end."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -25,17 +26,23 @@ from runtimes.types import ExecutionError
 from workflows import policies
 from workflows.failures import end_of, error_of
 from workflows.fairness import priority_of
+from workflows.refusals import check_content, ids_of, reject
 from workflows.types import (
     AgentExecutionInput,
     AgentExecutionResult,
     ExecutionState,
     QueuedMessage,
     from_client,
+    own_id,
 )
 
 ORGANIZATION_ID = SearchAttributeKey.for_keyword("OrganizationId")
 AGENT_ID = SearchAttributeKey.for_keyword("AgentId")
 RUNTIME = SearchAttributeKey.for_keyword("Runtime")
+
+#: Names of changes, by which executions that began before them go on as they began.
+FIRST_PROMPT_FIRST = "first-prompt-first"
+STOPPED_IS_STOPPED = "stopped-is-stopped"
 
 
 @workflow.defn(name="AgentExecutionWorkflow")
@@ -46,19 +53,23 @@ class AgentExecutionWorkflow:
     """
 
     @workflow.init
-    def __init__(self, given: Any = None) -> None:
-        self._given = given
-        self._state = AgentExecutionInput.read(given, workflow.info())
-        self._own_id = workflow.uuid4()
+    def __init__(self, given: Any = None, *more: Any) -> None:
+        self._given = [given, *more] if more else given
+        self._state = AgentExecutionInput.read(self._given, workflow.info())
+        self._own_id = own_id(workflow.info())
         self._execution_id = self._state.execution_id or str(self._own_id)
         self._running: workflow.ActivityHandle[TurnOutcome] | None = None
         self._interrupting = False
+        self._ending = False
+        self._message: QueuedMessage | None = None
         self._waits: set[str] = set()
         self._answered: set[str] = set()
         self._pool_fits = False
+        self._described = ("starting", "")
+        self._refused = ""
 
     @workflow.run
-    async def run(self, given: Any = None) -> AgentExecutionResult:
+    async def run(self, given: Any = None, *more: Any) -> AgentExecutionResult:
         """Admit the execution, take its turns, record its end."""
         try:
             await self._admit()
@@ -66,42 +77,49 @@ class AgentExecutionWorkflow:
             while await self._has_message():
                 await self._take_turn()
                 self._honour_cancellation()
-                self._continue_as_new_if_long()
-                self._move_to_newer_workers()
-            await self._complete()
+                await self._continue_as_new_if_long()
+                await self._move_to_newer_workers()
+            await _undisturbed(self._complete())
         except (asyncio.CancelledError, FailureError) as failure:
             await self._fail(failure)
-        return self._result()
+        return self._state.result(self._execution_id)
 
     @workflow.update
     def send_message(self, message: QueuedMessage) -> int:
-        """Queue a user message for the next turn; answers with the number of messages that wait."""
-        self._state.pending.append(message)
+        """Queue a user message for the next turn, once; answers with the number of messages that wait."""
+        if message.message_id is None and (update := workflow.current_update_info()) is not None:
+            message = message.model_copy(update={"key": update.id})
+        if not self._has(message):
+            self._state.pending.append(message)
         return len(self._state.pending)
 
     @send_message.validator
     def _may_send(self, message: QueuedMessage) -> None:
         if not self._state.interactive:
-            _reject("execution_not_interactive", "The execution takes one message only; start it as interactive.")
-        if self._state.closing:
-            _reject("execution_closed", "The execution is closing and takes no more messages.")
+            reject("execution_not_interactive", "The execution takes one message only; start it as interactive.")
+        if self._has(message):
+            return
+        if self._state.closing or self._ending or workflow.cancellation_reason() is not None:
+            reject("execution_closed", "The execution is closing and takes no more messages.")
         if len(self._state.pending) >= policies.MAX_QUEUED_MESSAGES:
-            _reject("queue_full", f"{policies.MAX_QUEUED_MESSAGES} messages wait already; send it again later.")
+            reject("queue_full", f"{policies.MAX_QUEUED_MESSAGES} messages wait already; send it again later.")
         if message.message_id is None:
-            _check_content(message.content or "")
+            check_content(message.content or "")
 
     @workflow.update
-    def interrupt(self) -> int:
-        """End the running turn and keep the execution; answers with the turn's number."""
+    def interrupt(self, turn: int | None = None) -> int:
+        """End the running turn, or only if it is still this one, and keep the execution; answers with its number."""
         self._interrupting = True
         if self._running is not None:
             self._running.cancel()
         return self._state.turn
 
     @interrupt.validator
-    def _may_interrupt(self) -> None:
+    def _may_interrupt(self, turn: int | None = None) -> None:
         if self._running is None and not self._waits:
-            _reject("turn_not_running", "No turn is running.")
+            reject("turn_not_running", "No turn is running.")
+        if turn is not None and turn < self._state.turn:
+            reject("turn_not_running", f"Turn {turn} has ended.")
 
     @workflow.update
     async def decide_approval(self, decision: ApprovalDecision) -> str:
@@ -120,22 +138,32 @@ class AgentExecutionWorkflow:
     @decide_approval.validator
     def _may_decide(self, decision: ApprovalDecision) -> None:
         if self._state.admission is None or (self._waits and decision.approval_id not in self._waits):
-            _reject("approval_not_found", f"The execution does not wait for the approval '{decision.approval_id}'.")
+            reject("approval_not_found", f"The execution does not wait for the approval '{decision.approval_id}'.")
 
     @workflow.signal
-    def answered(self, waits: list[str]) -> None:
-        """What a suspended turn waits for has come: approvals are decided, other executions have ended."""
-        self._answered.update(waits)
+    def answered(self, *given: Any) -> None:
+        """Names what a suspended turn need not wait for any more: decided approvals, executions that have ended."""
+        waits = ids_of(given)
+        if waits is None:
+            self._refuse_signal("answered", "one list of ids")
+        else:
+            self._answered.update(waits)
 
     @workflow.signal
-    def place(self) -> None:
+    def place(self, *given: Any) -> None:
         """A pool that fits is live: an execution that waits for one asks for its place."""
-        self._pool_fits = True
+        if given:
+            self._refuse_signal("place", "nothing")
+        else:
+            self._pool_fits = True
 
     @workflow.signal
-    def close(self) -> None:
+    def close(self, *given: Any) -> None:
         """Complete the execution once the queued messages are answered."""
-        self._state.closing = True
+        if given:
+            self._refuse_signal("close", "nothing")
+        else:
+            self._state.closing = True
 
     @workflow.query
     def state(self) -> ExecutionState:
@@ -160,9 +188,15 @@ class AgentExecutionWorkflow:
             self._state.admission = await self._ask_for_admission()
             self._state.execution_id = self._execution_id = self._admission.execution_id
             self._upsert_search_attributes()
-        if self._state.turn == 0 and self._admission.message_id and not self._state.pending:
-            self._state.pending.append(QueuedMessage(message_id=self._admission.message_id))
+        if self._state.turn == 0 and self._admission.message_id:
+            self._queue_first(QueuedMessage(message_id=self._admission.message_id))
         self._state.prompt = None
+
+    def _queue_first(self, prompt: QueuedMessage) -> None:
+        """The prompt goes before the messages that came while the workflow was on its way."""
+        pending = self._state.pending
+        if not pending or (prompt not in pending and workflow.patched(FIRST_PROMPT_FIRST)):
+            pending.insert(0, prompt)
 
     async def _find_pool(self) -> None:
         """Wait until a live pool fits, or nothing is left to do."""
@@ -224,20 +258,22 @@ class AgentExecutionWorkflow:
                 await workflow.wait_condition(self._is_addressed, timeout=policies.IDLE_TIMEOUT)
             except TimeoutError:
                 self._state.closing = True
-            self._move_to_newer_workers()
+            await self._move_to_newer_workers()
         return bool(self._state.pending)
 
     def _is_addressed(self) -> bool:
         return bool(self._state.pending) or self._state.closing
 
     async def _take_turn(self) -> None:
-        message = self._state.pending.pop(0)
+        message = self._message = self._state.pending.pop(0)
         self._state.turn += 1
         self._answered.clear()
         self._describe("running")
         outcome = await self._run_turn(message)
-        self._state.last = outcome
-        self._state.usage += outcome.usage
+        self._message = None
+        if outcome.is_other:
+            self._state.pending.insert(0, message)
+        self._state.take(outcome)
         self._interrupting = False
 
     async def _run_turn(self, message: QueuedMessage) -> TurnOutcome:
@@ -270,7 +306,7 @@ class AgentExecutionWorkflow:
         try:
             return await self._running
         except ActivityError as failure:
-            if self._interrupting and is_cancelled_exception(failure):
+            if self._interrupting and (is_cancelled_exception(failure) or workflow.patched(STOPPED_IS_STOPPED)):
                 return TurnOutcome(status=TurnStatus.PREEMPTED)
             raise
         finally:
@@ -284,6 +320,8 @@ class AgentExecutionWorkflow:
             dispatch=dispatch,
             message_id=message.message_id,
             prompt=message.content,
+            message_key=message.key,
+            run_id=workflow.info().run_id,
         )
 
     def _start_turn(self, turn: TurnRequest) -> workflow.ActivityHandle[TurnOutcome]:
@@ -321,20 +359,23 @@ class AgentExecutionWorkflow:
         last = self._state.last
         return not self._state.interactive and last is not None and last.status is TurnStatus.COMPLETED
 
-    def _continue_as_new_if_long(self) -> None:
+    async def _continue_as_new_if_long(self) -> None:
         if workflow.info().is_continue_as_new_suggested() and self._state.interactive:
-            self._continue_as_new()
+            await self._continue_as_new()
 
-    def _move_to_newer_workers(self) -> None:
+    async def _move_to_newer_workers(self) -> None:
         """A run stays on the build that it began on: a new run begins on the present one."""
         if workflow.info().is_target_worker_deployment_version_changed() and self._state.interactive:
-            self._continue_as_new()
+            await self._continue_as_new()
 
-    def _continue_as_new(self) -> None:
+    async def _continue_as_new(self) -> None:
+        """Whoever sent an update has its answer first."""
+        await workflow.wait_condition(workflow.all_handlers_finished)
         behaviour = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
         workflow.continue_as_new(self._state, initial_versioning_behavior=behaviour)
 
     async def _complete(self) -> None:
+        self._ending = True
         await workflow.wait_condition(workflow.all_handlers_finished)
         if not self._has_recorded_its_end():
             await self._record(ExecutionEnd.COMPLETED)
@@ -342,14 +383,25 @@ class AgentExecutionWorkflow:
         self._describe("completed")
 
     async def _fail(self, failure: BaseException) -> None:
+        self._ending = True
+        if end_of(failure) is not ExecutionEnd.CANCELLED and self._was_cancelled():
+            failure = asyncio.CancelledError()
         end = end_of(failure)
         error = None if end is ExecutionEnd.CANCELLED else error_of(failure)
         self._describe(end)
-        await self._record(end, error)
-        await self._tell_parent()
+        await _undisturbed(self._record_end(end, error))
         if error is None:
             raise failure
         raise application_error(error, retried=False) from None
+
+    def _was_cancelled(self) -> bool:
+        """A dead worker's turn ends with a timeout after a cancellation: Temporal does not try it again."""
+        return workflow.cancellation_reason() is not None and workflow.patched(STOPPED_IS_STOPPED)
+
+    async def _record_end(self, end: ExecutionEnd, error: ExecutionError | None) -> None:
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        await self._record(end, error)
+        await self._tell_parent()
 
     async def _record(self, end: ExecutionEnd, error: ExecutionError | None = None) -> None:
         if self._state.admission is None:
@@ -372,40 +424,31 @@ class AgentExecutionWorkflow:
             with suppress(FailureError):
                 await workflow.get_external_workflow_handle(parent).signal("answered", [self._execution_id])
 
+    def _has(self, message: QueuedMessage) -> bool:
+        return message == self._message or message in self._state.pending
+
+    def _refuse_signal(self, name: str, takes: str) -> None:
+        """Nobody hears an answer to a signal; the details show what became of it."""
+        self._refused = f"ignored the signal `{name}`: it takes {takes}"
+        workflow.logger.warning(self._refused)
+        self._describe(*self._described)
+
     def _describe(self, what: str, remedy: str = "") -> None:
         """Current details in the Temporal Web UI: they cost no history."""
         admission = self._admission if self._state.admission else None
         name, runtime = (admission.agent_name, admission.runtime) if admission else (self._state.agent_id, "?")
-        workflow.set_current_details(
-            f"**{what}** · agent `{name}` · runtime `{runtime}` · turn {self._state.turn} · "
-            f"execution `{self._execution_id}`{remedy and f' · {remedy}'}"
-        )
-
-    def _result(self) -> AgentExecutionResult:
-        last = self._state.last or TurnOutcome(status=TurnStatus.COMPLETED)
-        return AgentExecutionResult(
-            success=True,
-            execution_id=self._execution_id,
-            session_id=self._admission.session_id,
-            response=last.response,
-            usage=self._state.usage,
-            tool_messages=last.tool_messages,
-            model=last.model,
-            runtime=self._admission.runtime,
-            finish_reason=last.finish_reason,
-            output=last.output,
-            metadata=self._state.metadata,
-        )
+        self._described = (what, remedy)
+        parts = [f"**{what}**", f"agent `{name}`", f"runtime `{runtime}`", f"turn {self._state.turn}"]
+        parts += [part for part in (f"execution `{self._execution_id}`", remedy, self._refused) if part]
+        workflow.set_current_details(" · ".join(parts))
 
 
-def _check_content(content: str) -> None:
-    if not content:
-        _reject("value_invalid", "The message is empty.")
-    if "\0" in content:
-        _reject("text_nul", "The message has a NUL character.")
-    if len(content) > policies.MAX_INLINE_MESSAGE:
-        _reject("body_too_large", "The message is too long for Temporal; send it through the REST API.")
-
-
-def _reject(code: str, message: str) -> None:
-    raise ApplicationError(message, type=code, non_retryable=True)
+async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
+    """What is being recorded is recorded: a cancellation that comes meanwhile is too late."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not workflow.patched(STOPPED_IS_STOPPED):
+            task.cancel()
+        await task

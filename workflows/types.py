@@ -1,13 +1,15 @@
 """Input, state and result of `AgentExecutionWorkflow`: plain JSON that any client can write."""
 
 from typing import Any, cast
+from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from temporalio.workflow import Info
 
-from runtimes.turns import Admission, TurnOutcome
+from runtimes.turns import Admission, TurnOutcome, TurnStatus
 from runtimes.types import ExecutionError, FinishReason, ToolMessage, Usage
 
+_IDS = UUID("6f0b2f0e-0d0c-4f8e-9d52-6a1c5f5d8b31")
 #: Fields of the input that only the workflow itself sets.
 OWN_FIELDS = frozenset({"admission", "turn", "pending", "closing", "usage", "last"})
 
@@ -17,11 +19,20 @@ def workflow_id_of(execution_id: object) -> str:
     return f"agent-execution/{execution_id}"
 
 
+def own_id(info: Info) -> UUID:
+    """What an execution is called that its client did not name: the same after a reset."""
+    return uuid5(_IDS, f"{info.workflow_id}/{info.first_execution_run_id}")
+
+
 class QueuedMessage(BaseModel):
-    """A user message that waits for its turn: by reference, or inline from a Temporal client."""
+    """A user message that waits for its turn: by reference, or inline from a Temporal client.
+
+    `key` is the id of the update that brought an inline one: after a reset it is known by that.
+    """
 
     message_id: str | None = None
     content: str | None = None
+    key: str | None = None
 
 
 class AgentExecutionInput(BaseModel):
@@ -56,6 +67,32 @@ class AgentExecutionInput(BaseModel):
             return cls.model_validate(given if _is_admitted(given, info) else from_client(given))
         except ValidationError:
             return cls.model_construct(agent_id="?")
+
+    def take(self, outcome: TurnOutcome) -> None:
+        """Count the turn that was dispatched last; one that had been taken before, or withdrawn, counts nothing."""
+        if outcome.turn is not None and outcome.turn < self.turn:
+            self.turn -= 1
+            return
+        self.turn = outcome.turn or self.turn
+        self.last = outcome
+        self.usage += outcome.usage
+
+    def result(self, execution_id: str) -> "AgentExecutionResult":
+        """What the execution came to, where it came to its end."""
+        last = self.last or TurnOutcome(status=TurnStatus.COMPLETED)
+        return AgentExecutionResult(
+            success=True,
+            execution_id=execution_id,
+            session_id=self.admission.session_id if self.admission else "",
+            response=last.response,
+            usage=self.usage,
+            tool_messages=last.tool_messages,
+            model=last.model,
+            runtime=self.admission.runtime if self.admission else "",
+            finish_reason=last.finish_reason,
+            output=last.output,
+            metadata=self.metadata,
+        )
 
 
 def from_client(given: Any) -> Any:

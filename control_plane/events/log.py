@@ -15,8 +15,9 @@ from services.control_plane_client.models import AppendEvents, Delta, NewEvent
 #: (counted up by `:count` already), turn and attempt.
 LOGGED = """
     INSERT INTO events (organization_id, execution_id, seq, turn, attempt, type, data)
-    SELECT fence.organization_id, fence.id, fence.last_seq - :count + entry.number, fence.turn, fence.attempt,
-           entry.value->>'type', coalesce(entry.value->'data', '{}'::jsonb)
+    SELECT fence.organization_id, fence.id, fence.last_seq - :count + entry.number, fence.turn,
+           coalesce(CAST(entry.value->>'attempt' AS integer), fence.attempt), entry.value->>'type',
+           coalesce(entry.value->'data', '{}'::jsonb)
     FROM fence, jsonb_array_elements(CAST(:events AS jsonb)) WITH ORDINALITY AS entry(value, number)
 """
 
@@ -35,16 +36,18 @@ _APPENDED = f"""
 """  # noqa: S608
 _APPEND = Sql(_APPENDED, "SELECT last_seq FROM fence")
 
-#: A step that is stored again keeps the request that it began with.
+#: A step that is stored again keeps the request that it began with, and the moment; one that is stored late began as
+#: long ago as its provider took.
 _APPEND_JOURNAL = Sql(
     _APPENDED,
     """
     , journalled AS (
         INSERT INTO steps (organization_id, execution_id, turn, ordinal, attempt, kind, status, key, name, effect, hash,
-            fingerprint, request, request_blob, response, response_blob, usage, timings, error, ended_at)
+            fingerprint, request, request_blob, response, response_blob, usage, timings, error, started_at, ended_at)
         SELECT fence.organization_id, fence.id, fence.turn, step.ordinal, fence.attempt, step.kind, step.status,
             step.key, step.name, step.effect, step.hash, step.fingerprint, step.request, step.request_blob,
             step.response, step.response_blob, step.usage, step.timings, step.error,
+            now() - make_interval(secs => coalesce(CAST(step.timings->>'provider' AS double precision), 0)),
             CASE WHEN step.status <> 'claimed' THEN now() END
         FROM fence, jsonb_to_recordset(CAST(:steps AS jsonb)) AS step(ordinal integer, kind text, status text, key text,
             name text, effect text, hash text, fingerprint text, request jsonb, request_blob text, response jsonb,
@@ -86,6 +89,12 @@ _APPEND_TEXT = Sql(
     RETURNING 1
     """  # noqa: S608
 )
+
+
+class EventOfAttempt(NewEvent):
+    """An event of another attempt than the one that writes it: of a lost one."""
+
+    attempt: int
 
 
 async def append(connection: AsyncConnection, execution_id: UUID, attempt: int, request: AppendEvents) -> bool:

@@ -76,6 +76,8 @@ class Execution(Owned, Created, Base):
     attempt_turn: Mapped[int] = mapped_column(server_default="0")
     attempt_dispatch: Mapped[int] = mapped_column(server_default="0")
     attempt_try: Mapped[int] = mapped_column(server_default="0")
+    #: Of the workflow: after a reset another one begins to count anew.
+    attempt_run: Mapped[str] = mapped_column(server_default="")
     attempt_token: Mapped[str] = mapped_column(server_default="")
     attempt_batch: Mapped[int] = mapped_column(server_default="0")
     worker_id: Mapped[str | None]
@@ -126,6 +128,7 @@ class Attempt(Owned, Base):
     turn: Mapped[int]
     dispatch: Mapped[int]
     try_number: Mapped[int]
+    run_id: Mapped[str] = mapped_column(server_default="")
     worker_id: Mapped[str]
     status: Mapped[str] = mapped_column(server_default=AttemptState.RUNNING)
     error: Mapped[dict[str, Any] | None]

@@ -139,6 +139,8 @@ class ControlPlaneClient:
             worker_id="",
             message_id=turn.message_id,
             prompt=turn.prompt,
+            message_key=turn.message_key,
+            run_id=turn.run_id,
         )
         opened = await self.open_attempt(turn.execution_id, request)
         if opened.closed is not None:
@@ -158,6 +160,8 @@ class ControlPlaneClient:
             usage=opened.spent,
             runtime=opened.agent.runtime,
             finish_reason=FinishReason.INTERRUPTED,
+            turn=opened.turn or None,
+            is_other=opened.is_other,
         )
 
     async def announce(self, request: AnnounceWorker) -> WorkerAnnounced:

@@ -112,12 +112,15 @@ class OpenAttempt(BaseModel):
     worker_id: str
     message_id: str | None = None
     prompt: str | None = None
+    message_key: str | None = None
+    run_id: str = ""
 
 
 class AttemptOpened(BaseModel):
     """All that a worker needs to run the turn; `closed` is set if the turn has ended already.
 
-    `last_try` says that no other attempt follows if this one fails.
+    `turn` is the number that its message has, whatever the workflow calls it; `is_other` says that the turn of another
+    message has not ended and goes first. `last_try` says that no other attempt follows if this one fails.
     `spent` is what earlier attempts at the turn used, `used` what the whole execution has, within `seconds` of running.
     `steps`, `decisions` and `told` are the turn's journal, its approvals and its messages so far; `offered` is the
     blob that lists the tools which an earlier attempt has offered.
@@ -126,6 +129,8 @@ class AttemptOpened(BaseModel):
     attempt: int
     session_id: str
     agent: AgentSpec
+    turn: int = 0
+    is_other: bool = False
     last_try: bool = False
     prompt: str = ""
     history: list[Message] = Field(default_factory=list[Message])

@@ -34,4 +34,5 @@ class LazyClaim:
             await self._writing
 
     def _write(self) -> None:
-        self._writing = asyncio.create_task(self._journal.write(self._step))
+        claimed = self._step.model_copy(update={"timings": {"provider": CLAIM_AFTER_SECONDS}})
+        self._writing = asyncio.create_task(self._journal.write(claimed))

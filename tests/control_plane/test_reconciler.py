@@ -11,6 +11,7 @@ from control_plane.gateway import TERMINATED, TemporalGateway
 from control_plane.temporal import connect
 from runtimes.turns import ExecutionEnd
 from runtimes.types import ExecutionError
+from services.control_plane_client.models import AttemptEnd
 from tests.control_plane.api.organizations import UNKNOWN
 from tests.control_plane.installation import Installation, installed
 from tests.control_plane.turns import Temporal as Suspended
@@ -162,3 +163,21 @@ async def test_workers_that_are_long_gone_are_forgotten(installation: Installati
     async with await psycopg.AsyncConnection.connect(postgres_url.replace("+psycopg", "")) as connection:
         rows = await (await connection.execute("SELECT pool FROM workers ORDER BY pool")).fetchall()
     assert [pool for (pool,) in rows] == ["quiet", "scripted"]
+
+
+async def test_messages_that_their_workflow_forgot_are_sent_again_in_order(postgres_url: str) -> None:
+    async with installed(postgres_url, temporal := Suspended()) as installation:
+        turn = await installation.turn(interactive=True)
+        url = f"/api/v1/executions/{turn.execution['id']}/messages"
+        sent = [(await installation.http.post(url, json={"content": word})).json()["message_id"] for word in "abc"]
+        await turn.close(AttemptEnd.COMPLETED, response="done")
+        too_early = await reconcile(installation)
+        async with await psycopg.AsyncConnection.connect(postgres_url.replace("+psycopg", "")) as connection:
+            await connection.execute("UPDATE messages SET created_at = created_at - interval '1 hour'")
+            await connection.execute("UPDATE messages SET turn = 0 WHERE content = 'b'")
+            await connection.execute("UPDATE executions SET reconciled_at = now() - interval '1 hour'")
+        temporal.sent.clear()
+
+        told = await reconcile(installation)
+
+    assert (too_early, told, temporal.sent) == (0, 2, [sent[0], sent[2]])

@@ -35,6 +35,7 @@ class Temporal(TemporalGateway):
         self.told: list[tuple[str, list[str]]] = []
         self.cancelled: list[str] = []
         self.placed: list[str] = []
+        self.sent: list[str] = []
         self.failure: HoldfastError | None = None
 
     async def start(self, workflow_id: str, admission: Admission, **_: object) -> None:
@@ -48,6 +49,10 @@ class Temporal(TemporalGateway):
     async def cancel(self, workflow_id: str, first_run_id: str | None) -> None:
         self._answer()
         self.cancelled.append(workflow_id)
+
+    async def send_message(self, workflow_id: str, first_run_id: str | None, message_id: str) -> None:
+        self._answer()
+        self.sent.append(message_id)
 
     async def place(self, workflow_id: str, first_run_id: str | None) -> None:
         self._answer()

@@ -100,12 +100,12 @@ async def test_a_decision_reaches_the_node_that_asked(
     attempts = Attempts(graphs, "planning", "[[say Paint it.]]")
 
     assert await attempts.run(questions=1) is None
-    attempts.journal.decisions["interrupt_1.1"] = decision
+    attempts.journal.decisions["interrupt_1_1.1"] = decision
     finished = await attempts.run()
 
     assert finished is not None
     assert finished.response == response
-    assert attempts.journal.asked["interrupt_1.1"] == {
+    assert attempts.journal.asked["interrupt_1_1.1"] == {
         "node": "only",
         "place": "1.1",
         "value": {"plan": "Paint it.", "done": "42"},
@@ -114,7 +114,7 @@ async def test_a_decision_reaches_the_node_that_asked(
 
 async def test_a_node_that_runs_again_calls_no_model_and_no_tool_again(graphs: Turns) -> None:
     attempts = Attempts(graphs, "planning", "only-once-000417 [[say Paint it.]]")
-    attempts.journal.decisions["interrupt_1.1"] = None
+    attempts.journal.decisions["interrupt_1_1.1"] = None
 
     await attempts.run()
 
@@ -126,7 +126,7 @@ async def test_a_tool_that_a_node_calls_itself_has_one_id_in_every_attempt(graph
     attempts = Attempts(graphs, "planning", "[[say Paint it.]]")
 
     await attempts.run(questions=1)
-    attempts.journal.decisions["interrupt_1.1"] = None
+    attempts.journal.decisions["interrupt_1_1.1"] = None
     await attempts.run()
 
     first, second = attempts.journal.tools_run
@@ -135,12 +135,12 @@ async def test_a_tool_that_a_node_calls_itself_has_one_id_in_every_attempt(graph
 
 async def test_an_approval_is_committed_and_holds_in_the_next_attempt(graphs: Turns) -> None:
     attempts = Attempts(graphs, "planning", "[[say Paint it.]]")
-    attempts.journal.decisions["interrupt_1.1"] = None
+    attempts.journal.decisions["interrupt_1_1.1"] = None
 
     first = await attempts.run()
     second = await attempts.run()
 
-    assert attempts.journal.ended == ["interrupt_1.1"]
+    assert attempts.journal.ended == ["interrupt_1_1.1"]
     assert first == second
 
 
@@ -150,10 +150,10 @@ async def test_several_interrupts_wait_at_once_and_those_of_one_node_one_by_one(
 
     assert await attempts.run(questions=2) is None
     assert {key: asked["value"] for key, asked in journal.asked.items()} == {
-        "interrupt_1.1": {"side": "left"},
+        "interrupt_1_1.1": {"side": "left"},
         "interrupt_1.2": "right, first",
     }
-    journal.decisions |= {"interrupt_1.1": None, "interrupt_1.2": ToolResult("No.", is_error=True)}
+    journal.decisions |= {"interrupt_1_1.1": None, "interrupt_1.2": ToolResult("No.", is_error=True)}
     assert await attempts.run(questions=3) is None
     assert journal.asked["interrupt_2.1"]["value"] == "right, second"
     journal.decisions["interrupt_2.1"] = None
@@ -168,9 +168,9 @@ async def test_langchains_own_middleware_is_answered(graphs: Turns, graph: str) 
     attempts = Attempts(graphs, graph, '[[tool lookup {"q": 1} && lookup {"q": 2};; result]]')
 
     assert await attempts.run(questions=1 if graph == "guarded" else 2) is None
-    for key in ("interrupt_1.1", "interrupt_1.2", "interrupt_1.1.1"):
+    for key in ("interrupt_1_1.1", "interrupt_1.2", "interrupt_1.1.1"):
         attempts.journal.decisions[key] = None
-    attempts.journal.decisions["interrupt_1.1.2"] = ToolResult("Not the second.", is_error=True)
+    attempts.journal.decisions["interrupt_1_1.1.2"] = ToolResult("Not the second.", is_error=True)
     finished = await attempts.run()
 
     assert finished is not None

@@ -10,6 +10,7 @@ import structlog
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from sqlalchemy import Row, Text, cast
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane import errors
 from control_plane.api.approvals import statements
@@ -19,7 +20,7 @@ from control_plane.api.internal.statements import lock
 from control_plane.api.problems import invalid_input
 from control_plane.api.schemas import Notice
 from control_plane.api.state import ApiState
-from db.enums import ApprovalKind, ApprovalStatus
+from db.enums import TERMINAL, ApprovalKind, ApprovalStatus
 from runtimes.turns import ApprovalDecision
 from services.budget import Limits
 
@@ -57,9 +58,12 @@ class ApprovalDesk:
         Raises:
             errors.NotFound: the organization has no such approval.
         """
-        query = statements.approvals(self.organization_id).where(statements.Approval.id == approval_id)
         async with self.state.database.transaction(self.organization_id) as connection:
-            row = (await connection.execute(query)).first()
+            return await self._read(connection, approval_id)
+
+    async def _read(self, connection: AsyncConnection, approval_id: UUID) -> Row[Any]:
+        query = statements.approvals(self.organization_id).where(statements.Approval.id == approval_id)
+        row = (await connection.execute(query)).first()
         if row is None:
             raise errors.NotFound(f"There is no approval '{approval_id}'.", hint="See: holdfast approvals list")
         return row
@@ -124,6 +128,8 @@ class ApprovalDesk:
             execution = await lock(connection, self.organization_id, asked.execution_id, with_spec=False)
             if execution is None:
                 raise errors.NotFound(f"There is no approval '{asked.id}'.")
+            if execution.status in TERMINAL:
+                _require_undecided(await self._read(connection, asked.id))
             require_open(execution)
             decided = await statements.decide(
                 connection, asked.id, status, note=decision.note, limit=limit, decided_by=decided_by
@@ -153,11 +159,21 @@ def _body(decision: ApprovalDecision) -> Deny:
         raise invalid_input(RequestValidationError(wrong, body=given)) from invalid
 
 
+def _require_undecided(row: Row[Any]) -> None:
+    """A decision that was made holds, and says whose it is, also once the execution has ended."""
+    if row.status in (ApprovalStatus.APPROVED, ApprovalStatus.DENIED):
+        raise _decided(row)
+
+
 def _require_expired(row: Row[Any]) -> None:
     if row.status != ApprovalStatus.EXPIRED:
-        raise errors.ApprovalClosed(
-            f"It was decided already: {row.status}.", approval_status=row.status, decided_by=row.decided_by
-        )
+        raise _decided(row)
+
+
+def _decided(row: Row[Any]) -> errors.ApprovalClosed:
+    return errors.ApprovalClosed(
+        f"It was decided already: {row.status}.", approval_status=row.status, decided_by=row.decided_by
+    )
 
 
 def _limit(asked: Row[Any], decision: Approve) -> float | None:

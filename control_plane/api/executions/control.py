@@ -64,8 +64,8 @@ class ExecutionControl:
         row = await self._open(execution_id)
         if row.status not in (ExecutionStatus.RUNNING, ExecutionStatus.WAITING):
             raise errors.TurnNotRunning(f"No turn is running: the execution is {row.status}.")
+        await self.state.gateway.interrupt(row.workflow_id, row.first_run_id, row.attempt_turn)
         self._command(row, StopReason.INTERRUPT)
-        await self.state.gateway.interrupt(row.workflow_id, row.first_run_id)
         return row
 
     async def close(self, execution_id: UUID) -> Row[Any]:
@@ -75,19 +75,29 @@ class ExecutionControl:
         return row
 
     async def send_message(self, execution_id: UUID, content: str, key: str | None) -> UUID:
-        """Keep a message and queue it for the next turn."""
+        """Keep a message and queue it for the next turn.
+
+        One that was not queued in time is withdrawn: it does not run, unless it is sent again.
+        """
         organization_id = self.principal.organization_id
         async with self.state.database.transaction(organization_id) as connection:
             executions = Executions(connection, organization_id)
             row = await executions.get(execution_id)
-            message_id = await executions.store_message(row, content, key)
+            stored = await executions.store_message(row, content, key)
+        if stored.is_taken:
+            return stored.id
         try:
-            await self.state.gateway.send_message(row.workflow_id, row.first_run_id, str(message_id))
-        except errors.Conflict:
-            async with self.state.database.transaction(organization_id) as connection:
-                await Executions(connection, organization_id).drop_message(message_id)
-            raise
-        return message_id
+            await self.state.gateway.send_message(row.workflow_id, row.first_run_id, str(stored.id))
+        except errors.HoldfastError:
+            if stored.is_new and await self._withdraw(stored.id):
+                raise
+        return stored.id
+
+    async def _withdraw(self, message_id: UUID) -> bool:
+        """Whether the message will not run; a turn may have begun with it meanwhile."""
+        organization_id = self.principal.organization_id
+        async with self.state.database.transaction(organization_id) as connection:
+            return await Executions(connection, organization_id).withdraw_message(message_id)
 
     async def _open(self, execution_id: UUID) -> Row[Any]:
         organization_id = self.principal.organization_id

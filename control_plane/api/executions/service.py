@@ -1,5 +1,6 @@
 """Executions as clients see them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -7,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import orjson
-from sqlalchemy import Row, Select, delete, func, select, tuple_, update
+from sqlalchemy import Row, Select, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
@@ -31,7 +32,18 @@ from workflows.types import AgentExecutionResult, workflow_id_of
 EXECUTIONS = Execution.__table__
 #: Fields that came later, with what they are where nobody gives them.
 _LATER = {"budget": None, "output_schema": None, "priority": USUAL_PRIORITY, "if_no_pool": "wait"}
+#: The turn of a message that no turn is to have.
+WITHDRAWN = 0
 _GET = Sql("SELECT * FROM executions WHERE id = :id AND organization_id = :organization_id")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message that was sent: `is_new` by this request, `is_taken` by a turn already."""
+
+    id: UUID
+    is_new: bool
+    is_taken: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +110,8 @@ class Executions:
         last = (await self.connection.execute(query.order_by(Turn.turn.desc()).limit(1))).scalar_one_or_none()
         return _result(row, None if last is None else TurnOutcome.model_validate(last))
 
-    async def store_message(self, row: Row[Any], content: str, key: str | None) -> UUID:
-        """Keep a message for a coming turn; the same key gives the same message.
+    async def store_message(self, row: Row[Any], content: str, key: str | None) -> StoredMessage:
+        """Keep a message for a coming turn; the same key gives the same message, also one that was withdrawn.
 
         Raises:
             errors.ExecutionClosed, errors.ExecutionNotInteractive: the execution takes no message.
@@ -117,15 +129,30 @@ class Executions:
             "role": MessageRole.USER,
             "content": content,
         }
-        await self.connection.execute(pg_insert(Message).values(values).on_conflict_do_nothing())
-        stored = await self.connection.execute(select(Message.content).where(Message.id == message_id))
-        if stored.scalar_one() != content:
+        insert = pg_insert(Message).values(values)
+        insert = insert.on_conflict_do_update(
+            index_elements=["id"], set_={"turn": None}, where=Message.turn == WITHDRAWN
+        )
+        is_new = (await self.connection.execute(insert.returning(Message.id))).first() is not None
+        query = select(Message.content, Message.turn).where(Message.id == message_id)
+        stored = (await self.connection.execute(query)).one()
+        if stored.content != content:
             raise errors.IdempotencyMismatch("The Idempotency-Key was used with another message.")
-        return message_id
+        return StoredMessage(message_id, is_new=is_new, is_taken=stored.turn is not None)
 
-    async def drop_message(self, message_id: UUID) -> None:
-        """Forget a message that the execution refused."""
-        await self.connection.execute(delete(Message).where(Message.id == message_id, Message.position.is_(None)))
+    async def withdraw_message(self, message_id: UUID) -> bool:
+        """Keep a message from being run, should its workflow hear of it all the same; False if a turn has it."""
+        mine = update(Message).where(Message.id == message_id, Message.turn.is_(None)).values(turn=WITHDRAWN)
+        return (await self.connection.execute(mine.returning(Message.id))).first() is not None
+
+    async def untaken_messages(self, execution_id: UUID, seconds: float) -> Sequence[UUID]:
+        """Messages that no turn has taken for so long, the first one first."""
+        query = select(Message.id).where(
+            Message.execution_id == execution_id,
+            Message.turn.is_(None),
+            Message.created_at < func.now() - timedelta(seconds=seconds),
+        )
+        return (await self.connection.execute(query.order_by(Message.created_at, Message.id))).scalars().all()
 
     async def put_off(self, execution_id: UUID, seconds: float) -> None:
         """Let the reconciler look at it later."""

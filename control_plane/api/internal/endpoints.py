@@ -8,7 +8,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from control_plane.api.auth import WorkerKey
 from control_plane.api.credentials import Principal
-from control_plane.api.internal import admission, workers
+from control_plane.api.internal import admission, runs, workers
 from control_plane.api.internal.access import organization_of
 from control_plane.api.internal.children import Children, cancel_children
 from control_plane.api.internal.places import Places
@@ -71,8 +71,7 @@ async def start_child(execution_id: UUID, request: StartChild, principal: Worker
 @router.post("/executions/{execution_id}/attempts")
 async def open_attempt(execution_id: UUID, request: OpenAttempt, principal: WorkerKey, state: State) -> Response:
     organization_id = organization_of(principal, request.organization_id)
-    async with turn_ledger(state.database, state.metrics, organization_id, execution_id) as ledger:
-        opened = await ledger.open(request)
+    opened = await runs.open_in_run(state, organization_id, execution_id, request)
     state.hub.announce(str(execution_id))
     return _json(opened)
 

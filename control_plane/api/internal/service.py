@@ -36,6 +36,15 @@ MAX_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
+class WantedTurn:
+    """The number of a turn, with the message that was asked about; `is_other`: it is that of another message."""
+
+    turn: int
+    message_id: UUID
+    is_other: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TurnLedger:
     """Opens, feeds and closes the attempts of one execution, inside the caller's transaction."""
 
@@ -44,28 +53,31 @@ class TurnLedger:
     execution_id: UUID
     counts: LedgerCounts
 
-    async def open(self, request: OpenAttempt) -> AttemptOpened:
-        """Take over a turn: fence out every earlier attempt.
+    async def open(self, request: OpenAttempt, present_run: str = "") -> AttemptOpened:
+        """Take over a turn: fence out every earlier attempt, and those of other runs than the present one.
 
         Raises:
             errors.NotFound: the organization has no such execution.
             errors.AttemptFenced: a newer attempt holds the turn.
+            errors.RunUnknown: it is to be tried again with the workflow's present run.
             errors.ExecutionClosed: the execution has ended without this turn.
             errors.WorkerLost: the turn was begun as often as it may.
         """
         row = await self._locked(with_spec=True)
+        is_new_run = _is_new_run(row, request, present_run)
+        wanted = await self._wanted(row, request)
         held = (row.attempt_turn, row.attempt_dispatch, row.attempt_try)
-        asked = (request.turn, request.dispatch, request.try_number)
+        asked = (wanted.turn, request.dispatch, request.try_number)
         if asked == held and request.token == row.attempt_token:
-            return await self._opened(row, row.attempt_turn, row.attempt, await self._tries(request))
-        closed = await self._closed_turn(row, request.turn) if request.turn <= row.attempt_turn else None
+            return await self._opened(row, wanted, row.attempt, await self._tries(wanted, request))
+        closed = await self._closed_turn(row, wanted.turn) if wanted.turn <= row.attempt_turn else None
         if closed is not None:
             return closed
         if row.status in TERMINAL:
             raise errors.ExecutionClosed(f"The execution has ended: {row.status}.")
-        if asked <= held:
+        if asked <= held and not is_new_run:
             raise errors.AttemptFenced("A newer attempt holds the turn.")
-        return await self._take_over(row, request)
+        return await self._take_over(row, request, wanted)
 
     async def append(self, attempt: int, request: AppendEvents) -> None:
         """Append events and text of the running attempt; a repeated batch does nothing.
@@ -107,7 +119,7 @@ class TurnLedger:
             self.counts.lost.append(row.runtime)
             lost = await self._journal(row.attempt_turn).used_by(row.attempt)
         self.counts.ended.append((row.runtime, request.end))
-        events = [_used(lost), ended] if lost != Usage() else [ended]
+        events = [_used_by(row.attempt, lost), ended] if lost != Usage() else [ended]
         usage = Usage.model_validate(row.usage) + lost
         await statements.finish(self.connection, self.execution_id, request.end, error, usage, events)
         return True
@@ -121,79 +133,96 @@ class TurnLedger:
             raise errors.NotFound(f"There is no execution '{self.execution_id}'.")
         return row
 
+    async def _wanted(self, row: Row[Any], request: OpenAttempt) -> WantedTurn:
+        """The turn to be taken: what the workflow has counted since a reset is no number of the database's."""
+        message_id = self._message_id(request)
+        if row.attempt_turn == 0:
+            return WantedTurn(request.turn, message_id)
+        own, open_ = await statements.turn_of(self.connection, row, message_id)
+        if own is None and open_ is not None:
+            return WantedTurn(open_, message_id, is_other=True)
+        return WantedTurn(own or max(request.turn, row.attempt_turn + 1), message_id)
+
     async def _closed_turn(self, row: Row[Any], turn: int) -> AttemptOpened | None:
         outcome = await statements.turn_outcome(self.connection, self.execution_id, turn)
         if outcome is None:
             return None
-        closed = TurnOutcome.model_validate(outcome)
+        closed = TurnOutcome.model_validate({**outcome, "turn": turn})
         return AttemptOpened(attempt=closed.attempt, session_id=str(row.session_id), agent=_spec(row), closed=closed)
 
-    async def _take_over(self, row: Row[Any], request: OpenAttempt) -> AttemptOpened:
+    async def _take_over(self, row: Row[Any], request: OpenAttempt, wanted: WantedTurn) -> AttemptOpened:
         attempt, tries = row.attempt + 1, 1
         events: list[NewEvent] = []
-        if request.turn > row.attempt_turn:
-            message_id = self._message_id(request)
-            prompt = await self._begin_turn(row, request, message_id)
-            shown = {"turn": request.turn, "message_id": str(message_id), "prompt": prompt[:SHOWN_PROMPT]}
+        if wanted.turn > row.attempt_turn:
+            prompt = await self._begin_turn(row, request, wanted)
+            if prompt is None:
+                return _withdrawn(row)
+            shown = {"turn": wanted.turn, "message_id": str(wanted.message_id), "prompt": prompt[:SHOWN_PROMPT]}
             events.append(NewEvent(type="turn.started", data=shown))
         else:
-            tries += await self._tries(request)
+            tries += await self._tries(wanted, request)
             if tries > MAX_TRIES:
                 raise errors.WorkerLost("Every worker that took the turn stopped answering.")
             events += await self._lost(row)
-            events += await self._journal(request.turn).expire()
+            events += await self._journal(wanted.turn).expire()
         started = {"worker_id": request.worker_id, "runtime": row.runtime}
         events.append(NewEvent(type="attempt.started", data=started))
         await statements.begin_attempt(
-            self.connection, self.organization_id, self.execution_id, attempt, request, events
+            self.connection, self.organization_id, self.execution_id, attempt, wanted.turn, request, events
         )
-        return await self._opened(row, request.turn, attempt, tries)
+        return await self._opened(row, wanted, attempt, tries)
 
-    async def _tries(self, request: OpenAttempt) -> int:
+    async def _tries(self, wanted: WantedTurn, request: OpenAttempt) -> int:
         """How often the turn was begun since it was handed out; what a frozen worker was given does not count."""
-        return await statements.tries(self.connection, self.execution_id, request.turn, request.dispatch)
+        return await statements.tries(self.connection, self.execution_id, wanted.turn, request)
 
     async def _lost(self, row: Row[Any]) -> list[NewEvent]:
         if not await statements.lose_attempt(self.connection, self.execution_id, row.attempt):
             return []
         self.counts.lost.append(row.runtime)
-        lost = NewEvent(type="attempt.lost", data={"attempt": row.attempt, "worker_id": row.worker_id})
+        told = {"attempt": row.attempt, "worker_id": row.worker_id}
+        lost = log.EventOfAttempt(type="attempt.lost", data=told, attempt=row.attempt)
         used = await self._journal(row.attempt_turn).used_by(row.attempt)
         if used == Usage():
             return [lost]
         spent = Usage.model_validate((await self._kept(row.attempt_turn)).usage)
         await statements.charge_lost(self.connection, row, spent + used, Usage.model_validate(row.usage) + used)
-        return [_used(used), lost]
+        return [_used_by(row.attempt, used), lost]
 
     async def _kept(self, turn: int) -> Any:
         """What the attempts at a turn have used and offered so far."""
         query = select(Turn.usage, Turn.offered).where(Turn.execution_id == self.execution_id, Turn.turn == turn)
         return (await self.connection.execute(query)).one()
 
-    async def _begin_turn(self, row: Row[Any], request: OpenAttempt, message_id: UUID) -> str:
+    async def _begin_turn(self, row: Row[Any], request: OpenAttempt, wanted: WantedTurn) -> str | None:
+        """The prompt; None where its sender was told that it was withdrawn."""
+        connection, organization_id, execution_id = self.connection, self.organization_id, self.execution_id
         if request.prompt is not None:
             await statements.store_message(
-                self.connection, self.organization_id, self.execution_id, row.session_id, message_id, request.prompt
+                connection, organization_id, execution_id, row.session_id, wanted.message_id, request.prompt
             )
-        prompt = await statements.begin_turn(
-            self.connection, self.organization_id, self.execution_id, request.turn, message_id
-        )
-        if prompt is None:
-            raise errors.NotFound(f"There is no message '{message_id}' for turn {request.turn}.")
+        prompt = await statements.begin_turn(connection, organization_id, execution_id, wanted.turn, wanted.message_id)
+        if prompt is None and await statements.turn_of_message(connection, execution_id, wanted.message_id) != 0:
+            raise errors.NotFound(f"There is no message '{wanted.message_id}' for turn {wanted.turn}.")
         return prompt
 
     def _message_id(self, request: OpenAttempt) -> UUID:
-        """A message that came through Temporal has the id that its turn gives it."""
+        """A message that came through Temporal has the id that its update, or else its turn, gives it."""
         if request.message_id is not None:
             return UUID(request.message_id)
+        if request.message_key is not None:
+            return uuid5(self.execution_id, f"update/{request.message_key}")
         return uuid5(self.execution_id, f"turn/{request.turn}")
 
-    async def _opened(self, row: Row[Any], turn: int, attempt: int, tries: int) -> AttemptOpened:
+    async def _opened(self, row: Row[Any], wanted: WantedTurn, attempt: int, tries: int) -> AttemptOpened:
+        turn = wanted.turn
         messages = await statements.conversation(self.connection, self.execution_id, row.session_id, turn)
         opened = AttemptOpened(
             attempt=attempt,
             session_id=str(row.session_id),
             agent=_spec(row),
+            turn=turn,
+            is_other=wanted.is_other,
             last_try=tries >= MAX_TRIES,
             prompt=messages[-1].content,
             history=[Message(role=message.role, content=message.content) for message in messages[:-1]],
@@ -264,6 +293,22 @@ async def execution_exists(connection: AsyncConnection, organization_id: UUID, e
     return (await connection.execute(query)).first() is not None
 
 
+def _is_new_run(row: Row[Any], request: OpenAttempt, present_run: str) -> bool:
+    """Whether the workflow goes on in another run, as after a reset, so that its counts begin anew."""
+    if not row.attempt_run or not request.run_id or row.attempt_run == request.run_id:
+        return False
+    if not present_run:
+        raise errors.RunUnknown("Another run of the workflow holds the turn.")
+    if present_run != request.run_id:
+        raise errors.AttemptFenced("A newer run of the workflow holds the execution.")
+    return True
+
+
+def _withdrawn(row: Row[Any]) -> AttemptOpened:
+    closed = TurnOutcome(status=TurnStatus.INTERRUPTED, session_id=str(row.session_id), attempt=row.attempt, turn=0)
+    return AttemptOpened(attempt=row.attempt, session_id=str(row.session_id), agent=_spec(row), closed=closed)
+
+
 def _spec(row: Row[Any]) -> AgentSpec:
     """The pinned agent, on the runtime that the execution was given."""
     return AgentSpec.model_validate(row.spec).model_copy(update={"runtime": row.runtime})
@@ -309,6 +354,10 @@ def _closing_events(
 
 def _used(usage: Usage) -> NewEvent:
     return NewEvent(type="usage", data=usage.model_dump())
+
+
+def _used_by(attempt: int, usage: Usage) -> NewEvent:
+    return log.EventOfAttempt(type="usage", data=usage.model_dump(), attempt=attempt)
 
 
 def _last_text(events: list[NewEvent]) -> str:

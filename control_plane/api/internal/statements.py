@@ -56,19 +56,28 @@ _LOCK_WITH_SPEC = Sql("""
 _TURN_OUTCOME = Sql("SELECT outcome FROM turns WHERE execution_id = :id AND turn = :turn")
 #: A preempted or suspended attempt ends its dispatch.
 _TRIES = Sql("""
-    SELECT count(*) FROM attempts WHERE execution_id = :id AND turn = :turn AND dispatch = :dispatch
+    SELECT count(*) FROM attempts
+    WHERE execution_id = :id AND turn = :turn AND dispatch = :dispatch AND run_id = :run_id
 """)
+#: The turn that a message has, and the one that has not ended; they may be the same.
+_TURNS = Sql("""
+    SELECT turn, coalesce(message_id = :message_id, false) AS is_its_own FROM turns
+    WHERE execution_id = :id AND (message_id = :message_id OR turn = :turn AND ended_at IS NULL)
+""")
+_MESSAGE_TURN = Sql("SELECT turn FROM messages WHERE id = :message_id AND execution_id = :id")
 _STORE_MESSAGE = Sql("""
     INSERT INTO messages (id, organization_id, session_id, execution_id, role, content)
     VALUES (:message_id, :organization_id, :session_id, :id, 'user', :content) ON CONFLICT DO NOTHING
 """)
 _BEGIN_TURN = Sql("""
-    WITH begun AS (
+    WITH taken AS (
+        UPDATE messages SET position = nextval('message_position'), turn = :turn
+        WHERE id = :message_id AND execution_id = :id AND turn IS NULL RETURNING content
+    ), begun AS (
         INSERT INTO turns (organization_id, execution_id, turn, message_id)
-        VALUES (:organization_id, :id, :turn, :message_id)
+        SELECT :organization_id, :id, :turn, :message_id FROM taken
     )
-    UPDATE messages SET position = nextval('message_position'), turn = :turn
-    WHERE id = :message_id AND execution_id = :id RETURNING content
+    SELECT content FROM taken
 """)
 _LOSE_ATTEMPT = Sql("""
     UPDATE attempts SET status = 'lost', ended_at = now()
@@ -85,14 +94,14 @@ _CHARGE_LOST = Sql("""
 _BEGIN_ATTEMPT = Sql(
     f"""
     WITH {_CUT_STEPS}, begun AS (
-        INSERT INTO attempts (organization_id, execution_id, attempt, turn, dispatch, try_number, worker_id)
-        VALUES (:organization_id, :id, :attempt, :turn, :dispatch, :try_number, :worker_id)
+        INSERT INTO attempts (organization_id, execution_id, attempt, turn, dispatch, try_number, run_id, worker_id)
+        VALUES (:organization_id, :id, :attempt, :turn, :dispatch, :try_number, :run_id, :worker_id)
     ), emptied AS (
         DELETE FROM deltas WHERE execution_id = :id AND :attempt > 1
     ), fence AS (
         UPDATE executions SET attempt = :attempt, attempt_turn = :turn, attempt_dispatch = :dispatch,
-            attempt_try = :try_number, attempt_token = :token, attempt_batch = 0, worker_id = :worker_id,
-            status = 'running', started_at = coalesce(started_at, now()),
+            attempt_try = :try_number, attempt_run = :run_id, attempt_token = :token, attempt_batch = 0,
+            worker_id = :worker_id, status = 'running', started_at = coalesce(started_at, now()),
             last_seq = last_seq + :count + (SELECT count(*) FROM ends), updated_at = now()
         WHERE id = :id RETURNING organization_id, id, last_seq, attempt_turn AS turn, attempt
     )
@@ -195,9 +204,22 @@ async def turn_outcome(connection: AsyncConnection, execution_id: UUID, turn: in
     return (await _TURN_OUTCOME.execute(connection, {"id": execution_id, "turn": turn})).scalar_one_or_none()
 
 
-async def tries(connection: AsyncConnection, execution_id: UUID, turn: int, dispatch: int) -> int:
+async def turn_of(connection: AsyncConnection, row: Row[Any], message_id: UUID) -> tuple[int | None, int | None]:
+    """The turn that a message has, and that of another message which has not ended; None where there is none."""
+    parameters = {"id": row.id, "message_id": message_id, "turn": row.attempt_turn}
+    found = {each.is_its_own: each.turn for each in await _TURNS.execute(connection, parameters)}
+    return found.get(True), found.get(False)
+
+
+async def turn_of_message(connection: AsyncConnection, execution_id: UUID, message_id: UUID) -> int | None:
+    """The turn that took a message, 0 of one that was withdrawn; None where there is no such message."""
+    parameters = {"id": execution_id, "message_id": message_id}
+    return (await _MESSAGE_TURN.execute(connection, parameters)).scalar_one_or_none()
+
+
+async def tries(connection: AsyncConnection, execution_id: UUID, turn: int, request: OpenAttempt) -> int:
     """How many attempts there were since the turn was handed out."""
-    parameters = {"id": execution_id, "turn": turn, "dispatch": dispatch}
+    parameters = {"id": execution_id, "turn": turn, "dispatch": request.dispatch, "run_id": request.run_id}
     return (await _TRIES.execute(connection, parameters)).scalar_one_or_none()
 
 
@@ -256,6 +278,7 @@ async def begin_attempt(
     organization_id: UUID,
     execution_id: UUID,
     attempt: int,
+    turn: int,
     request: OpenAttempt,
     events: Sequence[NewEvent],
 ) -> None:
@@ -264,9 +287,10 @@ async def begin_attempt(
         "organization_id": organization_id,
         "id": execution_id,
         "attempt": attempt,
-        "turn": request.turn,
+        "turn": turn,
         "dispatch": request.dispatch,
         "try_number": request.try_number,
+        "run_id": request.run_id,
         "token": request.token,
         "worker_id": request.worker_id,
         **log.counted(events),

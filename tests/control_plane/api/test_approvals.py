@@ -86,6 +86,18 @@ async def test_of_twenty_decisions_at_once_one_holds(turn: Turn, installation: I
     assert len(types) == (await installation.get(turn.execution["id"]))["last_seq"]
 
 
+async def test_a_second_decision_after_the_end_says_who_decided(turn: Turn) -> None:
+    approval, undecided = await turn.ask(), await turn.ask()
+    await post(turn, approval, "deny")
+    await turn.close(AttemptEnd.COMPLETED, response="done")
+
+    answers = [await post(turn, each, "approve") for each in (approval, undecided)]
+
+    assert [code(answer) for answer in answers] == [(409, "approval_closed"), (409, "execution_closed")]
+    told = answers[0].json()
+    assert (told["approval_status"], told["decided_by"]) == ("denied", "test")
+
+
 async def test_other_arguments_than_those_that_were_seen_are_not_approved(turn: Turn) -> None:
     approval = await turn.ask()
 

@@ -1,12 +1,14 @@
 """The journal of an execution, as people read it."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from runtimes.types import Usage
 from services.control_plane_client.models import Step, StepKind, StepStatus
+from services.model_gateway.claims import CLAIM_AFTER_SECONDS
 from tests.control_plane.api.organizations import code
 from tests.control_plane.installation import Installation
 from tests.control_plane.turns import Turn
@@ -50,6 +52,32 @@ async def steps(within: Turn, **query: Any) -> dict[str, Any]:
     answer = await within.http.get(f"/api/v1/executions/{within.execution['id']}/steps", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+async def test_a_step_that_was_stored_late_began_when_it_began(installation: Installation) -> None:
+    turn = await installation.turn()
+    late = Step(ordinal=1, kind=StepKind.MODEL_CALL, status=StepStatus.DONE, timings={"total": 9.0, "provider": 3.0})
+    claimed = Step(
+        ordinal=2, kind=StepKind.MODEL_CALL, status=StepStatus.CLAIMED, timings={"provider": CLAIM_AFTER_SECONDS}
+    )
+
+    await turn.step(late, claimed)
+    before = (await steps(turn))["items"]
+    await turn.step(claimed.model_copy(update={"status": StepStatus.DONE, "timings": {"provider": 7.0}}))
+    after = (await steps(turn))["items"]
+
+    assert [seconds_of(step) for step in before] == [3.0, None]
+    assert before[1]["started_at"] == after[1]["started_at"]
+    assert (moment(before[0]["ended_at"]) - moment(before[1]["started_at"])).total_seconds() == CLAIM_AFTER_SECONDS
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def seconds_of(step: dict[str, Any]) -> float | None:
+    ended = step["ended_at"]
+    return ended and (moment(ended) - moment(step["started_at"])).total_seconds()
 
 
 async def test_steps_say_what_was_done_and_what_it_cost(turn: Turn) -> None:

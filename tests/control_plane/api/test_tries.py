@@ -3,7 +3,8 @@
 import pytest
 
 from control_plane.api.internal.service import MAX_TRIES
-from services.control_plane_client.models import AttemptEnd
+from runtimes.types import Usage
+from services.control_plane_client.models import AttemptEnd, Step, StepKind, StepStatus
 from tests.control_plane.installation import Installation
 from tests.control_plane.turns import Turn
 
@@ -17,6 +18,26 @@ async def turn(installation: Installation) -> Turn:
 async def _exhaust(turn: Turn) -> list[bool]:
     """Whether each further try is said to be the last."""
     return [(await turn.retry())["last_try"] for _ in range(MAX_TRIES - 1)]
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["begun again", "ended"])
+async def test_what_a_lost_attempt_used_is_told_as_its_own(
+    turn: Turn, installation: Installation, *, ends: bool
+) -> None:
+    used = Usage(model_calls=1, input_tokens=7)
+    await turn.step(Step(ordinal=1, kind=StepKind.MODEL_CALL, status=StepStatus.DONE, usage=used))
+
+    if ends:
+        body = {"organization_id": str(turn.owner.id), "end": "cancelled"}
+        await turn.http.post(f"{turn.path}/finish", json=body, headers=turn.owner.auth("worker"))
+    else:
+        await turn.retry()
+
+    events = await installation.log(turn.execution["id"])
+    (usage,) = [event for event in events if event["type"] == "usage"]
+    assert (usage["attempt"], usage["turn"], usage["data"]["input_tokens"]) == (1, 1, 7)
+    attempts = [event["attempt"] for event in events if event["attempt"] is not None]
+    assert attempts == sorted(attempts)
 
 
 async def test_the_last_try_is_said_to_be_the_last(turn: Turn) -> None:

@@ -1,0 +1,11 @@
+"""Which run of its workflow an attempt belongs to."""
+
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE executions ADD COLUMN attempt_run text NOT NULL DEFAULT ''")
+    op.execute("ALTER TABLE attempts ADD COLUMN run_id text NOT NULL DEFAULT ''")

@@ -1,0 +1,70 @@
+"""What clients of Temporal send that no workflow of ours takes: it is refused, seen, and holds nothing up."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from tests.invariants import assert_ended_well
+from tests.stack import Stack
+
+GIVEN = {"agent_id": "demo", "prompt": "[[say hi]]"}
+
+
+@pytest.mark.parametrize("given", [[GIVEN, GIVEN], [GIVEN, None], ["a", 1, {}], [[GIVEN]], ["text"], [7]])
+async def test_a_start_with_odd_arguments_is_refused_and_seen(stack: Stack, given: list[Any]) -> None:
+    handle = await stack.temporal.start_workflow(
+        "AgentExecutionWorkflow", args=given, id=f"odd-{uuid4()}", task_queue="holdfast"
+    )
+
+    with pytest.raises(WorkflowFailureError) as failed:
+        await asyncio.wait_for(handle.result(), 20)
+
+    cause = failed.value.cause
+    assert isinstance(cause, ApplicationError)
+    assert (cause.type, "agent_id" in cause.message) == ("type_error", True), cause.message
+    listed = (await stack.http.get("/api/v1/executions", params={"limit": 50, "status": "failed"})).json()["items"]
+    (seen,) = [each for each in listed if each["workflow_id"] == handle.id]
+    assert seen["error"]["code"] == "type_error"
+
+
+async def test_odd_signals_and_updates_hold_nothing_up(stack: Stack) -> None:
+    execution = await stack.start("[[say one]]", interactive=True)
+    await stack.until_event(execution, "turn.completed")
+    handle = stack.temporal.get_workflow_handle((await stack.get(execution))["workflow_id"])
+
+    for name, given in (
+        ("close", [{}]),
+        ("place", [1, 2]),
+        ("answered", []),
+        ("answered", ["text"]),
+        ("answered", [[1]]),
+        ("answered", [["a"], ["b"]]),
+        ("unheard", ["of"]),
+    ):
+        await handle.signal(name, args=given)
+    for name, given in (
+        ("send_message", []),
+        ("send_message", [{"content": "a"}, {"content": "b"}]),
+        ("send_message", [{"content": ["no text"]}]),
+        ("send_message", [7]),
+        ("interrupt", ["text"]),
+        ("interrupt", [1, 2]),
+        ("decide_approval", []),
+        ("decide_approval", [{"approve": True}]),
+        ("unheard", ["of"]),
+    ):
+        with pytest.raises(WorkflowUpdateFailedError):
+            await handle.execute_update(name, args=given)  # pyright: ignore[reportUnknownMemberType]
+    details = str(await handle.query("__temporal_workflow_metadata"))
+    state = await handle.query("state")
+    await stack.http.post(f"/api/v1/executions/{execution}/messages", json={"content": "[[say two]]"})
+    await stack.http.post(f"/api/v1/executions/{execution}/close")
+
+    assert "ignored the signal `answered`: it takes one list of ids" in details
+    assert (state["turn"], state["closing"], state["queued_messages"]) == (1, False, 0)
+    assert (await stack.result(execution))["response"] == "two"
+    await assert_ended_well(stack, execution)
