@@ -16,6 +16,7 @@ HoldfastError
 ├── BodyTimeout 408 body_timeout
 ├── Conflict 409
 │   ├── NameConflict name_conflict · AgentInUse agent_in_use · SessionInUse session_in_use
+│   ├── SessionBusy session_busy
 │   ├── TemplateInUse template_in_use · TemplateBuiltIn template_built_in · PoolMissing pool_missing
 │   ├── ExecutionClosed execution_closed · ExecutionNotInteractive execution_not_interactive
 │   ├── TurnNotRunning turn_not_running · QueueFull queue_full
@@ -285,6 +286,14 @@ class DepthExceeded(Conflict):
     code = "depth_exceeded"
     title = "Too many executions have started each other"
     default_hint = "Let the agent do it itself."
+
+
+class SessionBusy(Conflict):
+    """`executions` has not ended, of the same session."""
+
+    code = "session_busy"
+    title = "The session has an execution that has not ended"
+    default_hint = "Wait for its end, or let this one wait for it: session_concurrency: queue"
 
 
 class AttemptFenced(Conflict):

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from control_plane import errors
 from control_plane.api.executions.service import Executions, admission_of
+from control_plane.api.executions.session_queue import call_next
 from control_plane.api.internal.children import cancel_children, is_orphan, workflow_of_parent
 from control_plane.api.internal.places import Places
 from control_plane.api.internal.service import turn_ledger
@@ -101,6 +102,8 @@ class Reconciler:
             return await self._finish(row, end, error)
         if await self._cancel_orphan(row):
             return 1
+        if row.status == ExecutionStatus.WAITING_FOR_SESSION:
+            return await call_next(self.state.database, self.state.gateway, row.organization_id, row.id)
         if row.status == ExecutionStatus.WAITING_FOR_POOL:
             return await self._look_for_pool(row)
         return await self._look_at_waiting(row) if row.status == ExecutionStatus.WAITING else 0
@@ -173,6 +176,7 @@ class Reconciler:
             finished = await ledger.finish(request)
         self.state.hub.announce(str(row.id), ended=True)
         await cancel_children(self.state.database, self.state.gateway, row.organization_id, row.id)
+        await call_next(self.state.database, self.state.gateway, row.organization_id, row.id)
         log.info("settled an execution", execution_id=str(row.id), end=end.value)
         return int(finished)
 

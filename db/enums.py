@@ -6,9 +6,10 @@ from enum import StrEnum
 class ExecutionStatus(StrEnum):
     """`waiting`: for a message between two turns, or for decisions or other executions in the middle of one.
 
-    `waiting_for_pool`: no live pool could run its first turn.
+    `waiting_for_pool`: no live pool could run its first turn. `waiting_for_session`: its session had another execution.
     """
 
+    WAITING_FOR_SESSION = "waiting_for_session"
     WAITING_FOR_POOL = "waiting_for_pool"
     QUEUED = "queued"
     RUNNING = "running"

@@ -118,6 +118,8 @@ class AdmitExecution(BaseModel):
 class Admission(BaseModel):
     """An admitted execution: where it belongs and who serves it; without a `task_queue` nobody does yet.
 
+    Then `deploy` says what would help; where it is empty, its session has other executions.
+
     `parent_workflow_id` is the workflow that waits for its end.
     """
 
@@ -143,7 +145,7 @@ class PlaceExecution(BaseModel):
 
 
 class Place(BaseModel):
-    """Where an execution's turns are run; without a `task_queue` nowhere yet, and `deploy` says what would help."""
+    """Where an execution's turns are run; without a `task_queue` nowhere yet, and `deploy` says what may help."""
 
     runtime: str
     task_queue: str

@@ -175,6 +175,7 @@ class AgentExecutionWorkflow:
             queued_messages=len(self._state.pending),
             closing=self._state.closing,
             waits=sorted(self._waits),
+            waits_for=self._described[0].removeprefix("waiting for ") if "waiting" in self._described[0] else "",
         )
 
     @property
@@ -201,7 +202,7 @@ class AgentExecutionWorkflow:
     async def _find_pool(self) -> None:
         """Wait until a live pool fits, or nothing is left to do."""
         while not self._admission.task_queue:
-            self._describe("waiting for a pool", f"needed: `{self._admission.deploy}`")
+            self._describe_wait(self._admission.deploy)
             await workflow.wait_condition(lambda: self._pool_fits or self._is_idle_and_closing())
             if not self._pool_fits:
                 return
@@ -209,6 +210,12 @@ class AgentExecutionWorkflow:
             place = await self._ask_for_place()
             self._state.admission = self._admission.model_copy(update=place.model_dump())
             self._upsert_search_attributes()
+
+    def _describe_wait(self, deploy: str) -> None:
+        if deploy:
+            self._describe("waiting for a pool", f"needed: `{deploy}`")
+        else:
+            self._describe("waiting for the session's earlier executions")
 
     def _is_idle_and_closing(self) -> bool:
         return self._state.closing and not self._state.pending

@@ -130,7 +130,7 @@ class AgentExecutionResult(BaseModel):
 
 
 class ExecutionState(BaseModel):
-    """The answer of the query `state`; `waits` are the approvals and executions that the turn waits for."""
+    """The answer of the query `state`: `waits_for` says what it waits for, `waits` which approvals and executions."""
 
     execution_id: str
     turn: int
@@ -138,3 +138,4 @@ class ExecutionState(BaseModel):
     queued_messages: int
     closing: bool
     waits: list[str] = Field(default_factory=list[str])
+    waits_for: str = ""

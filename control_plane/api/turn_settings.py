@@ -1,6 +1,6 @@
 """What agents and executions may both say of turns: limits, and the shape of the output."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import AfterValidator, Field
@@ -34,6 +34,12 @@ def _is_usable(schema: dict[str, Any]) -> dict[str, Any]:
 
 OutputSchema = Annotated[
     dict[str, Any], AfterValidator(_is_usable), Field(description="JSON schema that the last answer has to fit.")
+]
+
+
+SessionConcurrency = Annotated[
+    Literal["queue", "reject", "parallel"],
+    Field(description="What a start does while its session has an execution that has not ended."),
 ]
 
 

@@ -21,6 +21,14 @@ BudgetOption = Annotated[
 NoPoolOption = Annotated[
     str | None, typer.Option("--if-no-pool", help="wait or fail, where no live pool can run it.", metavar="wait|fail")
 ]
+ConcurrencyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--session-concurrency",
+        help="While the session has an execution that has not ended: queue, reject or parallel.",
+        metavar="queue|reject|parallel",
+    ),
+]
 SchemaOption = Annotated[Path | None, typer.Option("--output-schema", help="File with the answer's JSON schema.")]
 
 
@@ -39,6 +47,7 @@ def run(
     priority: PriorityOption = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the execution's id and leave.")] = False,
     if_no_pool: NoPoolOption = None,
+    session_concurrency: ConcurrencyOption = None,
     budget: BudgetOption = None,
     output_schema: SchemaOption = None,
     idempotency_key: Annotated[str | None, typer.Option("--idempotency-key", help="Same key, same execution.")] = None,
@@ -55,6 +64,7 @@ def run(
         "metadata": _pairs(metadata or []),
         "priority": priority,
         "if_no_pool": if_no_pool,
+        "session_concurrency": session_concurrency,
     }
     if budget:
         request["budget"] = _limits(budget)

@@ -41,6 +41,7 @@ class Transcript:
             "approval.withdrawn": self._decided,
             "execution.waiting": self._waiting,
             "execution.waiting_for_pool": self._waiting_for_pool,
+            "execution.waiting_for_session": self._waiting_for_session,
             "execution.placed": self._placed,
             "attempt.failed": self._attempt_failed,
             "attempt.preempted": self._attempt_over,
@@ -127,6 +128,9 @@ class Transcript:
     def _waiting_for_pool(self, event: WatchedEvent) -> None:
         data = event.data
         self._note(f"waiting for a pool that serves '{data['runtime']}'. Start one: {data['deploy']}")
+
+    def _waiting_for_session(self, event: WatchedEvent) -> None:
+        self._note(f"waiting for {', '.join(event.data['executions'])}: the session has it first")
 
     def _placed(self, event: WatchedEvent) -> None:
         self._note(f"goes on: runtime '{event.data['runtime']}', queue {event.data['task_queue']}")

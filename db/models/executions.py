@@ -37,7 +37,9 @@ class Execution(Owned, Created, Base):
         Index(
             "ix_executions_unsettled",
             "reconciled_at",
-            postgresql_where=text("status IN ('waiting_for_pool', 'queued', 'running', 'waiting')"),
+            postgresql_where=text(
+                "status IN ('waiting_for_session', 'waiting_for_pool', 'queued', 'running', 'waiting')"
+            ),
         ),
     )
 

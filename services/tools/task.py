@@ -19,7 +19,7 @@ TOLD = frozenset({"agent_unknown", "runtime_unknown", "runtime_unfit", "depth_ex
 #: Seconds; the call waits for the end of other calls only, then the turn is suspended.
 PATIENCE = 24 * 3600.0
 
-_RUNNING = frozenset({"queued", "running", "waiting", "waiting_for_pool"})
+_RUNNING = frozenset({"queued", "running", "waiting", "waiting_for_pool", "waiting_for_session"})
 _DESCRIPTION = "Give a task to another agent and get its answer. It sees nothing but the prompt."
 
 

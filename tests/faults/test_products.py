@@ -115,7 +115,7 @@ async def test_a_message_before_the_first_workflow_task_does_not_take_the_place_
 
 async def test_an_update_with_start_does_not_take_the_place_of_the_prompt(victim: Stack) -> None:
     execution = str(uuid4())
-    start = WithStartWorkflowOperation(
+    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         "AgentExecutionWorkflow",
         {"agent_id": "demo", "prompt": "[[say first]]", "interactive": True, "execution_id": execution},
         id=f"with-start-{execution}",

@@ -150,6 +150,57 @@ async def _waited_for_a_pool(stack: Stack) -> str:
     return execution
 
 
+async def _cancelled_with_a_dead_worker(stack: Stack) -> str:
+    return await _stopped_with_a_dead_worker(stack, "cancel")
+
+
+async def _interrupted_with_a_dead_worker(stack: Stack) -> str:
+    return await _stopped_with_a_dead_worker(stack, "interrupt")
+
+
+async def _stopped_with_a_dead_worker(stack: Stack, how: str) -> str:
+    execution = await stack.start("[[emit 500 @20]]")
+    await stack.until_event(execution, "message.delta")
+    worker = stack.processes["default"]
+    worker.kill()
+    await stack.http.post(f"/api/v1/executions/{execution}/{how}")
+    await stack.result(execution)
+    worker.start()
+    return execution
+
+
+async def _overtaken(stack: Stack) -> str:
+    """A message that is there before the first workflow task."""
+    workflows = stack.processes["workflows"]
+    workflows.kill()
+    execution = await stack.start("[[say one]]", interactive=True)
+    sending = asyncio.create_task(say(stack, execution, "[[say two]]"))
+    await asyncio.sleep(1)
+    workflows.start()
+    await sending
+    await stack.http.post(f"/api/v1/executions/{execution}/close")
+    await stack.result(execution)
+    return execution
+
+
+async def _waited_for_its_session(stack: Stack) -> str:
+    first = await stack.start("[[emit 20 @20]]")
+    execution = await stack.start("[[say two]]", session_id=(await stack.get(first))["session_id"])
+    await stack.result(execution)
+    return execution
+
+
+async def _odd_signals(stack: Stack) -> str:
+    execution = await stack.start("[[say one]]", interactive=True)
+    await stack.until_status(execution, "waiting")
+    handle = stack.temporal.get_workflow_handle((await stack.get(execution))["workflow_id"])
+    await handle.signal("close", {})
+    await handle.signal("answered")
+    await handle.signal("close")
+    await stack.result(execution)
+    return execution
+
+
 async def _moved_to_a_newer_build(stack: Stack) -> str:
     """The last kind: from here on the queue is for versioned workers."""
     await asyncio.to_thread(stack.processes["workflows"].stop)
@@ -186,6 +237,11 @@ KINDS: dict[str, Callable[[Stack], Awaitable[str]]] = {
     "child": _child,
     "cancelled-without-a-pool": _cancelled_without_a_pool,
     "waited-for-a-pool": _waited_for_a_pool,
+    "cancelled-with-a-dead-worker": _cancelled_with_a_dead_worker,
+    "interrupted-with-a-dead-worker": _interrupted_with_a_dead_worker,
+    "overtaken": _overtaken,
+    "waited-for-its-session": _waited_for_its_session,
+    "odd-signals": _odd_signals,
     "moved-to-a-newer-build": _moved_to_a_newer_build,
 }
 
@@ -193,7 +249,7 @@ KINDS: dict[str, Callable[[Stack], Awaitable[str]]] = {
 async def _record(version: str, kinds: Sequence[str]) -> None:
     with embedded_postgres() as server, tempfile.TemporaryDirectory() as directory:
         upgrade(server.url)
-        settings = {"HOLDFAST_WORKER_GRACE_SECONDS": "0"}
+        settings = {"HOLDFAST_WORKER_GRACE_SECONDS": "0", "HOLDFAST_HEARTBEAT_TIMEOUT_SECONDS": "3"}
         dynamic_config = ("limit.historyCount.suggestContinueAsNew=20",)
         stack = Stack(Path(directory), server.url, settings, pools=("default",), dynamic_config=dynamic_config)
         async with stack:

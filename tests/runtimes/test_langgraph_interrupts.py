@@ -151,12 +151,12 @@ async def test_several_interrupts_wait_at_once_and_those_of_one_node_one_by_one(
     assert await attempts.run(questions=2) is None
     assert {key: asked["value"] for key, asked in journal.asked.items()} == {
         "interrupt_1_1.1": {"side": "left"},
-        "interrupt_1.2": "right, first",
+        "interrupt_1_1.2": "right, first",
     }
-    journal.decisions |= {"interrupt_1_1.1": None, "interrupt_1.2": ToolResult("No.", is_error=True)}
+    journal.decisions |= {"interrupt_1_1.1": None, "interrupt_1_1.2": ToolResult("No.", is_error=True)}
     assert await attempts.run(questions=3) is None
-    assert journal.asked["interrupt_2.1"]["value"] == "right, second"
-    journal.decisions["interrupt_2.1"] = None
+    assert journal.asked["interrupt_1_2.1"]["value"] == "right, second"
+    journal.decisions["interrupt_1_2.1"] = None
     finished = await attempts.run()
 
     assert finished is not None
@@ -168,7 +168,7 @@ async def test_langchains_own_middleware_is_answered(graphs: Turns, graph: str) 
     attempts = Attempts(graphs, graph, '[[tool lookup {"q": 1} && lookup {"q": 2};; result]]')
 
     assert await attempts.run(questions=1 if graph == "guarded" else 2) is None
-    for key in ("interrupt_1_1.1", "interrupt_1.2", "interrupt_1.1.1"):
+    for key in ("interrupt_1_1.1", "interrupt_1_1.2", "interrupt_1_1.1.1"):
         attempts.journal.decisions[key] = None
     attempts.journal.decisions["interrupt_1_1.1.2"] = ToolResult("Not the second.", is_error=True)
     finished = await attempts.run()

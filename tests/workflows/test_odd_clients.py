@@ -36,7 +36,7 @@ async def test_odd_signals_and_updates_hold_nothing_up(stack: Stack) -> None:
     await stack.until_event(execution, "turn.completed")
     handle = stack.temporal.get_workflow_handle((await stack.get(execution))["workflow_id"])
 
-    for name, given in (
+    signals: list[tuple[str, list[Any]]] = [
         ("close", [{}]),
         ("place", [1, 2]),
         ("answered", []),
@@ -44,7 +44,8 @@ async def test_odd_signals_and_updates_hold_nothing_up(stack: Stack) -> None:
         ("answered", [[1]]),
         ("answered", [["a"], ["b"]]),
         ("unheard", ["of"]),
-    ):
+    ]
+    for name, given in signals:
         await handle.signal(name, args=given)
     for name, given in (
         ("send_message", []),

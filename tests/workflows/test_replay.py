@@ -54,4 +54,9 @@ def test_every_kind_of_end_is_recorded() -> None:
         "cancelled-without-a-pool",
         "waited-for-a-pool",
         "moved-to-a-newer-build",
+        "cancelled-with-a-dead-worker",
+        "interrupted-with-a-dead-worker",
+        "overtaken",
+        "waited-for-its-session",
+        "odd-signals",
     }

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from control_plane.api.problems import ECHO
 from control_plane.api.schemas import NextCursor, Notice, Paging, PlainText, Strict
-from control_plane.api.turn_settings import Budget, OutputSchema
+from control_plane.api.turn_settings import Budget, OutputSchema, SessionConcurrency
 from runtimes.meant import guess
 from runtimes.types import Capability
 from services.agent_settings import APPROVAL_SECONDS
@@ -143,6 +143,7 @@ class Configuration(Strict):
     model_timeouts: Timeouts = Field(default_factory=Timeouts)
     model_retries: Retries = Field(default_factory=Retries)
     response_cache: Cache | None = None
+    session_concurrency: SessionConcurrency = "queue"
 
 
 class CreateAgent(Strict):

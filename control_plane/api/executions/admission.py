@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from control_plane.api.executions import session_queue
 from control_plane.api.executions.placement import Definition
 from control_plane.api.runtimes.service import Manifests, check_runtime, workers_of
 from control_plane.api.templates.service import template_of
@@ -125,6 +126,7 @@ class NewExecution:
     parent_id: UUID | None = None
     depth: int = 0
     priority: int = USUAL_PRIORITY
+    session_concurrency: str | None = None
 
     @property
     def message_id(self) -> UUID | None:
@@ -196,7 +198,11 @@ async def insert(
     """Insert the execution with its session, its first message and its first events; None if it is there.
 
     One without a message has nothing to queue for: it waits from the beginning.
+
+    Raises:
+        SessionBusy: its session has another execution, and it is not to wait for that one.
     """
+    ahead = await session_queue.ahead_of_new(connection, new, agent)
     session_id = new.session_id or uuid7()
     decided = resolution.model_dump(mode="json", exclude_none=True)
     accepted = {
@@ -208,7 +214,7 @@ async def insert(
         "source": new.source,
         "resolution": decided,
     }
-    status, next_event = first_status(resolution, has_message=new.message_id is not None)
+    status, next_event = session_queue.queued(ahead) or first_status(resolution, has_message=new.message_id is not None)
     events = [NewEvent(type="execution.accepted", data=accepted), *next_event]
     parameters = {
         "id": new.id,
@@ -220,7 +226,7 @@ async def insert(
         "workflow_id": new.workflow_id,
         "first_run_id": new.first_run_id,
         "runtime": resolution.runtime,
-        "task_queue": resolution.task_queue or "",
+        "task_queue": "" if ahead else resolution.task_queue or "",
         "resolution": orjson.dumps(decided).decode(),
         "interactive": new.interactive,
         "status": status,

@@ -12,6 +12,7 @@ from control_plane.api.credentials import Principal
 from control_plane.api.executions import admission
 from control_plane.api.executions.schemas import ExecutionCreate
 from control_plane.api.executions.service import Executions, admission_of, require_open
+from control_plane.api.executions.session_queue import call_next
 from control_plane.api.runtimes.liveness import not_live
 from control_plane.api.schemas import Notice
 from control_plane.api.state import ApiState
@@ -47,10 +48,14 @@ class ExecutionControl:
             row, is_new = await Executions(connection, organization_id).create(body, key, self.state.placement)
             if not is_new:
                 return row, False, []
-            warnings = [] if row.task_queue else [not_live(row.runtime, "the execution waits")]
+            waits_for_pool = row.status == ExecutionStatus.WAITING_FOR_POOL
+            warnings = [not_live(row.runtime, "the execution waits")] if waits_for_pool else []
             if body.budget is not None:
                 warnings += budget_warnings(body.budget, await admission.limits_of(connection, row))
-        return row, True, warnings + await self._start(row, has_message=body.prompt is not None)
+        warnings += await self._start(row, has_message=body.prompt is not None)
+        if row.status == ExecutionStatus.WAITING_FOR_SESSION:
+            await call_next(self.state.database, self.state.gateway, organization_id, row.id)
+        return row, True, warnings
 
     async def cancel(self, execution_id: UUID) -> Row[Any]:
         """Request cancellation, in Temporal and straight at the worker."""

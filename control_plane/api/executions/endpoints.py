@@ -40,6 +40,7 @@ from control_plane.errors import (
     SchemaInvalid,
     SeqBeyondEnd,
     SeqInvalid,
+    SessionBusy,
     TemporalRejected,
     TemporalUnavailable,
     TurnNotRunning,
@@ -93,6 +94,7 @@ IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
         IdempotencyMismatch,
         MetadataLimits,
         SchemaInvalid,
+        SessionBusy,
     ),
 )
 async def create_execution(

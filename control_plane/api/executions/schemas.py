@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 from pydantic_core import PydanticCustomError
 
 from control_plane.api.schemas import NextCursor, Notice, Paging, PlainText, Strict
-from control_plane.api.turn_settings import Budget, OutputSchema
+from control_plane.api.turn_settings import Budget, OutputSchema, SessionConcurrency
 from db.enums import ExecutionStatus, Source
 from runtimes.resolver import Resolution
 from runtimes.turns import LAST_PRIORITY, USUAL_PRIORITY
@@ -59,6 +59,10 @@ class ExecutionCreate(Strict):
     )
     budget: Budget | None = Field(None, description="Lowers the agent's limits; it raises none.")
     output_schema: OutputSchema | None = Field(None, description="Instead of the agent's.")
+    session_concurrency: SessionConcurrency | None = Field(
+        None,
+        description="Instead of the agent's: what happens while the session has an execution that has not ended.",
+    )
     priority: int = Field(USUAL_PRIORITY, ge=1, le=LAST_PRIORITY, strict=True, description="1 goes first, 5 last.")
 
     @model_validator(mode="after")
@@ -95,7 +99,7 @@ class Execution(BaseModel):
     session_id: UUID | None
     workflow_id: str
     runtime: str
-    task_queue: str = Field(description="Empty while it waits for a pool.")
+    task_queue: str = Field(description="Empty while it waits for a pool, or for its session.")
     resolution: Resolution | None = Field(description="How runtime and pool were found.")
     interactive: bool
     status: ExecutionStatus

@@ -31,7 +31,13 @@ from workflows.types import AgentExecutionResult, workflow_id_of
 
 EXECUTIONS = Execution.__table__
 #: Fields that came later, with what they are where nobody gives them.
-_LATER = {"budget": None, "output_schema": None, "priority": USUAL_PRIORITY, "if_no_pool": "wait"}
+_LATER = {
+    "budget": None,
+    "output_schema": None,
+    "priority": USUAL_PRIORITY,
+    "if_no_pool": "wait",
+    "session_concurrency": None,
+}
 #: The turn of a message that no turn is to have.
 WITHDRAWN = 0
 _GET = Sql("SELECT * FROM executions WHERE id = :id AND organization_id = :organization_id")
@@ -185,6 +191,7 @@ class Executions:
             budget=budget_of(body),
             output_schema=body.output_schema,
             priority=body.priority,
+            session_concurrency=body.session_concurrency,
         )
 
     async def _repeated(self, new: admission.NewExecution) -> Row[Any] | None:
@@ -229,8 +236,13 @@ def admission_of(
         turn_timeout_seconds=frameworks.limits(row.runtime).timeout_seconds or settings.turn_timeout_seconds,
         parent_workflow_id=parent_workflow_id,
         priority=row.priority,
-        deploy=row.resolution["deploy"] if row.resolution and not row.task_queue else "",
+        deploy=deploy_of(row),
     )
+
+
+def deploy_of(row: Row[Any]) -> str:
+    """What an execution waits to be deployed; nothing where it waits for its session."""
+    return row.resolution["deploy"] if row.status == ExecutionStatus.WAITING_FOR_POOL else ""
 
 
 def body_of(row: Row[Any], warnings: list[Notice] | None = None) -> ExecutionBody:

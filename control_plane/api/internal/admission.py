@@ -103,6 +103,7 @@ def _new_execution(organization_id: UUID, wanted: WorkflowInput, request: AdmitE
         budget=budget_of(wanted),
         output_schema=wanted.output_schema,
         priority=_priority(wanted, request),
+        session_concurrency=wanted.session_concurrency,
     )
 
 

@@ -8,6 +8,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from control_plane.api.auth import WorkerKey
 from control_plane.api.credentials import Principal
+from control_plane.api.executions.session_queue import call_next
 from control_plane.api.internal import admission, runs, workers
 from control_plane.api.internal.access import organization_of
 from control_plane.api.internal.children import Children, cancel_children
@@ -41,6 +42,9 @@ async def admit_execution(request: AdmitExecution, principal: WorkerKey, state: 
         raise OperatorOnly("Only the operator's workflow workers admit executions: they know whose workflow it is.")
     admitted = await admission.admit(state, principal, request)
     state.hub.announce(admitted.execution_id)
+    if not admitted.task_queue:
+        organization_id = UUID(admitted.organization_id)
+        await call_next(state.database, state.gateway, organization_id, UUID(admitted.execution_id))
     return admitted
 
 
@@ -60,6 +64,7 @@ async def finish_execution(execution_id: UUID, request: FinishExecution, princip
         await ledger.finish(request)
     state.hub.announce(str(execution_id), ended=True)
     await cancel_children(state.database, state.gateway, organization_id, execution_id)
+    await call_next(state.database, state.gateway, organization_id, execution_id)
 
 
 @router.post("/executions/{execution_id}/children")
@@ -94,6 +99,8 @@ async def close_attempt(
     async with turn_ledger(state.database, state.metrics, organization_id, execution_id) as ledger:
         ended = await ledger.close(attempt, request)
     state.hub.announce(str(execution_id), ended=ended)
+    if ended:
+        await call_next(state.database, state.gateway, organization_id, execution_id)
     if request.end is AttemptEnd.INTERRUPTED:
         await cancel_children(state.database, state.gateway, organization_id, execution_id)
 

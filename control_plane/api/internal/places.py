@@ -9,6 +9,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane import errors
+from control_plane.api.executions import session_queue
 from control_plane.api.executions.admission import first_status, pinned_agent
 from control_plane.api.executions.placement import Placement, unfit
 from control_plane.api.internal.statements import lock
@@ -26,12 +27,16 @@ _PLACE = Sql(
     WITH fence AS (
         UPDATE executions SET status = :status, runtime = :runtime, task_queue = :task_queue,
             resolution = CAST(:resolution AS jsonb), last_seq = last_seq + :count, updated_at = now()
-        WHERE id = :id AND status = 'waiting_for_pool'
+        WHERE id = :id AND status IN ('waiting_for_pool', 'waiting_for_session')
         RETURNING organization_id, id, last_seq, NULL::integer AS turn, NULL::integer AS attempt
     )
     """,
     log.LOGGED,
 )
+
+
+#: What an execution is before it has its place.
+WITHOUT_PLACE = (ExecutionStatus.WAITING_FOR_POOL, ExecutionStatus.WAITING_FOR_SESSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,15 @@ class Places:
             raise errors.NotFound(f"There is no execution '{execution_id}'.")
         if row.status in TERMINAL:
             raise errors.ExecutionClosed(f"The execution has ended: {row.status}.", execution_status=row.status)
-        if row.status != ExecutionStatus.WAITING_FOR_POOL:
+        if row.status not in WITHOUT_PLACE:
             return Place(runtime=row.runtime, task_queue=row.task_queue)
+        waited = row.status == ExecutionStatus.WAITING_FOR_SESSION
+        if waited and not await session_queue.is_next(self.connection, row):
+            return Place(runtime=row.runtime, task_queue="")
         resolution = await self.decide(row)
         if resolution.is_final():
             raise unfit(resolution)
-        if resolution.pool is not None:
+        if resolution.pool is not None or waited:
             await self._place(row, resolution)
         return place_of(resolution)
 
@@ -80,9 +88,11 @@ class Places:
             "id": row.id,
             "status": status,
             "runtime": resolution.runtime,
-            "task_queue": resolution.task_queue,
+            "task_queue": resolution.task_queue or "",
             "resolution": orjson.dumps(decided).decode(),
-            **log.counted([NewEvent(type="execution.placed", data=placed), *next_event]),
+            **log.counted(
+                [*([NewEvent(type="execution.placed", data=placed)] if resolution.pool else []), *next_event]
+            ),
         }
         await _PLACE.execute(self.connection, parameters)
         self.placement.taken(resolution)

@@ -69,7 +69,7 @@ async def fuzzed(stack: Stack) -> AsyncGenerator[Fuzzed]:
             "name": "default",
         }
         yield Fuzzed(stack.api_url, owner, ids)
-        for status in ("waiting_for_pool", "queued", "running", "waiting"):
+        for status in ("waiting_for_session", "waiting_for_pool", "queued", "running", "waiting"):
             listed = (await client.get(EXECUTIONS, params={"status": status, "limit": 200})).json()
             for left in listed["items"]:
                 await client.post(f"{EXECUTIONS}/{left['id']}/cancel")
