@@ -99,12 +99,15 @@ class AgentExecutionWorkflow:
             reject("execution_not_interactive", "The execution takes one message only; start it as interactive.")
         if self._has(message):
             return
-        if self._state.closing or self._ending or workflow.cancellation_reason() is not None:
+        if self._is_ending():
             reject("execution_closed", "The execution is closing and takes no more messages.")
         if len(self._state.pending) >= policies.MAX_QUEUED_MESSAGES:
             reject("queue_full", f"{policies.MAX_QUEUED_MESSAGES} messages wait already; send it again later.")
         if message.message_id is None:
             check_content(message.content or "")
+
+    def _is_ending(self) -> bool:
+        return self._state.closing or self._ending or workflow.cancellation_reason() is not None
 
     @workflow.update
     def interrupt(self, turn: int | None = None) -> int:

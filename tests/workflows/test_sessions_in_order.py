@@ -32,7 +32,7 @@ async def test_executions_of_a_session_run_in_the_order_of_their_starts(stack: S
 
     third = await by_temporal.result()
 
-    assert "earlier executions** · agent" in shown
+    assert "earlier executions**" in shown
     assert (state["waits_for"], state["turn"]) == ("the session's earlier executions", 0)
     assert third["response"].splitlines()[-2:] == ["user: [[say two]]", "assistant: two"]
     for each in (first, second, third["execution_id"]):

@@ -205,17 +205,8 @@ async def insert(
     ahead = await session_queue.ahead_of_new(connection, new, agent)
     session_id = new.session_id or uuid7()
     decided = resolution.model_dump(mode="json", exclude_none=True)
-    accepted = {
-        "agent_id": agent.id,
-        "agent_name": agent.name,
-        "agent_version": agent.version,
-        "runtime": resolution.runtime,
-        "session_id": str(session_id),
-        "source": new.source,
-        "resolution": decided,
-    }
     status, next_event = session_queue.queued(ahead) or first_status(resolution, has_message=new.message_id is not None)
-    events = [NewEvent(type="execution.accepted", data=accepted), *next_event]
+    events = [_accepted(new, agent, resolution.runtime, session_id, decided), *next_event]
     parameters = {
         "id": new.id,
         "organization_id": new.organization_id,
@@ -245,6 +236,21 @@ async def insert(
         **log.counted(events),
     }
     return (await _INSERT.execute(connection, parameters)).first()
+
+
+def _accepted(
+    new: NewExecution, agent: AgentSpec, runtime: str | None, session_id: UUID, decided: dict[str, Any]
+) -> NewEvent:
+    data = {
+        "agent_id": agent.id,
+        "agent_name": agent.name,
+        "agent_version": agent.version,
+        "runtime": runtime,
+        "session_id": str(session_id),
+        "source": new.source,
+        "resolution": decided,
+    }
+    return NewEvent(type="execution.accepted", data=data)
 
 
 def first_status(resolution: Resolution, *, has_message: bool) -> tuple[ExecutionStatus, list[NewEvent]]:

@@ -12,9 +12,10 @@ from control_plane import errors
 from control_plane.api.executions import session_queue
 from control_plane.api.executions.admission import first_status, pinned_agent
 from control_plane.api.executions.placement import Placement, unfit
+from control_plane.api.executions.service import require_open
 from control_plane.api.internal.statements import lock
 from control_plane.events import log
-from db.enums import TERMINAL, ExecutionStatus
+from db.enums import ExecutionStatus
 from db.sql import Sql
 from runtimes.resolver import Resolution, Stage
 from runtimes.turns import Place
@@ -58,8 +59,7 @@ class Places:
         row = await lock(self.connection, self.organization_id, execution_id, with_spec=False)
         if row is None:
             raise errors.NotFound(f"There is no execution '{execution_id}'.")
-        if row.status in TERMINAL:
-            raise errors.ExecutionClosed(f"The execution has ended: {row.status}.", execution_status=row.status)
+        require_open(row)
         if row.status not in WITHOUT_PLACE:
             return Place(runtime=row.runtime, task_queue=row.task_queue)
         waited = row.status == ExecutionStatus.WAITING_FOR_SESSION
