@@ -24,21 +24,22 @@ _CUT = """
             WHEN kind = 'model_call' OR effect = 'at_most_once' THEN 'unknown' ELSE 'cancelled' END
         WHERE execution_id = :id AND status = 'claimed'
             AND turn = (SELECT attempt_turn FROM executions WHERE id = :id)
-        RETURNING kind, key, name, status
+        RETURNING kind, key, name, status, attempt
     ), withdrawn AS (
         UPDATE approvals SET status = 'withdrawn', decided_at = now()
         WHERE execution_id = :id AND status = 'pending' AND {over} RETURNING id
     ), ends AS (
-        SELECT 'tool.' || status AS type, jsonb_build_object('tool_call_id', key, 'name', name) AS data
+        SELECT 'tool.' || status AS type, jsonb_build_object('tool_call_id', key, 'name', name) AS data,
+            attempt
         FROM cut WHERE kind = 'tool_call'
-        UNION ALL SELECT 'approval.withdrawn', jsonb_build_object('approval_id', id) FROM withdrawn
+        UNION ALL SELECT 'approval.withdrawn', jsonb_build_object('approval_id', id), NULL FROM withdrawn
     )
 """
 _TOLD = """
     , told AS (
         INSERT INTO events (organization_id, execution_id, seq, turn, attempt, type, data)
         SELECT fence.organization_id, fence.id, fence.last_seq - :count - row_number() OVER () + 1, fence.turn,
-            fence.attempt, ends.type, ends.data
+            coalesce(ends.attempt, fence.attempt), ends.type, ends.data
         FROM fence, ends
     )
 """
