@@ -44,6 +44,15 @@ class TemporalUnreachable(Exception):
         self.checks = checks
 
 
+def is_configured() -> bool:
+    """Whether a setting says where Temporal is.
+
+    Raises:
+        SettingsInvalid: Temporal's settings cannot be used.
+    """
+    return "target_host" in _config()
+
+
 async def connect(
     *,
     lazy: bool,

@@ -29,6 +29,8 @@ def module_at(path: str, refusal: type[ConfigurationInvalid]) -> Any:
     name = path.partition(":")[0]
     try:
         return import_module(name)
+    except SystemExit as error:
+        raise refusal(f"Module '{name}' ends the process that imports it.") from error
     except Exception as error:
         raise refusal(f"Module '{name}' cannot be imported: {type(error).__name__}: {error}") from error
 

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoints, distributions, entry_points
@@ -39,10 +40,7 @@ class Candidate:
         """
         if not IMPORT_PATH.fullmatch(self.path):
             raise ConfigurationInvalid(f"'{self.path[:200]}' is no import path.", hint="Write package.module:NAME.")
-        try:
-            module, name = module_at(self.path, ConfigurationInvalid), self.path.partition(":")[2]
-        except SystemExit:
-            raise ConfigurationInvalid("Its module ends the process that imports it.") from None
+        module, name = module_at(self.path, ConfigurationInvalid), self.path.partition(":")[2]
         self._require_place(module.__name__, module.__file__)
         if not hasattr(module, name):
             hint = meant(name, dir(module)) or f"Define {name} = RuntimeManifest(…) there."
@@ -63,6 +61,7 @@ class Missing:
     name: str
     origin: str
     problem: str
+    hint: str = "Make it readable, or take it off the list."
 
     def manifest(self) -> RuntimeManifest:
         """There is none.
@@ -70,7 +69,7 @@ class Missing:
         Raises:
             ConfigurationInvalid: always.
         """
-        raise ConfigurationInvalid(self.problem, hint="Make it readable, or take it off the list.")
+        raise ConfigurationInvalid(self.problem, hint=self.hint)
 
 
 def candidates(discovery: Discovery) -> Iterator[Candidate | Missing]:
@@ -81,6 +80,26 @@ def candidates(discovery: Discovery) -> Iterator[Candidate | Missing]:
         yield from _in_directory(directory)
     for path in discovery.modules:
         yield Candidate(path, f"module {path}", path)
+
+
+def in_project(directory: Path) -> Iterator[Candidate | Missing]:
+    """The plugins of a distribution's source, which need not be installed: by its entry points, else by its modules."""
+    origin, file = f"project {directory}", directory / "pyproject.toml"
+    if not file.is_file():
+        yield from _in_directory(directory)
+        return
+    try:
+        points: dict[str, str] = tomllib.loads(file.read_text())["project"]["entry-points"][GROUP]
+    except (OSError, ValueError) as error:
+        yield Missing(directory.name, origin, f"{file} cannot be read: {error}", "Correct the file.")
+        return
+    except (KeyError, TypeError):
+        hint = f'Name the manifest there: [project.entry-points."{GROUP}"].'
+        yield Missing(directory.name, origin, f"{file} names no runtime.", hint)
+        return
+    sys.path.insert(0, str(source if (source := directory / "src").is_dir() else directory))
+    for name, path in sorted(points.items()):
+        yield Candidate(name, origin, path)
 
 
 def _of_distributions(found: EntryPoints) -> Iterator[Candidate]:

@@ -3,13 +3,16 @@
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from control_plane.cli.failures import CliError, ExitCode, require_workflows, settings_error, usage_error
 from control_plane.cli.options import Invocation, with_settings, with_stack
 from control_plane.cli.output import Output
+
+if TYPE_CHECKING:
+    from control_plane.settings import Settings
 
 
 @with_settings
@@ -42,7 +45,7 @@ def worker(
         raise usage_error("A worker runs either workflows or turns.", hint="Give --workflows or --pool NAME.")
     if pool is not None:
         _check_pool_name(pool)
-    settings = invocation.settings
+    settings = _joined(invocation)
     if pool is None:
         require_workflows("control-plane")
         from control_plane.worker.workflows import run_workflow_worker
@@ -53,6 +56,20 @@ def worker(
 
         served = [name.strip() for name in (runtimes or "").split(",") if name.strip()]
         _run_worker(lambda: run_runtime_worker(settings, pool, served), settings.api_url)
+
+
+def _joined(invocation: Invocation) -> "Settings":
+    """The settings, and what the running local stack says where they are silent."""
+    from control_plane.local.joining import joined
+    from control_plane.settings import SettingsInvalid
+
+    try:
+        settings, stack = joined(invocation.settings, invocation.directory)
+    except SettingsInvalid as invalid:
+        raise settings_error(invalid) from None
+    if stack is not None:
+        invocation.printer.note(f"Joins the local stack in {invocation.directory.root}: {stack.api_url}")
+    return settings
 
 
 def _check_pool_name(pool: str) -> None:

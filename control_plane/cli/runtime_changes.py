@@ -1,11 +1,13 @@
 """`holdfast runtimes add` and `remove`: pools of the local stack, each in an environment of its own."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from control_plane.cli.failures import CliError, ExitCode
+from control_plane.cli.check import is_path
+from control_plane.cli.failures import CliError, ExitCode, usage_error
 from control_plane.cli.options import Invocation, YesOption, insist, with_stack
 from control_plane.cli.output import Output
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from control_plane.local.runtime_changes import RuntimeChanges
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the runtime.")]
+AddArgument = Annotated[str, typer.Argument(metavar="NAME|PATH", help="Name of a runtime, or a plugin's directory.")]
 SourceOption = Annotated[
     str | None, typer.Option("--from", metavar="SOURCE", help="A plugin's distribution: a requirement or a path.")
 ]
@@ -23,13 +26,18 @@ _MISSING = {"runtime_unknown", "runtime_not_added", "stack_not_running"}
 
 
 @with_stack
-def add(invocation: Invocation, name: NameArgument, source: SourceOption = None) -> None:
+def add(invocation: Invocation, name: AddArgument, source: SourceOption = None) -> None:
     """Add a runtime to the running local stack: makes its environment and starts its pool.
 
     Executions that run meanwhile keep running. The pool comes back with `holdfast up`.
     """
-    added = _changed(invocation, lambda changes: changes.add(name, source))
-    _tell(invocation, added, f"Runtime '{name}' serves the pool '{name}'.")
+    if is_path(name):
+        if source is not None:
+            raise usage_error("The plugin's directory was given twice.", hint="holdfast runtimes add PATH")
+        added = _changed(invocation, lambda changes: changes.add_project(Path(name)))
+    else:
+        added = _changed(invocation, lambda changes: changes.add(name, source))
+    _tell(invocation, added, f"Runtime '{added.name}' serves the pool '{added.name}'.")
 
 
 @with_stack

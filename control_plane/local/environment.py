@@ -8,7 +8,9 @@ from typing import Any
 from control_plane.local.ports import LOOPBACK
 from control_plane.settings import KNOWN_PROVIDERS, PREFIX, ProviderSettings, Settings
 from control_plane.settings_files import CONFIG_VARIABLE
+from runtimes.types import Wire
 
+SCRIPTED = "scripted"
 #: Given to one process or another on purpose, never passed on from the settings.
 GIVEN = frozenset(
     {
@@ -33,6 +35,16 @@ def base_environment(settings: Settings, environ: Mapping[str, str] = os.environ
     direct = ",".join(filter(None, (environ.get("NO_PROXY"), LOOPBACK, "localhost")))
     ours = {CONFIG_VARIABLE: os.devnull, "NO_PROXY": direct, "no_proxy": direct}
     return kept | ours | _settings(settings)
+
+
+def scripted_provider(model_url: str) -> dict[str, ProviderSettings]:
+    """The scripted model as a provider."""
+    return {SCRIPTED: ProviderSettings(base_url=f"{model_url}/v1", wire=Wire.OPENAI, models=[SCRIPTED])}
+
+
+def temporal_environment(address: str) -> dict[str, str]:
+    """Where the stack's Temporal is, whatever else is configured."""
+    return {"TEMPORAL_ADDRESS": address, "TEMPORAL_NAMESPACE": "default", "TEMPORAL_CONFIG_FILE": os.devnull}
 
 
 def provider_environment(providers: Mapping[str, ProviderSettings]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic, sleep
@@ -25,10 +26,11 @@ from control_plane.local.directory import DataDirectory
 from control_plane.local.environments import ChangeRefused, EnvironmentMaker, find_uv, lock_of
 from control_plane.local.services import POOL
 from control_plane.local.state import ProcessPhase, ProcessState, running_stack
-from runtimes.errors import RuntimeUnknown
+from runtimes.errors import ConfigurationInvalid, RuntimeUnknown
 from runtimes.manifests.known import KNOWN, manifest_of
 from runtimes.manifests.manifest import RUNTIME_NAME, RuntimeManifest
 from runtimes.meant import guess
+from runtimes.plugins import in_project
 
 POLL = 0.2
 #: Seconds that a pool may take to be ready: frameworks are large, and machines busy.
@@ -55,6 +57,18 @@ class RuntimeChanges:
         manifest = _of_plugin(name) if source else _bundled(name)
         with self._alone(name):
             return self._add(name, source, manifest)
+
+    def add_project(self, directory: Path) -> AddedRuntime:
+        """The same with the plugin in a directory; its runtime's name is the one in its manifest.
+
+        Raises:
+            ChangeRefused: as above, or there is no plugin, or there are several.
+        """
+        self._check_running()
+        manifest = _in_project(directory)
+        _of_plugin(manifest.name)
+        with self._alone(manifest.name):
+            return self._add(manifest.name, str(directory), manifest)
 
     def _add(self, name: str, source: str | None, manifest: RuntimeManifest | None) -> AddedRuntime:
         place = self.directory.runtime(name) / f"env-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
@@ -190,6 +204,22 @@ def _of_plugin(name: str) -> None:
     if name in KNOWN:
         hint = "Leave out --from, or give the plugin's runtime another name."
         raise ChangeRefused(f"Runtime '{name}' comes with Holdfast.", code="runtime_not_addable", hint=hint)
+
+
+def _in_project(directory: Path) -> RuntimeManifest:
+    """The manifest of the one plugin in a directory."""
+    refused = partial(ChangeRefused, code="runtime_not_addable")
+    try:
+        found = [candidate.manifest() for candidate in in_project(directory.absolute())]
+    except ConfigurationInvalid as invalid:
+        raise refused(f"The plugin in {directory} cannot be used: {invalid.message}", hint=invalid.hint) from invalid
+    if not found:
+        raise refused(f"There is no plugin in {directory}.", hint="See docs/plugins.md.")
+    if len(found) > 1:
+        names = ", ".join(manifest.name for manifest in found)
+        hint = f"Name one of them: holdfast runtimes add NAME --from {directory}"
+        raise refused(f"There are several runtimes in {directory}: {names}.", hint=hint)
+    return found[0]
 
 
 def _absolute(source: str) -> str:

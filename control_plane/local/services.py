@@ -11,14 +11,17 @@ from control_plane.local.added import AddedRuntime
 from control_plane.local.child import Service
 from control_plane.local.credentials import Credentials
 from control_plane.local.directory import DataDirectory
-from control_plane.local.environment import base_environment, provider_environment
+from control_plane.local.environment import (
+    base_environment,
+    provider_environment,
+    scripted_provider,
+    temporal_environment,
+)
 from control_plane.local.ports import LOOPBACK
 from control_plane.local.processes import holdfast_command
 from control_plane.local.state import Ports
 from control_plane.settings import ProviderSettings, Settings
-from runtimes.types import Wire
 
-SCRIPTED = "scripted"
 POOL = "default"
 #: Seconds between two looks for a worker's announcement: each one is a connection to PostgreSQL.
 WORKER_PROBE = 0.2
@@ -53,7 +56,7 @@ class OwnServices:
         """The configured providers, else the scripted model."""
         if self.model_url is None:
             return self.settings.providers
-        return {SCRIPTED: ProviderSettings(base_url=f"{self.model_url}/v1", wire=Wire.OPENAI, models=[SCRIPTED])}
+        return scripted_provider(self.model_url)
 
     def database_environment(self) -> dict[str, str]:
         """For the processes that speak SQL."""
@@ -126,11 +129,7 @@ class OwnServices:
         )
 
     def _base(self) -> dict[str, str]:
-        return base_environment(self.settings) | {
-            "TEMPORAL_ADDRESS": self.temporal_address,
-            "TEMPORAL_NAMESPACE": "default",
-            "TEMPORAL_CONFIG_FILE": "/dev/null",
-        }
+        return base_environment(self.settings) | temporal_environment(self.temporal_address)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,8 @@ class RuntimeManifest(BaseModel):
     distribution is `package`. `versions` (of the package) and `python` are PEP 440 specifiers, empty for any.
     `settings` are JSON schemas of an agent's `runtime_config`, by name. `templates` are those that it suits, `weight`
     is its say in the resolver. `own_toolsets` are the types of toolset that the framework brings itself; `memory_mb`
-    and `slots` are per turn and per worker; `environment` is set before the framework is imported.
+    and `slots` are per turn and per worker; `environment` is set before the framework is imported. `differs` names
+    scenarios of the conformance suite in which the framework cannot do as the others do, each with the reason.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -93,6 +94,7 @@ class RuntimeManifest(BaseModel):
     settings: Mapping[str, Setting] = Field(default_factory=dict[str, Setting])
     environment: Mapping[str, str] = Field(default_factory=dict[str, str])
     own_toolsets: Names = frozenset()
+    differs: Mapping[str, str] = Field(default_factory=dict[str, str])
     memory_mb: Annotated[int, Field(ge=1)] = 10
     slots: Annotated[int, Field(ge=1)] = 100
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 from prometheus_client import CollectorRegistry
 
-from runtimes.errors import RuntimeFailure
+from runtimes.errors import RuntimeCrashed, RuntimeFailure
 from runtimes.factory import RuntimeFactory
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.turns import AttemptKey, StopReason, TurnOutcome, TurnRequest
@@ -133,6 +133,7 @@ class Running:
             outcome = await self._work
         except RuntimeFailure as raised:
             failure = raised
+            self._bench.note_crash(raised)
         seconds = perf_counter() - self._began
         calls = await self._bench.calls(self.marker)
         return Taken(self.execution, self.marker, self.record, outcome, failure, calls, seconds)
@@ -159,6 +160,7 @@ class Bench:
         self._control_plane = control_plane
         self._turns = turns
         self._provider = provider
+        self._crashes: list[BaseException] = []
 
     async def run(self, case: Case) -> Taken:
         """Run a turn to its end."""
@@ -194,6 +196,16 @@ class Bench:
         """Leave no turn running."""
         self._turns.stop_all(StopReason.CANCEL)
         await self._turns.idle()
+
+    def note_crash(self, failure: RuntimeFailure) -> None:
+        """Keep what the adapter raised, where that is why the turn failed."""
+        if isinstance(failure, RuntimeCrashed) and failure.__cause__ is not None:
+            self._crashes.append(failure.__cause__)
+
+    def take_crashes(self) -> list[BaseException]:
+        """What the adapter raised since this was asked last."""
+        crashes, self._crashes = self._crashes, []
+        return crashes
 
     async def calls(self, marker: str) -> list[Call]:
         """The model calls that were really made for a turn."""

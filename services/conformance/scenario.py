@@ -1,7 +1,7 @@
 """What a scenario is, and how it says that something is not as it has to be."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from runtimes.errors import ToolsetInvalid
@@ -25,14 +25,12 @@ Check = Callable[[Bench], Awaitable[str | None]]
 class Scenario:
     """One thing that every runtime does alike.
 
-    `needs` are the capabilities without which it says nothing; `exempt` are runtimes that differ by their nature,
-    with the reason. `fast` ones belong to the cut that every test run makes.
+    `needs` are the capabilities without which it says nothing. `fast` ones belong to the cut that every test run makes.
     """
 
     name: str
     check: Check
     needs: frozenset[Capability] = frozenset()
-    exempt: Mapping[str, str] = field(default_factory=dict[str, str])
     fast: bool = True
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import httpx
 
 from runtimes.errors import RuntimeNotInstalled
-from runtimes.factory import RuntimeFactory
+from runtimes.factory import RuntimeFactory, installed_version
 from runtimes.manifests.known import KNOWN
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.types import Wire
@@ -29,6 +29,7 @@ from services.conformance.scenarios import (
     stops,
     tool_calls,
 )
+from services.conformance.traces import origin_of, trace_of
 from services.scripted_model.process import scripted_model
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -51,7 +52,10 @@ NO_MODEL = "it calls no model: there is nothing that it could do as the others d
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one scenario; `detail` is what is wrong, why it was skipped, or worth knowing."""
+    """What came of one scenario; `detail` is what is wrong, why it was skipped, or worth knowing.
+
+    `trace` is where the adapter raised what made it fail.
+    """
 
     runtime: str
     wire: str
@@ -59,6 +63,7 @@ class Result:
     outcome: Outcome
     detail: str = ""
     seconds: float = 0.0
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +110,39 @@ async def check(place: Stand, runtime: str, scenarios: Sequence[Scenario] = ALL)
     if not manifest.wires:
         yield Result(runtime, "-", "all", "skipped", NO_MODEL)
     for wire in sorted(manifest.wires):
-        try:
-            async with place.bench(runtime, wire) as put_up:
-                for scenario in scenarios:
-                    yield await run(put_up, scenario)
-        except RuntimeNotInstalled as missing:
-            yield Result(runtime, wire, "all", "skipped", f"{missing.message} {missing.hint}")
+        if (unusable := _unusable(place.runtimes, manifest, wire)) is not None:
+            yield unusable
+            continue
+        async with place.bench(runtime, wire) as put_up:
+            for scenario in scenarios:
+                yield await run(put_up, scenario)
+
+
+def _unusable(runtimes: RuntimeFactory, manifest: RuntimeManifest, wire: Wire) -> Result | None:
+    """Why nothing can be checked: the framework is not here, or the adapter cannot be imported, which is its fault."""
+    try:
+        runtimes.load(manifest.name)
+    except RuntimeNotInstalled as missing:
+        error = origin_of(missing)
+        if error is missing or (isinstance(error, ModuleNotFoundError) and not installed_version(manifest)):
+            return Result(manifest.name, wire, "all", "skipped", f"{missing.message} {missing.hint}")
+    except Exception as raised:  # noqa: BLE001  a runtime is somebody else's code
+        error = raised
+    else:
+        return None
+    detail = f"the adapter cannot be loaded: {type(error).__name__}: {error}"
+    return Result(manifest.name, wire, "all", "failed", detail, trace=trace_of(error, manifest))
 
 
 async def run(place: Bench, scenario: Scenario) -> Result:
     """Run one scenario."""
     began = perf_counter()
     reason = why_not(place.manifest, scenario)
-    outcome, detail = ("skipped", reason) if reason else await _outcome(place, scenario)
+    outcome, detail, errors = ("skipped", reason, []) if reason else await _outcome(place, scenario)
     await place.stop()
-    return Result(place.runtime, place.wire, scenario.name, outcome, detail, round(perf_counter() - began, 3))
+    crashes = [*place.take_crashes(), *errors]
+    trace = trace_of(crashes[0], place.manifest) if outcome == "failed" and crashes else ""
+    return Result(place.runtime, place.wire, scenario.name, outcome, detail, round(perf_counter() - began, 3), trace)
 
 
 def why_not(manifest: RuntimeManifest, scenario: Scenario) -> str:
@@ -127,18 +150,19 @@ def why_not(manifest: RuntimeManifest, scenario: Scenario) -> str:
     lacking = sorted(scenario.needs - manifest.capabilities)
     if lacking:
         return f"the runtime does not claim to have: {', '.join(lacking)}"
-    return scenario.exempt.get(manifest.name, "")
+    return manifest.differs.get(scenario.name, "")
 
 
-async def _outcome(place: Bench, scenario: Scenario) -> tuple[Outcome, str]:
+async def _outcome(place: Bench, scenario: Scenario) -> tuple[Outcome, str, list[BaseException]]:
+    """How a scenario ended, what is to be said of it, and what it raised that nobody expected."""
     try:
         async with asyncio.timeout(PATIENCE):
-            return "passed", await scenario.check(place) or ""
+            return "passed", await scenario.check(place) or "", []
     except NotHere as missing:
-        return "skipped", str(missing)
+        return "skipped", str(missing), []
     except Mismatch as mismatch:
-        return "failed", str(mismatch)
+        return "failed", str(mismatch), []
     except TimeoutError:
-        return "failed", f"it did not end within {PATIENCE:.0f} s"
+        return "failed", f"it did not end within {PATIENCE:.0f} s", []
     except Exception as error:  # noqa: BLE001  a runtime is somebody else's code
-        return "failed", f"{type(error).__name__}: {error}"
+        return "failed", f"{type(error).__name__}: {error}", [error]

@@ -36,7 +36,6 @@ async def crash(_: Bench) -> None:
         (Scenario("x", mismatch), "failed", "colour: red, expected blue"),
         (Scenario("x", not_here), "skipped", "There is no sandbox."),
         (Scenario("x", crash), "failed", "KeyError: 'lost'"),
-        (Scenario("x", crash, exempt={"scripted": "It is a parrot."}), "skipped", "It is a parrot."),
         (Scenario("x", crash, needs=frozenset({Capability.VISION})), "skipped", "does not claim to have: vision"),
     ],
 )

@@ -77,7 +77,7 @@ class Agents:
             TemplateUnknown, RuntimeUnknown: it names what does not exist.
         """
         if body.runtime is not None:
-            check_runtime(body.runtime, self.manifests, self.workers, field="/agent/runtime")
+            check_runtime(body.runtime, self.manifests, self.workers, "/agent/runtime", may_come=True)
         template = await self._template(body.template, "/agent/template")
         values = merged(body, template)
         given = {"id": "", "version": 0, "runtime": values["runtime"] or "", "model_id": values["model_id"] or ""}
@@ -179,7 +179,7 @@ class Agents:
         if len(values["system_prompt"].encode()) > MAX_SYSTEM_PROMPT:
             raise PromptTooLarge(f"A system prompt has at most {MAX_SYSTEM_PROMPT} bytes.", field="/system_prompt")
         if values["runtime"] is not None:
-            check_runtime(values["runtime"], self.manifests, self.workers)
+            check_runtime(values["runtime"], self.manifests, self.workers, may_come=True)
         self._check_settings(values["runtime"], values["configuration"].get("runtime_config", {}))
 
     def _check_settings(self, runtime: str | None, settings: Mapping[str, Any]) -> None:

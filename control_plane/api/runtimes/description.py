@@ -92,7 +92,7 @@ def _is_strange(announced: Mapping[str, Any], manifest: RuntimeManifest | None) 
 
 
 def _described(manifest: RuntimeManifest) -> dict[str, Any]:
-    return manifest.model_dump(exclude={"name", "entry", "distribution", "own_toolsets"}) | {
+    return manifest.model_dump(exclude={"name", "entry", "distribution", "own_toolsets", "differs"}) | {
         "requirement": manifest.requirement
     }
 

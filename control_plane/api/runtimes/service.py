@@ -44,16 +44,21 @@ async def workers_of(connection: AsyncConnection, organization_id: UUID) -> Work
     return (await connection.execute(query)).all()
 
 
-def check_runtime(name: str, manifests: Manifests, workers: Workers, field: str = "/runtime") -> None:
+def check_runtime(
+    name: str, manifests: Manifests, workers: Workers, field: str = "/runtime", *, may_come: bool = False
+) -> None:
     """Accept what is known or live; `field` is where it is named.
+
+    With `may_come` accept also a name that is like none of those: it is a plugin's whose worker is not there yet.
 
     Raises:
         RuntimeUnknown: with what was perhaps meant.
     """
     known = {*manifests, *announced_runtimes(workers)}
-    if name in known:
+    close = meant(name, known)
+    if name in known or (may_come and not close):
         return
-    hint = f"{meant(name, known)} Known: {', '.join(sorted(known))}.".strip()
+    hint = f"{close} Known: {', '.join(sorted(known))}.".strip()
     raise RuntimeUnknown(f"There is no runtime '{name}'.", hint=hint, field=field)
 
 

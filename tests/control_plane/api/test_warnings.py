@@ -85,6 +85,19 @@ async def test_a_runtime_without_a_worker_is_a_warning_until_one_comes(new_stack
         assert (await stack.http.get(f"{AGENTS}/plain")).json()["warnings"] == served["warnings"] == []
 
 
+async def test_an_agent_may_be_made_for_a_runtime_that_nobody_knows_yet(stack: Stack) -> None:
+    body = {"name": "of-the-future", "model_id": "scripted/scripted", "runtime": "zebra"}
+
+    made = await stack.http.post(AGENTS, json=body)
+    waiting = await stack.http.post("/api/v1/executions", json={"agent_id": "of-the-future", "prompt": "hi"})
+
+    assert (made.status_code, waiting.status_code) == (201, 201)
+    (warning,) = made.json()["warnings"]
+    assert (warning["code"], warning["hint"]) == ("runtime_not_live", "holdfast worker --pool zebra")
+    assert waiting.json()["status"] == "waiting_for_pool"
+    await stack.http.post(f"/api/v1/executions/{waiting.json()['id']}/cancel")
+
+
 async def _execution(stack: Stack) -> dict[str, Any]:
     answer = await stack.http.post("/api/v1/executions", json={"agent_id": "plain", "prompt": "hi"})
     return answer.json()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,10 +42,16 @@ class StackAtWork:
         )
 
     @contextmanager
-    def foreground(self, *options: str) -> Generator[subprocess.Popen[bytes]]:
-        """Start it in the foreground."""
+    def foreground(self, *options: str, ignored: Sequence[signal.Signals] = ()) -> Generator[subprocess.Popen[bytes]]:
+        """Start it in the foreground, as who ignores these signals does."""
+        with self.started("up", *options, ignored=ignored) as process:
+            yield process
+
+    @contextmanager
+    def started(self, *command: str, ignored: Sequence[signal.Signals] = ()) -> Generator[subprocess.Popen[bytes]]:
+        """Start a command, and end it at the end."""
         with subprocess.Popen(
-            [*self.prefix, HOLDFAST, "up", *options],
+            [*_ignoring(ignored), *self.prefix, HOLDFAST, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -96,6 +102,12 @@ class StackAtWork:
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         return kept | {"HOLDFAST_DATA_DIR": str(self.directory)} | dict(self.environment)
+
+
+def _ignoring(signals: Sequence[signal.Signals]) -> list[str]:
+    """What starts a program that ignores signals, as a shell starts its jobs in the background."""
+    names = " ".join(number.name.removeprefix("SIG") for number in signals)
+    return ["sh", "-c", f'trap "" {names}; exec "$@"', "sh"] if signals else []
 
 
 def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:

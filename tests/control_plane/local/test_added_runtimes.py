@@ -127,12 +127,15 @@ def test_a_removed_runtime_leaves_nothing(local: StackAtWork) -> None:
     assert local("runtimes", "remove", "crewai", "--yes").returncode == 3
 
 
-def test_somebody_elses_runtime_is_added_and_removed(local: StackAtWork) -> None:
-    added = local("runtimes", "add", "oneshot", "--from", str(PLUGIN), seconds=SECONDS)
+@pytest.mark.parametrize("source", [("oneshot", "--from", str(PLUGIN)), (str(PLUGIN),)], ids=["named", "by its path"])
+def test_somebody_elses_runtime_is_added_and_removed(local: StackAtWork, source: tuple[str, ...]) -> None:
+    agent = f"of-a-plugin-{len(source)}"
+    early = local.json("agents", "create", agent, "--runtime", "oneshot", "--model", "scripted/scripted")
+    added = local("runtimes", "add", *source, seconds=SECONDS)
     assert added.returncode == 0, added.stderr
+    assert [each["code"] for each in early["warnings"]] == ["runtime_not_live"]
 
-    local.json("agents", "create", "of-a-plugin", "--runtime", "oneshot", "--model", "scripted/scripted")
-    answered = local("run", "of-a-plugin", "[[say I am somebody else's.]]")
+    answered = local("run", agent, "[[say I am somebody else's.]]")
     removed = local("runtimes", "remove", "oneshot", "--yes")
 
     assert answered.stdout == "I am somebody else's.\n", answered.stderr
@@ -148,6 +151,8 @@ def test_somebody_elses_runtime_is_added_and_removed(local: StackAtWork) -> None
         (("add", "default"), 2, "needs no environment of its own"),
         (("remove", "nothing", "--yes"), 3, "was not added here"),
         (("add", "acme", "--from", "/nonexistent/acme"), 1, "uv pip install failed"),
+        (("add", "/nonexistent/acme"), 2, "There is no directory '/nonexistent/acme'."),
+        (("add", "./acme", "--from", "acme"), 2, "was given twice"),
     ],
 )
 def test_what_cannot_be_added_or_removed_is_explained(

@@ -236,6 +236,29 @@ def test_reset_stops_a_running_stack_and_deletes_its_data_where_that_is_confirme
     assert list(local.directory.iterdir()) == []
 
 
+def test_a_worker_finds_the_stack_of_its_data_directory(local: StackAtWork) -> None:
+    with local.started("worker", "--pool", "native") as worker:
+        read_until(worker.stderr, b"Joins the local stack")
+        until(lambda: local.json("runtimes", "show", "native")["live"])
+        local.json("agents", "create", "by-hand", "--runtime", "native", "--model", "openai/scripted")
+        answered = local("run", "by-hand", "[[say found]]")
+
+    assert answered.stdout == "found\n", answered.stderr
+
+
+def test_in_the_background_of_a_shell_it_still_ends_by_sigint_and_outlives_a_terminal_by_nohup(tmp_path: Path) -> None:
+    stack = StackAtWork(tmp_path / "data")
+    with stack.foreground(*_free_ports(), ignored=(signal.SIGINT, signal.SIGHUP)) as up:
+        read_until(up.stderr, b"Ctrl-C stops everything")
+        up.send_signal(signal.SIGHUP)
+        answer = stack("run", "demo", "hello")
+        up.send_signal(signal.SIGINT)
+        _, said = up.communicate(timeout=60)
+
+    assert (answer.returncode, up.returncode) == (0, 0), answer.stderr
+    assert b"Stopped in" in said
+
+
 def test_an_ordinary_user_can_run_it_in_the_foreground_until_ctrl_c(ordinary: StackAtWork) -> None:
     with ordinary.foreground(*_free_ports()) as up:
         read_until(up.stderr, b"Ctrl-C stops everything")
