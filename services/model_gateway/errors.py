@@ -2,11 +2,10 @@
 
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from math import isnan
-from typing import Any, cast
+from typing import Any
 
 from runtimes.errors import (
     ContentRefused,
@@ -23,7 +22,9 @@ from runtimes.errors import (
     ModelTimeout,
 )
 from runtimes.types import ModelEndpoint
+from services.model_gateway.refusals import read_refusal
 from services.model_gateway.sse import loads
+from services.model_gateway.verdicts import ModelOutputMalformed, verdict
 from services.providers import NO_KEY
 
 #: Seconds that a provider may make a turn wait.
@@ -31,40 +32,12 @@ LONGEST_WAIT = 86_400.0
 #: Longest piece of a provider's own words that is kept.
 MESSAGE_LIMIT = 500
 _KEY = re.compile(r"\b(?:sk|pk|hf|gsk|xai|key)[-_][\w\-*.]{6,}")
-_CONTEXT = re.compile(
-    r"context.{0,10}(length|window|size)|prompt is too long|too many (input )?tokens|exceeds? the .{0,20}token",
-    re.IGNORECASE,
-)
-_REFUSED = re.compile(r"content.{0,3}(filter|policy|management)|safety system", re.IGNORECASE)
-_CLIENT_ERRORS = range(400, 500)
-_SERVER_ERRORS = range(500, 600)
 
 
 class ModelUnreachable(ModelConnectionBroken):
     """No connection came about: the provider knows nothing of the call."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """One is enough: the HTTP status, or a code in the error's body."""
-
-    failure: type[ModelFailure]
-    statuses: Collection[int] = ()
-    codes: Collection[str] = ()
-
-
-_RULES = (
-    _Rule(ContextTooLong, {413}, {"context_length_exceeded", "request_too_large"}),
-    _Rule(ContentRefused, (), {"content_filter", "content_policy_violation", "responsible_ai_policy_violation"}),
-    _Rule(ModelQuotaExhausted, {402}, {"insufficient_quota", "billing_error", "billing_hard_limit_reached"}),
-    _Rule(ModelRateLimited, {429}, {"rate_limit_error", "rate_limit_exceeded", "too_many_requests"}),
-    _Rule(ModelAuthentication, {401, 403}, {"authentication_error", "permission_error", "invalid_api_key"}),
-    _Rule(ModelNotFound, {404}, {"model_not_found", "not_found_error"}),
-    _Rule(ModelTimeout, {408, 504}, {"timeout_error"}),
-    _Rule(ModelOverloaded, {503, 529}, {"overloaded_error", "server_overloaded", "server_is_overloaded"}),
-    _Rule(ModelFailure, {409, 425, *_SERVER_ERRORS}, {"server_error", "api_error", "internal_error"}),
-    _Rule(ModelRequestRejected, _CLIENT_ERRORS, {"invalid_request_error"}),
-)
 _HAPPENED: Mapping[type[ModelFailure], str] = {
     ContextTooLong: "The conversation is too long",
     ContentRefused: "The provider refused the content",
@@ -77,6 +50,7 @@ _HAPPENED: Mapping[type[ModelFailure], str] = {
     ModelRequestRejected: "The provider rejected the request",
     ModelUnreachable: "The provider cannot be reached",
     ModelConnectionBroken: "The connection to the provider broke",
+    ModelOutputMalformed: "The provider could not read what the model wrote",
     ModelAnswerInvalid: "The provider's answer is no model answer",
 }
 _HINTS: Mapping[type[ModelFailure], str] = {
@@ -113,12 +87,13 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes, endpoint: 
 def of_body(
     told: Any, endpoint: ModelEndpoint, *, status: int | None = None, retry_after: float | None = None
 ) -> ModelFailure:
-    """The failure that an error object tells of, as a response or inside a stream."""
-    bodies = list(_bodies(told))
-    codes = frozenset(str(body[key]) for body in bodies for key in ("code", "type") if body.get(key))
-    said = next((body["message"] for body in bodies if isinstance(body.get("message"), str)), str(told))
-    kind = _kind(status, codes, said)
-    return failure(kind, said, endpoint, status=status, retry_after=retry_after)
+    """The failure that an error object tells of, as a response or inside a stream: there a code is the status."""
+    refusal = read_refusal(told)
+    status = refusal.status if status is None else status
+    kind = verdict(status, refusal)
+    if retry_after is None and refusal.delay is not None and issubclass(kind, ModelRateLimited | ModelOverloaded):
+        retry_after = min(refusal.delay, LONGEST_WAIT)
+    return failure(kind, refusal.words, endpoint, status=status, retry_after=retry_after)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -135,28 +110,6 @@ def scrubbed(text: str, api_key: str) -> str:
         text = re.sub(rf"{re.escape(api_key)}|{re.escape(api_key[:4])}[\w\-.]*\*[\w\-.*]*", "***", text)
     text = _KEY.sub("***", text)
     return text if len(text) <= MESSAGE_LIMIT else f"{text[:MESSAGE_LIMIT]} …"
-
-
-def _kind(status: int | None, codes: frozenset[str], said: str) -> type[ModelFailure]:
-    if status in (None, 400):
-        if _CONTEXT.search(said):
-            return ContextTooLong
-        if _REFUSED.search(said):
-            return ContentRefused
-    fits = (rule.failure for rule in _RULES if status in rule.statuses or not codes.isdisjoint(rule.codes))
-    return next(fits, ModelFailure if status is None or status in _SERVER_ERRORS else ModelAnswerInvalid)
-
-
-def _bodies(body: Any) -> Iterator[Mapping[str, Any]]:
-    """The error object, and what it is wrapped in."""
-    if isinstance(body, list) and body:
-        body = cast("list[Any]", body)[0]
-    if isinstance(body, dict):
-        found = cast("dict[str, Any]", body)
-        yield from _bodies(found.get("error"))
-        yield found
-    elif isinstance(body, str) and body:
-        yield {"message": body}
 
 
 def _number(text: str) -> float | None:
