@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class RuntimeType(StrEnum):
@@ -65,7 +65,9 @@ class Effect(StrEnum):
 class Usage(BaseModel):
     """Tokens and calls of a turn; `input_tokens` includes cached ones, on every wire.
 
-    `cost_usd` is None as soon as one call's cost is not known: then the sum is not known either.
+    `cost_usd` is None as soon as one call's cost is not known: then the sum is not known either, but it is
+    `known_cost_usd` at least. A call of which is not known what it used counts in limits as the most that was reserved
+    for it: `reserved_tokens` and `reserved_cost_usd`, which is None where there is no price.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,6 +79,19 @@ class Usage(BaseModel):
     model_calls: int = 0
     tool_calls: int = 0
     cost_usd: float | None = 0.0
+    known_cost_usd: float = 0.0
+    reserved_tokens: int = 0
+    reserved_cost_usd: float | None = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Any) -> Any:
+        """A cost alone says what is known of it; rows from before the last three fields have nothing else."""
+        if not isinstance(given, dict) or "known_cost_usd" in given:
+            return given  # pyright: ignore[reportUnknownVariableType]
+        values = cast("dict[str, Any]", given)
+        cost = values.get("cost_usd", 0.0)
+        return {"reserved_cost_usd": None if cost is None else 0.0, **values, "known_cost_usd": cost or 0.0}
 
     def __add__(self, other: "Usage") -> "Usage":
         mine, theirs = self.model_dump(), other.model_dump()

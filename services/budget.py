@@ -54,6 +54,8 @@ class Hold:
 class Budget:
     """What is left of an execution's limits; `used` is what its turns have used so far, this one's steps included.
 
+    Calls of which is not known what they used count as what was reserved for them.
+
     Raises:
         BudgetExceeded: the next call would go beyond a limit; its `limit` names the field of `Limits`.
         ConfigurationInvalid: the cost is limited, but not known.
@@ -121,8 +123,9 @@ class Budget:
 
     def _spent(self) -> Mapping[str, float | None]:
         used = self._used
-        tokens = used.input_tokens + used.output_tokens
-        return {"model_calls": used.model_calls, "tokens": tokens, "cost_usd": used.cost_usd}
+        tokens = used.input_tokens + used.output_tokens + used.reserved_tokens
+        cost = None if used.reserved_cost_usd is None else used.known_cost_usd + used.reserved_cost_usd
+        return {"model_calls": used.model_calls, "tokens": tokens, "cost_usd": cost}
 
 
 def _left(name: str, limit: float, used: float | None, least: float) -> float:

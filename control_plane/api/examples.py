@@ -23,6 +23,9 @@ USAGE: Example = {
     "model_calls": 2,
     "tool_calls": 1,
     "cost_usd": 0.0016,
+    "known_cost_usd": 0.0016,
+    "reserved_tokens": 0,
+    "reserved_cost_usd": 0.0,
 }
 AGENT: Example = NEW_AGENT | {
     "id": AGENT_ID,

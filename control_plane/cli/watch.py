@@ -127,8 +127,8 @@ def summary(execution: dict[str, Any]) -> str:
     parts = [execution["status"]]
     if usage.get("input_tokens") or usage.get("output_tokens"):
         parts.append(f"{usage.get('input_tokens', 0)} tokens in, {usage.get('output_tokens', 0)} out")
-    if cost := usage.get("cost_usd"):
-        parts.append(f"${cost:.4f}")
+    if cost := usage.get("known_cost_usd", usage.get("cost_usd")):
+        parts.append(f"${cost:.4f}" if usage.get("cost_usd") else f"at least ${cost:.4f}")
     if (seconds := duration(execution)) is not None:
         parts.append(f"{seconds:.1f} s")
     return " · ".join([*parts, f"execution {execution['id']}"])

@@ -65,13 +65,17 @@ class CallRequest:
 
     def estimate(self, endpoint: ModelEndpoint, limits: Limits) -> Estimate:
         """About what the call will use at an endpoint, of what is limited."""
-        asked = Tokens(input=len(self.raw) // BYTES_PER_TOKEN)
-        whole = Tokens(input=asked.input, output=self.wire.max_output(self.body))
+        whole = self.most()
+        asked = Tokens(input=whole.input)
         tokens = asked.input, asked.input + whole.output
         if limits.cost_usd is None:
             return Estimate(tokens)
         least, most = (usage(each, endpoint).cost_usd or 0.0 for each in (asked, whole))
         return Estimate(tokens, (least, most))
+
+    def most(self) -> Tokens:
+        """About the tokens of the longest answer that it asks for."""
+        return Tokens(input=len(self.raw) // BYTES_PER_TOKEN, output=self.wire.max_output(self.body))
 
     def digest(self) -> str:
         """The hash of all that makes an answer its own."""
@@ -187,7 +191,8 @@ class ModelCall:
         request, step = self._request, self._identity()
         journal, turn_trace = self._session.journal, self._session.trace
         operation = request.wire.operation
-        made = Try(journal, turn_trace, endpoint, request.began, operation, **step, request=_kept(request))
+        step["request"] = _kept(request)
+        made = Try(journal, turn_trace, endpoint, request.began, operation, request.most(), **step)
         relay = Relay(request.wire.recording(request.body), self._reply, endpoint, self._session.on_activity)
         try:
             async with self._client.post(endpoint, request.to(endpoint), self._session.policy.model_timeouts) as answer:
@@ -196,14 +201,12 @@ class ModelCall:
                 breaker.succeeded()
         except ModelFailure as failure:
             _judge(failure, breaker)
-            await asyncio.shield(self._opened.keep(made.failed(failure, relay.recording.tokens)))
-            raise
-        except (asyncio.CancelledError, ConnectionError):
-            breaker.left()
-            if (writing := made.abandoned(relay.recording.tokens)) is not None:
-                self._opened.keep(writing)
+            await asyncio.shield(self._opened.keep(made.failed(failure, relay.recording)))
             raise
         finally:
+            if (writing := made.abandoned(relay.recording)) is not None:
+                breaker.left()
+                self._opened.keep(writing)
             hold.used = made.used
 
     async def _take(self, made: Try, relay: Relay, answer: ProviderAnswer, endpoint: ModelEndpoint) -> None:
@@ -221,6 +224,7 @@ class ModelCall:
             self._check(body, endpoint)
             made.answered_by(body.get("model"))
             record, relay.recording.tokens = {"body": body}, self._request.wire.tokens(body)
+            relay.recording.is_complete = True
             self._refuse_silence(record, endpoint)
             await self._commit(made, record, relay.recording.tokens, None)
             self._reply.whole(raw)
@@ -263,7 +267,7 @@ class ModelCall:
             await self._session.control.ask(budget_question(failure, self._session.budget, of_call=False))
         raise failure
 
-    def _identity(self) -> dict[str, str]:
+    def _identity(self) -> dict[str, Any]:
         return {"hash": self._digest, "fingerprint": self._fingerprint}
 
 

@@ -1,7 +1,7 @@
 """What calls cost, from genai-prices as it is installed: nothing is looked up anywhere."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import genai_prices
@@ -19,17 +19,38 @@ class Tokens:
     cache_written: int = 0
     reasoning: int = 0
 
+    @property
+    def is_told(self) -> bool:
+        """Whether anything is known of them: no call uses none."""
+        return bool(self.input or self.output)
 
-def usage(tokens: Tokens, endpoint: ModelEndpoint, *, calls: int = 1, is_answered: bool = False) -> Usage:
-    """The tokens with their cost; None where the price is not known, or an answer does not say what it used."""
-    return Usage(
-        input_tokens=tokens.input,
-        output_tokens=tokens.output,
-        cached_input_tokens=tokens.cached,
-        reasoning_tokens=tokens.reasoning,
-        model_calls=calls,
-        cost_usd=_cost(tokens, endpoint) if is_answered or tokens.input or tokens.output else 0.0,
+
+def usage(tokens: Tokens, endpoint: ModelEndpoint) -> Usage:
+    """A call that used so many tokens, with its cost; None where the price is not known."""
+    return _usage(tokens, cost_usd=_cost(tokens, endpoint))
+
+
+def unknown_usage(told: Tokens, most: Tokens, endpoint: ModelEndpoint) -> Usage:
+    """A call that began, and may have used anything between what it told and the most that it asked for."""
+    most = replace(most, input=max(told.input, most.input), output=max(told.output, most.output))
+    least_cost, most_cost = _cost(told, endpoint), _cost(most, endpoint)
+    return _usage(
+        told,
+        cost_usd=None,
+        known_cost_usd=least_cost or 0.0,
+        reserved_tokens=most.input + most.output - told.input - told.output,
+        reserved_cost_usd=None if most_cost is None else max(most_cost - (least_cost or 0.0), 0.0),
     )
+
+
+def _usage(tokens: Tokens, **more: float | None) -> Usage:
+    counted = {
+        "input_tokens": tokens.input,
+        "output_tokens": tokens.output,
+        "cached_input_tokens": tokens.cached,
+        "reasoning_tokens": tokens.reasoning,
+    }
+    return Usage.model_validate({**counted, "model_calls": 1, **more})
 
 
 def is_priced(endpoint: ModelEndpoint) -> bool:
@@ -39,7 +60,7 @@ def is_priced(endpoint: ModelEndpoint) -> bool:
 
 def _cost(tokens: Tokens, endpoint: ModelEndpoint) -> float | None:
     provider = _priced_provider(endpoint.provider, endpoint.base_url, endpoint.model)
-    if provider is None or not (tokens.input or tokens.output):
+    if provider is None or not tokens.is_told:
         return None
     counted = genai_prices.Usage(
         input_tokens=tokens.input,

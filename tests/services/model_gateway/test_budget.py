@@ -11,11 +11,19 @@ from runtimes.errors import BudgetExceeded, ConfigurationInvalid
 from runtimes.types import Usage
 from services.budget import Budget, Estimate, Limits
 from services.control_plane_client.models import StepStatus
-from services.model_gateway.policy import CachePolicy, ModelPolicy
+from services.model_gateway.policy import CachePolicy, ModelPolicy, ModelRetries, ModelTimeouts
 from services.turn_control import QuestionKind
 from tests.services.model_gateway.gateways import Turns, model_steps
 
 FORBIDDEN = (openai.PermissionDeniedError, anthropic.PermissionDeniedError)
+#: Models with a price; the scripted model answers for them.
+PRICED = {"openai": "openai/gpt-5.4-mini", "anthropic": "anthropic/claude-sonnet-5"}
+UNPRICED = {
+    wire: dict(zip(("provider", "model"), model_id.split("/"), strict=True)) for wire, model_id in PRICED.items()
+}
+IMPATIENT = ModelPolicy(
+    model_timeouts=ModelTimeouts(first_byte_seconds=0.3, idle_seconds=0.3), model_retries=ModelRetries(attempts=1)
+)
 CACHED = ModelPolicy(response_cache=CachePolicy(ttl_seconds=60))
 
 
@@ -85,7 +93,7 @@ async def test_what_a_call_did_use_is_what_counts(turns: Turns, used: str) -> No
 
 
 async def test_a_cost_is_reserved_and_counted(turns: Turns) -> None:
-    model_id = {"openai": "openai/gpt-5.4-mini", "anthropic": "anthropic/claude-sonnet-5"}[turns.wire]
+    model_id = PRICED[turns.wire]
     async with turns.open(limits=Limits(cost_usd=0.01), model_id=model_id) as turn:
         calls = [turn.ask("[[wait 0.3;; say hi;; usage 10 1]]", max_tokens=10_000) for _ in range(2)]
         await asyncio.gather(*calls)
@@ -143,7 +151,7 @@ async def test_a_cost_limit_needs_a_known_cost() -> None:
 
 
 async def test_a_known_model_has_its_price(turns: Turns, stream: bool) -> None:
-    model_id = {"openai": "openai/gpt-5.4-mini", "anthropic": "anthropic/claude-sonnet-5"}[turns.wire]
+    model_id = PRICED[turns.wire]
     price = {"openai": 0.0008625, "anthropic": 0.0021}[turns.wire]
 
     async with turns.open(limits=Limits(cost_usd=1), model_id=model_id) as turn:
@@ -158,6 +166,79 @@ async def test_a_failed_call_without_usage_costs_nothing(turns: Turns) -> None:
             await turn.ask("[[error 400]]")
 
     assert turn.steps.usage == Usage(model_calls=1)
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["[[drop]]", "[[hang]]", "[[say Half;; wait 0.05;; drop]]", "[[say Half;; wait 0.05;; hang]]", "[[garbage]]"],
+)
+async def test_what_a_broken_call_cost_is_not_known(turns: Turns, script: str) -> None:
+    async with turns.open(policy=IMPATIENT, model_id=PRICED[turns.wire]) as turn:
+        with pytest.raises((openai.OpenAIError, anthropic.AnthropicError)):
+            await turn.ask(script, stream=True, max_tokens=500)
+
+    used = turn.steps.usage
+    assert (used.model_calls, used.cost_usd) == (len(await turns.calls(turn)), None)
+    assert 500 <= used.reserved_tokens + used.output_tokens <= 1000
+    assert used.reserved_cost_usd
+    assert turn.registry.get_sample_value("holdfast_unpriced_model_calls_total", UNPRICED[turns.wire]) == 1
+
+
+async def test_a_call_that_nobody_waited_for_was_made(turns: Turns) -> None:
+    async with turns.open(limits=Limits(model_calls=1)) as turn:
+        asking = asyncio.create_task(turn.ask("[[say Half;; wait 9;; say more]]", stream=True))
+        await turns.calls(turn, until="running")
+        await asyncio.sleep(0.2)
+        asking.cancel()
+        failed = await turn.steps.until_written(StepStatus.FAILED)
+        with pytest.raises(FORBIDDEN):
+            await turn.ask("[[say hi]]")
+
+    assert (failed.usage.model_calls, failed.usage.cost_usd) == (1, None)
+    assert len(await turns.calls(turn)) == 1
+
+
+async def test_a_call_under_way_counts_as_what_is_reserved(turns: Turns) -> None:
+    async with turns.open() as turn:
+        await turn.ask("[[wait 0.4;; say hi;; usage 10 1]]", max_tokens=500)
+
+    claim, done = turn.steps.writes
+    assert (claim.usage.model_calls, claim.usage.cost_usd) == (1, None)
+    assert claim.usage.reserved_tokens >= 500
+    assert done.usage.reserved_tokens == 0
+
+
+@pytest.mark.parametrize("limits", [Limits(tokens=2000), Limits(cost_usd=0.01)])
+async def test_a_broken_call_counts_as_the_most_that_was_reserved(turns: Turns, limits: Limits) -> None:
+    async with turns.open(limits=limits, policy=IMPATIENT, model_id=PRICED[turns.wire]) as turn:
+        with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)):
+            await turn.ask("[[drop]]", max_tokens=10_000)
+        with pytest.raises(FORBIDDEN):
+            await turn.ask("[[say hi]]", max_tokens=1)
+
+    assert isinstance(turn.control.failure, BudgetExceeded)
+    assert len(await turns.calls(turn)) == 1
+
+
+async def test_a_later_attempt_counts_what_was_reserved(turns: Turns) -> None:
+    async with turns.open(policy=IMPATIENT, model_id=PRICED[turns.wire]) as turn:
+        with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)):
+            await turn.ask("[[drop]]", max_tokens=500)
+    stored = Usage.model_validate_json((turn.steps.usage + Usage(cost_usd=0.25)).model_dump_json())
+
+    assert (stored.cost_usd, stored.known_cost_usd) == (None, 0.25)
+    for limit in (Limits(tokens=500), Limits(cost_usd=0.2501)):
+        with pytest.raises(BudgetExceeded):
+            async with Budget(limit, stored).model_call(Estimate((1, 1))):
+                pass
+
+
+def test_usage_from_before_is_read_as_it_was_meant() -> None:
+    known, unknown = Usage.model_validate({"cost_usd": 0.5}), Usage.model_validate({"cost_usd": None})
+
+    assert (known.known_cost_usd, known.reserved_cost_usd) == (0.5, 0.0)
+    assert (unknown.known_cost_usd, unknown.reserved_cost_usd) == (0.0, None)
+    assert (known + unknown).known_cost_usd == 0.5
 
 
 async def test_the_same_request_is_answered_out_of_the_cache(turns: Turns, stream: bool) -> None:

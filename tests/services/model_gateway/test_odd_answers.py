@@ -98,7 +98,9 @@ async def test_what_an_answer_cost_is_not_known_if_it_does_not_say(turns: Turns,
     async with turns.open() as turn:
         await raw(turn)
 
-    assert turn.steps.done.usage == Usage(model_calls=1, cost_usd=None)
+    used = turn.steps.done.usage
+    assert used == Usage(model_calls=1, cost_usd=None, reserved_tokens=used.reserved_tokens)
+    assert used.reserved_tokens > 0
 
 
 async def test_lines_may_end_in_the_old_way(turns: Turns, odd: Odd) -> None:
