@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from control_plane.settings_files import config_file, secret_source
 from runtimes.types import Wire
+from services.dialects import OutputLimit, SystemRole
 
 PREFIX = "HOLDFAST_"
 
@@ -113,6 +114,13 @@ class ProviderSettings(BaseModel):
     """the protocol that it speaks"""
     models: Words = Field(default_factory=list[str])
     """its models; empty: any name is passed on"""
+    stream_options: bool | None = None
+    """whether it takes the field `stream_options`; unset, as the next two: as its vendor is known to, else as the
+    framework asks, until the provider refuses it ([dialects](models.md#dialects))"""
+    output_limit: OutputLimit | None = None
+    """the field by which it takes the limit of an answer's tokens"""
+    system_role: SystemRole | None = None
+    """the role by which it takes the system prompt"""
 
 
 class KnownProvider(BaseModel):

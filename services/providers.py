@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from runtimes.errors import CredentialMissing, ModelUnknown
 from runtimes.types import ModelEndpoint, Wire
 from services.control_plane_client.models import ProviderAnnouncement
+from services.dialects import Dialect
 
 #: Whose models are known by their names alone.
 _PREFIXES = (
@@ -24,13 +25,14 @@ NO_KEY = "none"
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A model provider; `models` empty means that it takes any name."""
+    """A model provider; `models` empty means that it takes any name. `dialect` is what the operator says of it."""
 
     name: str
     base_url: str
     api_key: str | None = field(default=None, repr=False)
     wire: Wire = Wire.OPENAI
     models: tuple[str, ...] = ()
+    dialect: Dialect = field(default_factory=Dialect)
 
     @property
     def needs_key(self) -> bool:
@@ -79,6 +81,11 @@ class ProviderRegistry:
         if provider is not None:
             return provider.endpoint(model_id)
         raise _not_configured(model_id, owner) if owner else self._unknown(model_id)
+
+    def dialect(self, name: str) -> Dialect:
+        """What is set of a provider's dialect."""
+        provider = self._providers.get(name)
+        return provider.dialect if provider is not None else Dialect()
 
     def announce(self) -> dict[str, ProviderAnnouncement]:
         """The providers by name, as the control plane may know them."""

@@ -28,6 +28,7 @@ from services.attempt import ExecutorLimits
 from services.cancellation import CancellationManager
 from services.control_plane_client.control_stream import ControlStream
 from services.control_plane_client.models import DRAIN, ControlCommand, RuntimeAnnouncement
+from services.dialects import Dialect
 from services.egress import Egress
 from services.metrics import TurnMetrics
 from services.model_gateway.server import ModelGateway
@@ -156,6 +157,7 @@ def _providers(settings: Settings) -> ProviderRegistry:
             api_key=provider.api_key.get_secret_value() if provider.api_key else None,
             wire=provider.wire,
             models=tuple(provider.models),
+            dialect=Dialect(provider.stream_options, provider.output_limit, provider.system_role),
         )
         for name, provider in settings.providers.items()
     )

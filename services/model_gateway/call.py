@@ -17,13 +17,16 @@ from runtimes.errors import (
     ModelNotFound,
     ModelOverloaded,
     ModelQuotaExhausted,
+    ModelRequestRejected,
     ModelTimeout,
 )
 from runtimes.types import ModelEndpoint
 from services.budget import Estimate, Hold, Limits
 from services.control_plane_client.models import NewEvent, StepKind, StepStatus
+from services.dialects import Dialect
 from services.journal import canonical_hash, without_volatile
 from services.model_gateway.breaker import Breaker, Breakers
+from services.model_gateway.dialects import Dialects
 from services.model_gateway.errors import failure as failure_of
 from services.model_gateway.errors import of_body
 from services.model_gateway.pricing import Tokens, is_priced, usage
@@ -85,9 +88,13 @@ class CallRequest:
         """The hash of the structure, and of texts without what time and chance put there."""
         return canonical_hash(self.wire.path, self.model, self.is_streamed, list(self.wire.shape(self.body)))
 
-    def to(self, endpoint: ModelEndpoint) -> ProviderRequest:
+    def spoken(self, dialect: Dialect) -> Mapping[str, Any]:
+        """The body in a provider's dialect."""
+        return dialect.spoken(self.wire.prepared(self.body))
+
+    def to(self, endpoint: ModelEndpoint, dialect: Dialect) -> ProviderRequest:
         """The request as a provider gets it."""
-        body = self.wire.prepared(self.body)
+        body = self.spoken(dialect)
         if body is self.body and self.model == endpoint.model:
             return ProviderRequest(self.wire.path, self.query, self.headers, self.raw, self.is_streamed)
         raw = orjson.dumps({**body, "model": endpoint.model})
@@ -102,7 +109,13 @@ class ModelCall:
     """
 
     def __init__(
-        self, request: CallRequest, opened: OpenSession, reply: Reply, client: ProviderClient, breakers: Breakers
+        self,
+        request: CallRequest,
+        opened: OpenSession,
+        reply: Reply,
+        client: ProviderClient,
+        breakers: Breakers,
+        dialects: Dialects,
     ) -> None:
         self._request = request
         self._opened = opened
@@ -110,6 +123,7 @@ class ModelCall:
         self._reply = reply
         self._client = client
         self._breakers = breakers
+        self._dialects = dialects
         self._digest = request.digest()
         self._fingerprint = request.fingerprint()
         self._events: list[NewEvent] = []
@@ -164,6 +178,20 @@ class ModelCall:
         return None
 
     async def _ask(self, endpoint: ModelEndpoint, *, is_last: bool) -> None:
+        """Ask in the model's dialect; what a refusal teaches is kept unless the better request is refused as well."""
+        dialect = before = self._dialects.of(endpoint)
+        while True:
+            try:
+                return await self._ask_in(dialect, endpoint, is_last=is_last)
+            except ModelRequestRejected as failure:
+                sent = self._request.spoken(dialect)
+                learnt = self._dialects.learnt(endpoint, before, dialect, sent, failure.message)
+                if learnt is None or self._reply.has_begun:
+                    self._dialects.forget(endpoint, dialect, before)
+                    raise
+                self._dialects.keep(endpoint, dialect := learnt)
+
+    async def _ask_in(self, dialect: Dialect, endpoint: ModelEndpoint, *, is_last: bool) -> None:
         breaker, retries = self._breakers.of(endpoint), self._session.policy.model_retries
         patience = retries.max_wait_seconds if is_last else PATIENCE_BEFORE_FALLBACK
 
@@ -175,19 +203,19 @@ class ModelCall:
             return state.attempt_number >= retries.attempts or state.idle_for + state.upcoming_sleep > patience
 
         retrying = AsyncRetrying(retry=retry_if_exception(may_retry), wait=_wait, stop=is_enough, reraise=True)
-        await retrying(self._try, endpoint, breaker)
+        await retrying(self._try, dialect, endpoint, breaker)
 
-    async def _try(self, endpoint: ModelEndpoint, breaker: Breaker) -> None:
+    async def _try(self, dialect: Dialect, endpoint: ModelEndpoint, breaker: Breaker) -> None:
         budget = self._session.budget
         self._session.on_activity()
         try:
             async with budget.model_call(self._request.estimate(endpoint, budget.limits)) as hold:
                 breaker.enter(endpoint)
-                await self._make(endpoint, breaker, hold)
+                await self._make(self._request.to(endpoint, dialect), endpoint, breaker, hold)
         except BudgetExceeded as failure:
             await self._beyond(failure)
 
-    async def _make(self, endpoint: ModelEndpoint, breaker: Breaker, hold: Hold) -> None:
+    async def _make(self, asked: ProviderRequest, endpoint: ModelEndpoint, breaker: Breaker, hold: Hold) -> None:
         request, step = self._request, self._identity()
         journal, turn_trace = self._session.journal, self._session.trace
         operation = request.wire.operation
@@ -195,7 +223,7 @@ class ModelCall:
         made = Try(journal, turn_trace, endpoint, request.began, operation, request.most(), **step)
         relay = Relay(request.wire.recording(request.body), self._reply, endpoint, self._session.on_activity)
         try:
-            async with self._client.post(endpoint, request.to(endpoint), self._session.policy.model_timeouts) as answer:
+            async with self._client.post(endpoint, asked, self._session.policy.model_timeouts) as answer:
                 breaker.left()
                 await self._take(made, relay, answer, endpoint)
                 breaker.succeeded()

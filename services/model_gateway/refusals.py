@@ -56,14 +56,13 @@ def read_refusal(told: Any) -> Refusal:
     """Read an error object, as a response or inside a stream."""
     found = list(_walk(told, is_error=False))
     codes = [body[name] for body, _ in found for name in _CODES if name in body]
-    texts = dict.fromkeys(text.strip() for _, text in found if text.strip())
-    words = ": ".join(texts)[:WORDS_LIMIT] or str(told)[:WORDS_LIMIT]
-    delays = (delay for body, _ in found if (delay := _delay(body)) is not None)
+    words = ": ".join(dict.fromkeys(filter(None, (text.strip() for _, text in found)))) or str(told)
+    delays = [delay for body, _ in found if (delay := _delay(body)) is not None]
     return Refusal(
-        status=next((status for code in codes if (status := _status(code)) is not None), None),
-        codes=frozenset(squeezed(code) for code in codes if isinstance(code, str) and code),
-        words=words,
-        delay=next(delays, worded_delay(words)),
+        status=next(filter(None, map(_status, codes)), None),
+        codes=frozenset(squeezed(code) for code in codes if isinstance(code, str)) - {""},
+        words=words[:WORDS_LIMIT],
+        delay=delays[0] if delays else worded_delay(words[:WORDS_LIMIT]),
     )
 
 

@@ -19,6 +19,7 @@ from runtimes.types import ModelEndpoint, Wire
 from services.model_gateway import pricing
 from services.model_gateway.breaker import Breakers
 from services.model_gateway.call import CallRequest, ModelCall
+from services.model_gateway.dialects import Dialects
 from services.model_gateway.provider import ProviderClient, ProviderRequest
 from services.model_gateway.reply import Reply, refusal
 from services.model_gateway.sessions import ModelSession, OpenSession, Sessions
@@ -45,6 +46,7 @@ class ModelGateway:
     def __init__(self, providers: ProviderRegistry, breakers: Breakers | None = None) -> None:
         self._providers = providers
         self._breakers = breakers or Breakers()
+        self._dialects = Dialects(providers.dialect)
         self._sessions = Sessions()
         self._client = ProviderClient()
         self._runner: web.AppRunner | None = None
@@ -120,7 +122,7 @@ class ModelGateway:
         session, reply = opened.session, Reply(request, wire)
         try:
             call = await _read(request, wire, opened)
-            await ModelCall(call, opened, reply, self._client, self._breakers).run()
+            await ModelCall(call, opened, reply, self._client, self._breakers, self._dialects).run()
         except ModelFailure as failure:
             session.failure = failure
             await reply.fail(failure)
@@ -135,7 +137,8 @@ class ModelGateway:
     async def _count_tokens(self, request: web.Request, wire: ModelWire, opened: OpenSession) -> web.StreamResponse:
         call = await _read(request, wire, opened)
         endpoint = opened.models(call.model)[0]
-        asked = ProviderRequest(COUNT_TOKENS, call.query, call.headers, call.to(endpoint).body, stream=False)
+        body = call.to(endpoint, self._dialects.of(endpoint)).body
+        asked = ProviderRequest(COUNT_TOKENS, call.query, call.headers, body, stream=False)
         async with self._client.post(endpoint, asked, opened.session.policy.model_timeouts) as answer:
             body, _ = await answer.whole()
         return web.Response(body=body, content_type="application/json")

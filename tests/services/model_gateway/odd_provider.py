@@ -1,6 +1,6 @@
 """A provider that answers with exactly the bytes that a test gives it."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -34,12 +34,18 @@ class Odd:
 @asynccontextmanager
 async def odd_provider() -> AsyncGenerator[Odd]:
     odd = Odd()
+    async with served(odd.handle) as odd.url:
+        yield odd
+
+
+@asynccontextmanager
+async def served(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncGenerator[str]:
+    """The address of a provider that answers whatever it is asked."""
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", odd.handle)
+    app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
-    odd.url = f"http://{host}:{port}"
-    yield odd
+    yield f"http://{host}:{port}"
     await runner.cleanup()
