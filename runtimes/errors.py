@@ -23,6 +23,7 @@ RuntimeFailure
 │   ├── ModelConnectionBroken retried
 │   └── ModelAnswerInvalid    retried
 ├── McpServerFailed           a server of an agent's tools cannot be used, or no longer; retried
+│   └── McpServerRefused      it wants other credentials; not retried
 ├── BudgetExceeded            a limit of the execution is reached; not retried
 ├── OutputInvalid             the answer does not fit the output schema; not retried
 ├── RuntimeStalled            nothing came from the runtime for too long; retried
@@ -168,6 +169,11 @@ class McpServerFailed(RuntimeFailure):
     code = "mcp_server_failed"
     retryable = True
     default_hint = "Check the server in the agent's toolset, and that it can be reached from the worker."
+
+
+class McpServerRefused(McpServerFailed):
+    code = "mcp_server_refused"
+    retryable = False
 
 
 class BudgetExceeded(RuntimeFailure):

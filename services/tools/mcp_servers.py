@@ -21,6 +21,7 @@ from services.egress import Egress, UrlForbidden
 from services.sandbox.sandbox import Sandbox
 from services.tools.configuration import McpServer, McpToolset
 from services.tools.mcp_process import as_process
+from services.tools.mcp_refusals import Refusals, Watched
 from services.tools.mcp_sdk import ServerError, called, error_of, over_http, tools_of
 from services.tools.place import TurnPlace
 from services.tools.sandboxed import check_network
@@ -63,7 +64,7 @@ class McpServers:
 
         Raises:
             ToolsetInvalid: a server's command or URL is not allowed, or it lacks a tool that is wanted of it.
-            McpServerFailed: a server cannot be reached, or is none.
+            McpServerFailed: a server cannot be reached, is none, or refuses who asks.
         """
         connections = [_Connection(name, server) for name, server in wanted.servers.items()]
         try:
@@ -75,12 +76,14 @@ class McpServers:
             await asyncio.gather(*(connection.close() for connection in connections))
 
     async def _open(self, connection: "_Connection", place: TurnPlace) -> None:
-        await connection.open(await self._transport(connection.name, connection.server, place))
+        await connection.open(await self._transport(connection, place))
 
-    async def _transport(self, name: str, server: McpServer, place: TurnPlace) -> _Transport:
+    async def _transport(self, connection: "_Connection", place: TurnPlace) -> _Transport:
+        name, server = connection.name, connection.server
         if server.url is not None:
             url, guarded = await self._url(name, server.url), self._egress.transport(kept=10)
-            return partial(over_http, url, server.headers, guarded, _TIMEOUT)
+            watched = Watched(guarded, connection.refusals)
+            return partial(over_http, url, server.headers, watched, _TIMEOUT)
         command = server.command or []
         if command[0] not in self._commands:
             allowed = ", ".join(sorted(self._commands)) or "none at all"
@@ -110,6 +113,7 @@ class _Connection:
     def __init__(self, name: str, server: McpServer) -> None:
         self.name = name
         self.server = server
+        self.refusals = Refusals(name, has_headers=bool(server.headers))
         self.tools: list[Mapping[str, Any]] = []
         self._session: ClientSession | None = None
         self._leave = asyncio.Event()
@@ -123,9 +127,11 @@ class _Connection:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await asyncio.wait({self._keeper, ready}, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
+            self.refusals.check()
             raise McpServerFailed(f"MCP server '{self.name}' did not answer in {CONNECT_SECONDS:g} s.") from None
         if not ready.done():
             ready.cancel()
+            self.refusals.check()
             raise McpServerFailed(f"MCP server '{self.name}' cannot be used: {_reason(self._keeper.exception())}")
 
     async def call(self, tool: str, arguments: Mapping[str, Any], call: Call) -> str:
@@ -133,13 +139,15 @@ class _Connection:
 
         Raises:
             ToolFailed: the tool says that it failed.
-            McpServerFailed: the server is gone.
+            McpServerFailed: the server is gone, or refuses who asks.
         """
+        self.refusals.check()
         if self._session is None or self._keeper is None or self._keeper.done():
             raise McpServerFailed(f"MCP server '{self.name}' has ended in the middle of the turn.")
         try:
             result = await called(self._session, tool, arguments, {KEY: call.idempotency_key})
         except ServerError as failure:
+            self.refusals.check()
             error = error_of(failure)
             if error.code == CONNECTION_CLOSED:
                 told = f"MCP server '{self.name}' has ended in the middle of a call: {error.message}"
