@@ -19,7 +19,7 @@ FORBIDDEN = (openai.PermissionDeniedError, anthropic.PermissionDeniedError)
 #: Models with a price; the scripted model answers for them.
 PRICED = {"openai": "openai/gpt-5.4-mini", "anthropic": "anthropic/claude-sonnet-5"}
 IMPATIENT = ModelPolicy(
-    model_timeouts=ModelTimeouts(first_byte_seconds=0.3, idle_seconds=0.3), model_retries=ModelRetries(attempts=1)
+    model_timeouts=ModelTimeouts(first_byte_seconds=1.5, idle_seconds=1.5), model_retries=ModelRetries(attempts=1)
 )
 CACHED = ModelPolicy(response_cache=CachePolicy(ttl_seconds=60))
 
