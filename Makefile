@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and PyPI; everything else goes into .tools and .venv.
 IMAGES := control-plane $(patsubst %,worker-%,default native langgraph openai-agents crewai claude-code)
-.PHONY: demo test conformance faults runtimes containers floors bench setup crewai docs locks images images-test wheel $(IMAGES) lint fmt clean
+.PHONY: demo test conformance bodies faults runtimes containers floors bench setup crewai docs locks images images-test wheel $(IMAGES) lint fmt clean
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -38,6 +38,11 @@ test: lint
 conformance: setup crewai
 	@printf '==> %s\n' 'Conformance'
 	@$(BIN)/python -m tests.conformance
+
+# Every body that a real provider sends, under every runtime; shows a table, and writes .bench/bodies.json.
+bodies: setup crewai
+	@printf '==> %s\n' 'Bodies of real providers'
+	@$(BIN)/python -m tests.provider_bodies
 
 # Kill, freeze, cut off and restart everything under every runtime; writes .bench/faults.json.
 faults: setup crewai

@@ -46,7 +46,10 @@ _TICK = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A turn to be run; `script` are the scripted model's directions, `functions` the tools by their names."""
+    """A turn to be run; `script` are the scripted model's directions, `functions` the tools by their names or paths.
+
+    `model_id` is another model than the bench's own.
+    """
 
     script: str
     functions: Sequence[str] = ()
@@ -56,10 +59,11 @@ class Case:
     history: Sequence[Message] = ()
     configuration: Mapping[str, Any] = field(default_factory=dict[str, Any])
     output_schema: Mapping[str, Any] | None = None
+    model_id: str = ""
 
     def all_toolsets(self) -> list[dict[str, Any]]:
         """The toolsets as an agent's definition has them."""
-        paths = [f"{tools.__name__}:{name}" for name in self.functions]
+        paths = [name if ":" in name else f"{tools.__name__}:{name}" for name in self.functions]
         functions = [{"type": "python", "functions": paths, "effect": self.effect}] if paths else []
         return [*functions, *(dict(toolset) for toolset in self.toolsets)]
 
@@ -72,6 +76,8 @@ class Call:
     body: Any
     hash: str
     received_at: str
+    round: int
+    nth: int
     tools: Sequence[str]
 
 
@@ -151,10 +157,12 @@ class Bench:
         turns: CancellationManager,
         provider: httpx.AsyncClient,
         directory: Path,
+        model_id: str,
     ) -> None:
         self.manifest = manifest
         self.runtime = manifest.name
         self.wire = wire
+        self.model_id = model_id
         self.directory = directory
         self._executor = executor
         self._control_plane = control_plane
@@ -231,7 +239,7 @@ class Bench:
             version=1,
             name="checked",
             runtime=self.runtime,
-            model_id=MODELS[self.wire],
+            model_id=case.model_id or self.model_id,
             system_prompt=case.system_prompt,
             toolsets=case.all_toolsets(),
             configuration=dict(case.configuration),
@@ -255,9 +263,16 @@ def done(taken: Taken, kind: StepKind) -> list[Step]:
 
 @asynccontextmanager
 async def bench(
-    runtime: str, wire: Wire, provider: httpx.AsyncClient, runtimes: RuntimeFactory, directory: Path
+    runtime: str,
+    wire: Wire,
+    provider: httpx.AsyncClient,
+    runtimes: RuntimeFactory,
+    directory: Path,
+    *,
+    model_id: str = "",
+    modules: Sequence[str] = (tools.__name__,),
 ) -> AsyncGenerator[Bench]:
-    """Put a runtime on the bench; nothing of it is left afterwards."""
+    """Put a runtime on the bench, with functions of some modules as tools; nothing of it is left afterwards."""
     url, turns, control_plane = str(provider.base_url).rstrip("/"), CancellationManager(), ControlPlaneInMemory()
     registry = ProviderRegistry(
         [Provider("openai", f"{url}/v1", wire=Wire.OPENAI), Provider("anthropic", url, wire=Wire.ANTHROPIC)]
@@ -271,11 +286,12 @@ async def bench(
             client=client,
             runtimes=runtimes,
             models=models,
-            toolsets=Toolsets([tools.__name__], slots=50, sandbox=Sandbox(_SHOWN), mcp_commands=[sys.executable]),
+            toolsets=Toolsets(list(modules), slots=50, sandbox=Sandbox(_SHOWN), mcp_commands=[sys.executable]),
             turns=turns,
             worker_id="conformance",
             workspaces=Workspaces(directory / "workspaces"),
             limits=LIMITS,
             metrics=TurnMetrics(CollectorRegistry()),
         )
-        yield Bench(runtimes.manifest(runtime), wire, executor, control_plane, turns, provider, directory)
+        model_id = model_id or MODELS[wire]
+        yield Bench(runtimes.manifest(runtime), wire, executor, control_plane, turns, provider, directory, model_id)

@@ -23,11 +23,14 @@ from services.conformance.scenarios import (
     crowds,
     failures,
     mcp_tools,
+    oddities,
     offers,
     outputs,
     replays,
     stops,
+    thoughts,
     tool_calls,
+    wordings,
 )
 from services.conformance.traces import origin_of, trace_of
 from services.scripted_model.process import scripted_model
@@ -43,6 +46,9 @@ ALL: Sequence[Scenario] = (
     *stops.SCENARIOS,
     *outputs.SCENARIOS,
     *replays.SCENARIOS,
+    *thoughts.SCENARIOS,
+    *oddities.SCENARIOS,
+    *wordings.SCENARIOS,
     *crowds.SCENARIOS,
 )
 #: Longest time for one scenario, in seconds.
@@ -75,16 +81,17 @@ class Stand:
     directory: Path
 
     @asynccontextmanager
-    async def bench(self, runtime: str, wire: Wire) -> AsyncGenerator[Bench]:
-        """A bench for one runtime on one wire.
+    async def bench(self, runtime: str, wire: Wire, model: str = "") -> AsyncGenerator[Bench]:
+        """A bench for one runtime on one wire, under the model's name, if one is given.
 
         Raises:
             RuntimeNotInstalled: its framework is not installed here.
         """
         self.runtimes.load(runtime)
-        directory = self.directory / f"{runtime}-{wire}"
+        directory = self.directory / f"{runtime}-{wire}-{model}"
         directory.mkdir(exist_ok=True)
-        async with bench(runtime, wire, self.provider, self.runtimes, directory) as place:
+        model_id = f"{wire}/{model}" if model else ""
+        async with bench(runtime, wire, self.provider, self.runtimes, directory, model_id=model_id) as place:
             yield place
 
 

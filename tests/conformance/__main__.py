@@ -5,11 +5,12 @@ import json
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from runtimes.manifests.known import KNOWN
-from services.conformance.suite import Result, check, stand
+from services.conformance.suite import ALL, Result, Stand, check, run, stand
+from tests.conformance.places import known_places
 from tests.environments import ELSEWHERE, holdfast_of
 
 RESULTS = Path(".bench/conformance.json")
@@ -21,14 +22,22 @@ async def main(runtimes: Sequence[str]) -> int:
     results: list[Result] = []
     async with stand() as place:
         for runtime in runtimes or sorted(KNOWN):
-            checked = _elsewhere(runtime) if runtime in ELSEWHERE else check(place, runtime)
-            async for result in checked:
+            async for result in _checked(place, runtime):
                 results.append(result)
                 print(_line(result), flush=True)
     _write(results)
     failed = sum(result.outcome == "failed" for result in results)
     print(f"\n{len(results)} results, {failed} failed; see {RESULTS}")
     return 1 if failed else 0
+
+
+async def _checked(place: Stand, runtime: str) -> AsyncGenerator[Result]:
+    async for result in _elsewhere(runtime) if runtime in ELSEWHERE else check(place, runtime):
+        yield result
+    for wire, model in known_places(KNOWN[runtime]):
+        async with place.bench(runtime, wire, model) as bench:
+            for scenario in ALL:
+                yield replace(await run(bench, scenario), wire=f"{wire}, {model}")
 
 
 async def _elsewhere(runtime: str) -> AsyncGenerator[Result]:

@@ -1,4 +1,4 @@
-"""A stand for the whole run, and a bench for each runtime and wire when its first scenario comes."""
+"""A stand for the whole run, and a bench for each runtime, wire and model when its first scenario comes."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -10,7 +10,7 @@ from services.conformance.bench import Bench
 from services.conformance.suite import Stand
 from services.conformance.suite import stand as put_up
 
-Benches = Callable[[str, Wire], Awaitable[Bench]]
+Benches = Callable[[str, Wire, str], Awaitable[Bench]]
 
 
 @pytest.fixture(scope="session")
@@ -21,12 +21,12 @@ async def stand() -> AsyncGenerator[Stand]:
 
 @pytest.fixture(scope="session")
 async def benches(stand: Stand) -> AsyncGenerator[Benches]:
-    known: dict[tuple[str, Wire], Bench] = {}
+    known: dict[tuple[str, Wire, str], Bench] = {}
     async with AsyncExitStack() as stack:
 
-        async def bench(runtime: str, wire: Wire) -> Bench:
-            if (runtime, wire) not in known:
-                known[runtime, wire] = await stack.enter_async_context(stand.bench(runtime, wire))
-            return known[runtime, wire]
+        async def bench(runtime: str, wire: Wire, model: str) -> Bench:
+            if (runtime, wire, model) not in known:
+                known[runtime, wire, model] = await stack.enter_async_context(stand.bench(runtime, wire, model))
+            return known[runtime, wire, model]
 
         yield bench

@@ -94,6 +94,8 @@ def no_completed_call_twice(evidence: Evidence) -> Iterator[str]:
         rounds = [request["round"] for request in evidence.requests]
         yield f"{made} model calls for {needed} (rounds {rounds}), with {evidence.cut_short} attempts cut short"
     done = len(evidence.steps_with("model_call", "done"))
+    if done > needed:
+        yield f"the journal has {done} model calls done for {needed} rounds: a completed one was paid again"
     answered = sum(request["outcome"] == "completed" for request in evidence.requests)
     if not done <= answered <= done + evidence.cut_short:
         yield f"the journal has {done} model calls done, the model answered {answered}"

@@ -11,6 +11,7 @@ from runtimes.factory import RuntimeFactory
 from tests.environments import ELSEWHERE
 from tests.faults.evidence import has_journal
 from tests.faults.field import SETTINGS, Field
+from tests.faults.matrix import Wording
 from tests.faults.report import Report
 from tests.postgres import embedded_postgres
 
@@ -30,6 +31,8 @@ QUICK = {
     "crewai": {"during-the-last-message"},
     "claude_code": {"during-the-last-message"},
 }
+#: And of the model that words itself anew.
+QUICK_IN_OTHER_WORDS = {"native": {"between-effect-and-commit"}, "claude_code": {"during-the-last-message"}}
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 #: A crash of the server alone loses nothing that it has committed.
@@ -86,7 +89,8 @@ def _is_quick(item: pytest.Function) -> bool:
     if "field" not in item.fixturenames:
         return True
     chosen = {str(value) for value in item.callspec.params.values()}
-    return bool(chosen & QUICK[str(item.callspec.params["field"])])
+    quick = QUICK_IN_OTHER_WORDS if Wording.OTHER in chosen else QUICK
+    return bool(chosen & quick.get(str(item.callspec.params["field"]), set()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

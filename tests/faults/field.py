@@ -30,8 +30,10 @@ SETTINGS = {
     "HOLDFAST_RECONCILE_INTERVAL_SECONDS": "1",
     "HOLDFAST_PYTHON_TOOL_MODULES": "tests.faults.ledger",
 }
-#: The model that the scripted provider serves on the wire that a runtime speaks.
-MODELS = {"claude_code": "anthropic_scripted/scripted"}
+#: The model that the scripted provider serves on the wire that a runtime speaks, by a name that its framework knows.
+MODELS = {"claude_code": "anthropic_scripted/claude-sonnet-5"}
+#: And by a name that none knows.
+UNKNOWN_MODELS = {"claude_code": "anthropic_scripted/scripted"}
 #: The agents by name, with their toolsets.
 AGENTS = {
     "agent": [TOOLSET],
@@ -147,10 +149,14 @@ class Field(Stack):
         }
         return self.add(name, "worker", "--pool", pool, *options, environment=given | settings)
 
-    async def _make_agent(self, name: str) -> None:
-        model = MODELS.get(self.pool, "scripted/scripted")
-        await self.agent(name, runtime=self.pool, model_id=model, toolsets=AGENTS[name])
-        self.agents.add(name)
+    async def _agent(self, name: str, *, knows_model: bool) -> str:
+        """The name of an agent, which is made when it is needed first."""
+        made = name if knows_model else f"{name}-unknown-model"
+        if made not in self.agents:
+            model = (MODELS if knows_model else UNKNOWN_MODELS).get(self.pool, "scripted/scripted")
+            await self.agent(made, runtime=self.pool, model_id=model, toolsets=AGENTS[name])
+            self.agents.add(made)
+        return made
 
     async def until_suspended(self, run: Run) -> None:
         """Wait until the execution asks a human and no worker has it."""
@@ -178,13 +184,14 @@ class Field(Stack):
     async def _has_ended(self, run: Run) -> bool:
         return (await self.get(run.execution))["status"] in TERMINAL
 
-    async def fire(self, script: str, *, agent: str = "agent") -> Run:
-        """Start an execution that follows a script, in which `TOKEN` becomes its own token, with two readers."""
-        if agent not in self.agents:
-            await self._make_agent(agent)
+    async def fire(self, script: str, *, agent: str = "agent", knows_model: bool = True) -> Run:
+        """Start an execution that follows a script, in which `TOKEN` becomes its own token, with two readers.
+
+        Some frameworks behave otherwise under a model's name that they do not know.
+        """
         token = uuid4().hex[:12]
         prompt = f"run {token} [[{script.replace('TOKEN', token)}]]"
-        execution = await self.start(prompt, agent)
+        execution = await self.start(prompt, await self._agent(agent, knows_model=knows_model))
         self.started.append(execution)
         return Run(token, prompt, execution, [Follower(Reader(execution), self.http, cuts) for cuts in (False, True)])
 

@@ -13,8 +13,8 @@ from typing import Any
 TOOLSET = {"type": "python", "functions": ["tests.faults.ledger:ledger_append"]}
 
 
-async def ledger_append(ledger: str, line: str, seconds: float = 0, idempotency_key: str = "") -> str:
-    """Append a line to the ledger, after so many seconds."""
+async def ledger_append(ledger: str, line: str, seconds: float = 0, reason: str = "", idempotency_key: str = "") -> str:
+    """Append a line to the ledger, after so many seconds, for whatever reason."""
     _write(Path(f"{ledger}.begun"), line, idempotency_key)
     await asyncio.sleep(seconds)
     _write(Path(ledger), line, idempotency_key)
@@ -51,7 +51,7 @@ class Ledger:
 
     def call(self, line: str, seconds: float = 0) -> str:
         """A direction to the scripted model to have a line written."""
-        arguments = {"ledger": str(self.path), "line": line} | ({"seconds": seconds} if seconds else {})
+        arguments = {"ledger": str(self.path), "line": line, "reason": "~"} | ({"seconds": seconds} if seconds else {})
         return f"tool ledger_append {json.dumps(arguments)}"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tests.faults.checker import first_violation, settled
 from tests.faults.evidence import Evidence
@@ -15,12 +16,20 @@ EFFECTS_NEEDED = 2
 CALLS_NEEDED = 3
 
 
+class Wording(StrEnum):
+    """Of a model that is asked the same again: it repeats itself, or never says the same twice."""
+
+    SAME = "same words"
+    OTHER = "other words"
+
+
 @dataclass(slots=True)
 class Cell:
     """What a kill at one point cost under one runtime; `resumed_after` is in seconds."""
 
     runtime: str
     point: str
+    wording: str = Wording.SAME
     calls_made: int = 0
     calls_needed: int = CALLS_NEEDED
     effects_made: int = 0
@@ -31,18 +40,23 @@ class Cell:
     problem: str = ""
 
 
-def script(field: Field, point: KillPoint) -> str:
+def script(field: Field, point: KillPoint, wording: Wording) -> str:
     """Two tools with an effect each, and text before and after them."""
     tools = (field.ledger.call("TOKEN-a"), field.ledger.call("TOKEN-b", point.seconds))
-    return f"emit 16 @20;; {tools[0]};; {tools[1]};; emit 30 @30"
+    manner = "reword;; " if wording is Wording.OTHER else ""
+    return f"{manner}emit 16 @20;; {tools[0]};; {tools[1]};; emit 30 @30"
 
 
-async def shoot(field: Field, point: KillPoint) -> Cell:
-    """Kill at a point and let the heir go on; the cell says what became of it."""
-    cell = Cell(field.pool, point.name)
+async def shoot(field: Field, point: KillPoint, wording: Wording = Wording.SAME) -> Cell:
+    """Kill at a point and let the heir go on; the cell says what became of it.
+
+    The model that words itself anew has a name that frameworks know, the other one has not.
+    """
+    cell = Cell(field.pool, point.name, wording)
     await field.recover()
     wait = point.arm(field)
-    run = await field.fire(script(field, point), agent="asking" if point.approval else "agent")
+    agent = "asking" if point.approval else "agent"
+    run = await field.fire(script(field, point, wording), agent=agent, knows_model=wording is Wording.OTHER)
     try:
         async with asyncio.timeout(PATIENCE):
             strike = await wait(run)

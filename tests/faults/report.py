@@ -38,7 +38,7 @@ class Report:
         """Put this run's results in the place of older ones of the same faults."""
         found: dict[str, list[Entry]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         content = {
-            "kill_matrix": _replaced(found.get("kill_matrix", []), self.cells, "point"),
+            "kill_matrix": _replaced(found.get("kill_matrix", []), self.cells, "point", "wording"),
             "scenarios": _replaced(found.get("scenarios", []), self.scenarios, "name"),
         }
         RESULTS.parent.mkdir(exist_ok=True)
@@ -53,7 +53,17 @@ class Report:
         return capture.get()
 
     def _tables(self) -> Sequence[Table]:
-        cells = Table("runtime", "kill point", "model calls", "needed", "effects", "needed", "unknown", "resumed after")
+        cells = Table(
+            "runtime",
+            "kill point",
+            "asked again",
+            "model calls",
+            "needed",
+            "effects",
+            "needed",
+            "unknown",
+            "resumed after",
+        )
         for cell in self.cells:
             cells.add_row(*_row(cell))
         scenarios = Table("runtime", "fault", "seconds", "outcome")
@@ -62,13 +72,13 @@ class Report:
         return [table for table in (cells, scenarios) if table.row_count]
 
 
-def _replaced(older: list[Entry], newer: Sequence[Cell | Scenario], name: str) -> list[Entry]:
+def _replaced(older: list[Entry], newer: Sequence[Cell | Scenario], *names: str) -> list[Entry]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     entries: list[Entry] = [*older, *({**asdict(each), "measured_at": now} for each in newer)]
-    return list({(entry["runtime"], entry[name]): entry for entry in entries}.values())
+    return list({(entry["runtime"], *map(entry.get, names)): entry for entry in entries}.values())
 
 
 def _row(cell: Cell) -> tuple[str, ...]:
     resumed = f"{cell.resumed_after:.1f} s" if cell.resumed_after is not None else "-"
     counts = (cell.calls_made, cell.calls_needed, cell.effects_made, cell.effects_needed, cell.unknown)
-    return cell.runtime, cell.point, *map(str, counts), cell.problem or resumed
+    return cell.runtime, cell.point, cell.wording, *map(str, counts), cell.problem or resumed

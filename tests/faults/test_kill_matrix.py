@@ -1,10 +1,13 @@
-"""`kill -9` of the worker at ten points of a turn, under every runtime: nothing is paid or done twice."""
+"""`kill -9` of the worker at ten points of a turn, under every runtime: nothing is paid or done twice.
+
+The model repeats itself when it is asked again, or never says the same twice.
+"""
 
 import pytest
 
 from tests.faults.field import HEARTBEAT_TIMEOUT, Field
 from tests.faults.kill_points import KILL_POINTS, KillPoint
-from tests.faults.matrix import shoot
+from tests.faults.matrix import Wording, shoot
 from tests.faults.report import Report
 
 pytestmark = pytest.mark.timeout(600)
@@ -13,9 +16,12 @@ pytestmark = pytest.mark.timeout(600)
 MARGIN = 10.0
 
 
+@pytest.mark.parametrize("wording", Wording, ids=lambda wording: wording.replace(" ", "-"))
 @pytest.mark.parametrize("point", KILL_POINTS.values(), ids=str)
-async def test_a_kill_repeats_no_call_and_no_effect(field: Field, point: KillPoint, report: Report) -> None:
-    cell = await shoot(field, point)
+async def test_a_kill_repeats_no_call_and_no_effect(
+    field: Field, point: KillPoint, wording: Wording, report: Report
+) -> None:
+    cell = await shoot(field, point, wording)
     report.cells.append(cell)
 
     assert cell.problem == ""

@@ -5,7 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal, cast
@@ -17,7 +17,7 @@ from tests.provider_bodies.body import Body, Told, named
 from tests.provider_bodies.checks import refused
 
 #: A prompt with such a word has its own count of askings.
-_CASE = re.compile(r"case[ -](\S+?)(?=[\s\"\]]|$)")
+_CASE = re.compile(r"case[ -][^\s\"\]]+")
 #: Seconds between two events, so that each comes in a packet of its own.
 _GAP = 0.002
 _MOST_BYTES = 256 * 1024 * 1024
@@ -45,12 +45,19 @@ class Asked:
         """Whether a stream was asked for."""
         return bool(self.body.get("stream"))
 
+    def view(self) -> dict[str, Any]:
+        """The request as the scripted model shows its own."""
+        outcome = "completed" if self.outcome == "answered" else "failed"
+        counted: dict[str, Any] = {"round": self.step, "nth": self.nth, "tools": []}
+        return {**counted, "body": self.body, "outcome": outcome, "received_at": "", "hash": ""}
+
 
 @dataclass
 class Replay:
-    """The running provider; `url` is its root, under which `/v1` stands."""
+    """The running provider; `url` is its root, under which `/v1` stands. `aliases` give bodies further names."""
 
     url: str = ""
+    aliases: dict[str, str] = field(default_factory=dict[str, str])
     log: list[Asked] = field(default_factory=list[Asked])
     _counts: Counter[tuple[str, str, int]] = field(default_factory=Counter[tuple[str, str, int]])
 
@@ -75,14 +82,21 @@ class Replay:
         app = web.Application(client_max_size=_MOST_BYTES)
         app.router.add_post("/v1/chat/completions", self._answer)
         app.router.add_post("/v1/messages", self._answer)
+        app.router.add_get("/requests", self._requests)
         return app
+
+    async def _requests(self, request: web.Request) -> web.Response:
+        """The log as the scripted model tells its own."""
+        views = [asked.view() for asked in self.asked(request.query.get("contains", ""))]
+        return web.json_response({"count": len(views), "requests": views})
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = orjson.loads(await request.read())
+        name: str = body["model"]
         try:
-            model = named(body["model"])
+            model = named(self.aliases.get(name, name))
         except KeyError:
-            error = {"type": "not_found_error", "message": f"There is no model {body['model']!r}."}
+            error = {"type": "not_found_error", "message": f"There is no model {name!r}."}
             return web.json_response({"type": "error", "error": error}, status=404)
         asked = self._note(model, request.path, body)
         if (refusal := refused(model.check, body)) is not None:
@@ -90,7 +104,9 @@ class Replay:
             return web.json_response(refusal.body, status=refusal.status)
         told = model.told(asked.step, asked.nth)
         asked.outcome = "cut off"
-        response = await (_whole(told) if told.events is None else _streamed(request, told, asked))
+        response = None
+        with suppress(ConnectionResetError):
+            response = await (_whole(told) if told.events is None else _streamed(request, told, asked))
         if response is not None:
             asked.outcome = "answered" if told.is_answer else "failed"
         return response or web.Response()
@@ -122,7 +138,7 @@ async def replaying() -> AsyncGenerator[Replay]:
 def _conversation(messages: list[dict[str, Any]]) -> str:
     """The name that a prompt gives to its conversation, else the first thing that a user says."""
     said = [json.dumps(message.get("content"), ensure_ascii=False) for message in messages if message["role"] == "user"]
-    names = (found[1] for text in said if (found := _CASE.search(text)))
+    names = (found[0] for text in said if (found := _CASE.search(text)))
     return next(names, said[0] if said else "")
 
 
@@ -147,7 +163,8 @@ async def _streamed(request: web.Request, told: Told, asked: Asked) -> web.Strea
                 await response.write(piece)
                 await asyncio.sleep(0)
             await asyncio.sleep(_GAP)
-    await response.write_eof()
+    with suppress(ConnectionResetError):  # who has read the last event may hang up
+        await response.write_eof()
     return response
 
 

@@ -3,9 +3,9 @@
 from uuid import uuid4
 
 from runtimes.types import Capability
-from services.conformance.bench import Bench, Case, Taken, done
+from services.conformance.bench import Bench, Case, Taken
+from services.conformance.kills import killed_after_every_write
 from services.conformance.scenario import Scenario, expect, expect_answer
-from services.control_plane_client.models import StepKind
 
 _TOOLS = frozenset({Capability.TOOLS})
 
@@ -27,15 +27,10 @@ async def out_of_the_journal(bench: Bench) -> str:
 async def after_every_write(bench: Bench) -> str:
     """Each journal that a killed worker may leave; tools are idempotent, so that none is of unknown outcome."""
     ledger = bench.directory / f"ledger-{uuid4().hex}"
-    first = await bench.run(Case(_noting(str(ledger)), functions=["note", "add"], effect="idempotent"))
-    expect_answer(first, "all is done")
+    case = Case(_noting(str(ledger)), functions=["note", "add"], effect="idempotent")
 
-    for number, journal in enumerate(first.record.states, start=1):
-        known = {step.ordinal for step in journal.steps.values() if step.status == "done"}
-        again = await bench.again(first, journal)
-        expect_answer(again, "all is done")
-        models = [step for step in done(first, StepKind.MODEL_CALL) if step.ordinal not in known]
-        expect(f"model calls after write {number}", len(again.calls), len(models))
+    first = await killed_after_every_write(bench, case, "all is done")
+
     return f"{len(first.record.states)} kills"
 
 
