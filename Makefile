@@ -48,6 +48,7 @@ bodies: setup crewai
 faults: setup crewai
 	@printf '==> %s\n' 'Faults'
 	@$(BIN)/pytest tests/faults
+	@$(BIN)/pytest tests/runtimes/test_claude_code_names.py
 
 # One agent under six runtimes in turn, each added to a running local stack with an environment of its own.
 runtimes: setup

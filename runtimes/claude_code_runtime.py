@@ -20,7 +20,7 @@ from runtimes.claude_code_process import CliProcess
 from runtimes.claude_code_relay import ModelRelay
 from runtimes.claude_code_store import TranscriptStore
 from runtimes.claude_code_tools import Calls, Ending
-from runtimes.claude_code_transcript import Start, resumed
+from runtimes.claude_code_transcript import Start, resumed, said_by
 from runtimes.claude_code_turn import ClaudeTurn, until_ending
 from runtimes.errors import RuntimeCrashed
 from runtimes.manifests.claude_code import CLAUDE_CODE
@@ -147,7 +147,8 @@ class Session:
         session = [f"--session-id={start.session}"]
         if start.entries:
             project = re.sub("[^a-zA-Z0-9]", "-", self._settings.directory)
-            files = {_TRANSCRIPT.format(project=project, session=start.session): _lines(start)}
+            transcript = _TRANSCRIPT.format(project=project, session=start.session)
+            files = {transcript: _lines(start, self._context.model.model)}
             session = [f"--resume={start.session}"]
         if start.resumed:
             variables |= {"CLAUDE_CODE_RESUME_INTERRUPTED_TURN": "1", "CLAUDE_CODE_RESUME_PROMPT": GO_ON}
@@ -193,7 +194,7 @@ class Session:
         await self._store.until_kept(self.calls.finished - results.keys())
         if self._start.pending and wire.goes_on(body):
             return wire.answer(self._context.model.model, self._start.pending)
-        return wire.edited(body, self.calls.recorded, self._start.rest)
+        return await self._store.rounds.as_told(wire.edited(body, self.calls.recorded, self._start.rest))
 
 
 async def _events(client: ClaudeSDKClient, session: Session, turn: ClaudeTurn) -> AsyncGenerator[RuntimeEvent, None]:
@@ -207,9 +208,9 @@ async def _events(client: ClaudeSDKClient, session: Session, turn: ClaudeTurn) -
     raise RuntimeCrashed("Claude Code ended without a result.")
 
 
-def _lines(start: Start) -> bytes:
+def _lines(start: Start, model: str) -> bytes:
     """The transcript as the CLI's file."""
-    return b"".join(json.dumps(entry).encode() + b"\n" for entry in start.entries)
+    return b"".join(json.dumps(said_by(entry, model)).encode() + b"\n" for entry in start.entries)
 
 
 async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:

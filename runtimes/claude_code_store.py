@@ -7,6 +7,7 @@ from typing import Any
 
 from claude_agent_sdk import SessionKey, SessionStoreEntry
 
+from runtimes.claude_code_rounds import Rounds
 from runtimes.claude_code_tools import Ending
 from runtimes.claude_code_transcript import Entry, Start, results_of
 from runtimes.claude_code_wire import as_told
@@ -14,7 +15,7 @@ from runtimes.errors import RuntimeFailure
 from runtimes.types import ToolResult, TurnStore
 
 #: The lists in the turn's store.
-TRANSCRIPT, CALLS = "transcript", "calls"
+TRANSCRIPT, CALLS, ROUNDS = "transcript", "calls", "rounds"
 #: Seconds after which nothing more comes of what the CLI writes each 0.1 s.
 _WRITTEN_WITHIN = 2
 
@@ -24,13 +25,14 @@ class TranscriptStore:
 
     The list of the turn's store has an item for each entry, and one for each start of the CLI: how many of the
     entries so far it kept, and which others it began with. `recorded` are results that the model is told in place
-    of what the CLI has.
+    of what the CLI has. `rounds` are what the model was told between its answers.
     """
 
     def __init__(self, store: TurnStore | None, ending: Ending, recorded: Mapping[str, ToolResult]) -> None:
         self._store = store
         self._ending = ending
         self._recorded = recorded
+        self.rounds = Rounds(self._keep_round)
         self._turn = asyncio.Lock()
         self._results: set[str] = set()
         self._grown = asyncio.Condition()
@@ -39,6 +41,7 @@ class TranscriptStore:
         """The transcript as the last attempt left it, and the CLI's own calls that were begun."""
         if self._store is None:
             return [], {}
+        self.rounds.recall(await self._store.load(ROUNDS))
         entries: list[Entry] = []
         for item in await self._store.load(TRANSCRIPT):
             start = item.get("start")
@@ -76,6 +79,14 @@ class TranscriptStore:
             async with asyncio.timeout(_WRITTEN_WITHIN), self._grown:
                 await self._grown.wait_for(lambda: calls <= self._results)
         self._results |= calls
+
+    async def _keep_round(self, told: Mapping[str, Any]) -> None:
+        """Where it cannot be kept, the turn ends, and no model is asked."""
+        try:
+            await self._append(ROUNDS, [told])
+        except RuntimeFailure as failure:
+            self._ending.fail(failure)
+            await asyncio.Event().wait()
 
     async def _append(self, name: str, items: Sequence[Mapping[str, Any]]) -> None:
         if self._store is not None and items:

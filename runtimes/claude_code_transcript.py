@@ -45,6 +45,11 @@ def results_of(entry: Entry) -> list[str]:
     return [block["tool_use_id"] for block in _blocks(entry, "tool_result")]
 
 
+def said_by(entry: Entry, model: str) -> Entry:
+    """An entry under the model's name in the agent: the CLI drops the thoughts of models with other names."""
+    return {**entry, "message": {**entry["message"], "model": model}} if entry["type"] == "assistant" else entry
+
+
 def session_of(context: RuntimeExecutionContext) -> str:
     """The CLI's name of the turn."""
     return str(uuid5(_NAMES, f"{context.execution_id}/{context.turn}"))

@@ -96,13 +96,14 @@ def _call(at: int, call: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _rejoined(messages: Sequence[dict[str, Any]], rest: Container[str]) -> list[dict[str, Any]]:
     """Each answer in one piece: its first part and its rest, then the results of both."""
     whole: list[dict[str, Any]] = []
-    results_follow = False
+    answer, results_follow = -1, False
     for message in messages:
-        is_rest = len(whole) > 1 and _is_rest(message, rest)
+        is_rest = answer >= 0 and _is_rest(message, rest)
         if is_rest or results_follow:
-            at = -2 if is_rest else -1
+            at = answer if is_rest else answer + 1
             whole[at] = {**whole[at], "content": [*_content(whole[at]), *_content(message)]}
         else:
+            answer = len(whole) if message["role"] == "assistant" else answer
             whole.append(message)
         results_follow = is_rest
     return whole

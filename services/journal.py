@@ -8,7 +8,9 @@ from uuid import UUID
 import orjson
 
 from runtimes.types import Usage
+from services.completions import Completions
 from services.control_plane_client.models import NewEvent, Step, StepKind, StepStatus
+from services.forgotten import Forgotten
 from services.metrics import TurnMetrics
 
 #: Fields of a request that differ between two runs of the same turn and mean nothing.
@@ -45,6 +47,8 @@ class Journal:
         self.metrics = metrics
         self._attempt = attempt
         self._unused = [step for step in recorded if step.status is not StepStatus.FAILED]
+        self._completions = Completions(sorted(recorded, key=lambda step: step.ordinal))
+        self._forgotten = Forgotten(attempt, recorded, self._response)
         self._calls = {step.key: step.ordinal for step in recorded if step.kind is StepKind.TOOL_CALL}
         self._writer = writer
         self._fetch = fetch
@@ -56,18 +60,44 @@ class Journal:
         """What this attempt has used: the calls that it made itself."""
         return sum(self._mine.values(), start=Usage())
 
-    async def replay(self, kind: StepKind, *, digest: str, fingerprint: str = "", key: str = "") -> Step | None:
+    @property
+    def has_calls(self) -> bool:
+        """Whether recorded model calls are left that nobody has asked for."""
+        return any(step.kind is StepKind.MODEL_CALL for step in self._unused)
+
+    async def replay(
+        self, kind: StepKind, *, digest: str, fingerprint: str = "", key: str = "", former: Sequence[str] = ()
+    ) -> Step | None:
         """The recorded step that answers a request, each one once; None where it has to be done.
 
-        First one with the same `key` (of a tool call) or the same hash, then one of the same structure. A step that
-        was `claimed` by an earlier attempt is given too: whoever asks knows whether it can be done again.
+        First one with the same `key` (of a tool call) or the same hash, then one of the same structure; `former` are
+        hash and fingerprint as they were made before. A step that was `claimed` by an earlier attempt is given too:
+        whoever asks knows whether it can be done again. Results of tools that run at once come in the order in which
+        they came first.
         """
-        step = self._take(kind, digest, fingerprint, key)
+        step = self._take(kind, (digest, *former), (fingerprint, *former), key)
         if step is not None and (step.response is not None or step.response_blob is not None):
             self.metrics.replayed(kind)
+            await self._completions.turn_of(step)
         if step is not None and step.response_blob is not None:
-            return step.model_copy(update={"response": await self._fetch(step.response_blob)})
+            return step.model_copy(update={"response": await self._response(step)})
         return step
+
+    def asked(self, request: bytes) -> None:
+        """A framework asks a model: it knows of the calls that are in its request."""
+        self._forgotten.know(request)
+
+    def answered(self, response: Any, *, is_new: bool) -> None:
+        """A framework gets an answer: it will know of the calls in it; `is_new`: no attempt before this got it."""
+        self._forgotten.answered(response, is_new=is_new)
+
+    async def forgotten(self, key: str, name: str) -> Step | None:
+        """A call of the same tool that an earlier attempt began, and that the conversation has lost since; each once.
+
+        The model was asked again, and wants what may be the same thing under another id and in other words.
+        """
+        step = await self._forgotten.like(key, name, self._unused)
+        return step and step.model_copy(update={"response": await self._response(step)})
 
     def diverged(self, request: bytes) -> bool:
         """Whether recorded model calls are left that the turn, run again, did not ask for.
@@ -103,10 +133,13 @@ class Journal:
             self._mine[step.ordinal] = step.usage
         await self._writer.write(step, events, used=used)
 
-    def _take(self, kind: StepKind, digest: str, fingerprint: str, key: str) -> Step | None:
+    async def _response(self, step: Step) -> Any:
+        return step.response if step.response_blob is None else await self._fetch(step.response_blob)
+
+    def _take(self, kind: StepKind, hashes: Sequence[str], fingerprints: Sequence[str], key: str) -> Step | None:
         mine = [step for step in self._unused if step.kind is kind]
-        same = [step for step in mine if step.hash == digest]
-        alike = [step for step in mine if fingerprint and step.fingerprint == fingerprint]
+        same = [step for digest in hashes for step in mine if step.hash == digest]
+        alike = [step for step in mine if step.fingerprint and step.fingerprint in fingerprints]
         named = [step for step in same if step.key == key]
         for step in (*named, *same, *alike):
             self._unused.remove(step)

@@ -52,8 +52,8 @@ class Step(BaseModel):
     `ordinal` counts a turn's steps from 1. `key` is the tool call's id; `hash` that of the canonical request,
     `fingerprint` that of its structure. `request` and `response` are JSON; where either is larger than 64 KB the
     control plane keeps it as a blob, and `response_blob` is what an opened attempt gets in its place.
-    `timings` are in seconds: `first_token` and `total` from the framework's request on, with earlier tries; `provider`
-    is the time of this request alone.
+    `timings` are in seconds: `ended` is when a tool call ended, since 1970; `first_token` and `total` count from the
+    framework's request on, with earlier tries; `provider` is the time of this request alone.
     `workspace` is the blob that lists the workspace's files as the step left them, where it changed any.
     """
 

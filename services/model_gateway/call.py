@@ -82,11 +82,18 @@ class CallRequest:
 
     def digest(self) -> str:
         """The hash of all that makes an answer its own."""
-        return canonical_hash(self.wire.path, without_volatile(self.body))
+        return canonical_hash(self.wire.path, self.wire.canonical(without_volatile(self.body)))
 
     def fingerprint(self) -> str:
         """The hash of the structure, and of texts without what time and chance put there."""
-        return canonical_hash(self.wire.path, self.model, self.is_streamed, list(self.wire.shape(self.body)))
+        return self._shape(self.wire.canonical(self.body))
+
+    def former(self) -> tuple[str, str]:
+        """Hash and fingerprint as they are in journals of before requests had a canonical form."""
+        return canonical_hash(self.wire.path, without_volatile(self.body)), self._shape(self.body)
+
+    def _shape(self, body: Mapping[str, Any]) -> str:
+        return canonical_hash(self.wire.path, self.model, self.is_streamed, list(self.wire.shape(body)))
 
     def spoken(self, dialect: Dialect) -> Mapping[str, Any]:
         """The body in a provider's dialect."""
@@ -141,12 +148,19 @@ class ModelCall:
     async def _recorded(self) -> Any:
         """The answer of an earlier attempt. A call that was only begun has none, but stands for its own request."""
         journal, fingerprint = self._session.journal, self._fingerprint
-        while step := await journal.replay(StepKind.MODEL_CALL, digest=self._digest, fingerprint=fingerprint):
+        journal.asked(self._request.raw)
+        former = self._request.former() if journal.has_calls else ()
+        known = (self._digest, *former[:1])
+        while step := await journal.replay(
+            StepKind.MODEL_CALL, digest=self._digest, fingerprint=fingerprint, former=former
+        ):
             if step.status is StepStatus.DONE:
                 self._session.model = step.name
                 self._session.trace.replayed(step)
+                journal.answered(step.response, is_new=False)
                 return step.response
-            fingerprint = "" if step.hash == self._digest else fingerprint
+            if step.hash in known:
+                fingerprint, former = "", former[:1]
         if fingerprint and journal.diverged(self._request.raw):
             self._events = [NewEvent(type="journal.diverged", data={"kind": StepKind.MODEL_CALL})]
         return None
@@ -156,6 +170,7 @@ class ModelCall:
         record = await cache.get(self._digest) if cache is not None and policy is not None else None
         if record is not None:
             self._session.journal.metrics.cached()
+            self._session.journal.answered(record, is_new=True)
             self._session.model = self._request.model
             step = self._session.journal.begin(
                 StepKind.MODEL_CALL, name=self._request.model, key="cache", **self._identity()
@@ -261,6 +276,7 @@ class ModelCall:
         """Write the step, even if the framework goes away meanwhile."""
         await asyncio.shield(self._opened.keep(made.done(record, tokens, first_token_at, self._events)))
         self._events = []
+        self._session.journal.answered(record, is_new=True)
         self._session.model = made.model
         cache, policy = self._session.cache, self._session.policy.response_cache
         is_asked_for = made.endpoint is self._opened.models(self._request.model)[0]

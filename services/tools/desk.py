@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from time import time
 from typing import Any, NoReturn, Protocol
 from uuid import UUID, uuid5
 
@@ -12,7 +13,9 @@ import orjson
 from runtimes.errors import BudgetExceeded
 from runtimes.types import Effect, ToolCallCompleted, ToolCallStarted, ToolResult, Usage
 from services.budget import Budget
+from services.completions import ENDED
 from services.control_plane_client.models import Decision, NewEvent, Step, StepKind, StepStatus
+from services.forgotten import EARLIER
 from services.journal import Journal, canonical_hash
 from services.metrics import COMPLETED, FAILED, OTHER, REFUSED, UNKNOWN
 from services.tracing import TurnTrace
@@ -23,6 +26,13 @@ _UNKNOWN = (
     "It is not known whether '{name}' was done: the worker was lost while it ran. It is not run again by itself. "
     "Find out what happened before you decide what to do."
 )
+_AGAIN = (
+    "Not run: '{name}' was called before in this turn, with {arguments}, and then the conversation was lost. {outcome} "
+    "Call '{name}' again only if it has to be done once more."
+)
+#: Characters of an earlier call's arguments and result that the model is told.
+_TOLD = 1000
+NOTHING: Mapping[str, str] = {}
 
 
 class UnknownOutcome(StrEnum):
@@ -103,7 +113,7 @@ class TurnDesk:
         self.observer.entered(ToolCallStarted(wanted.tool_call_id, wanted.name, wanted.written))
         recorded = await self.journal.replay(StepKind.TOOL_CALL, digest=wanted.digest, key=wanted.tool_call_id)
         if recorded is None:
-            return await self._first(wanted, beside)
+            return await self._new(wanted, beside)
         if recorded.response is not None:
             self.trace.replayed(recorded)
             return self._leave(wanted, _recorded(recorded))
@@ -114,8 +124,9 @@ class TurnDesk:
     ) -> ToolResult:
         """Store what a call came to, whoever stops waiting for it; `whole` is its text before it was cut."""
         response = {"text": result.text, "is_error": result.is_error} | ({"whole": whole} if whole else {})
-        kept = {"status": StepStatus.DONE, "response": response, "request": None, "workspace": workspace}
-        await _whole(self.journal.write(step.model_copy(update=kept), [_completed(wanted, result)]))
+        kept = {"status": StepStatus.DONE, "response": response, "request": None, "timings": _ended()}
+        done = step.model_copy(update=kept | {"workspace": workspace})
+        await _whole(self.journal.write(done, [_completed(wanted, result)]))
         return self._counted(wanted, result, FAILED if result.is_error else COMPLETED)
 
     async def record(self, wanted: Wanted, result: ToolResult, *, ran: bool = False) -> ToolResult:
@@ -137,8 +148,34 @@ class TurnDesk:
         told = {"tool_call_id": wanted.tool_call_id, "name": wanted.name, "runs_on": True}
         await _whole(self.journal.write(cut, [NewEvent(type=f"tool.{cut.status}", data=told)]))
 
-    async def _first(self, wanted: Wanted, beside: Sequence[Wanted] = ()) -> Step | ToolResult:
-        used: list[UUID] = []
+    async def _new(self, wanted: Wanted, beside: Sequence[Wanted]) -> Step | ToolResult:
+        """A call that no earlier attempt knows, unless the model has only worded it anew."""
+        once = wanted.effect is Effect.AT_MOST_ONCE
+        earlier = await self.journal.forgotten(wanted.tool_call_id, wanted.name) if once else None
+        if earlier is None:
+            return await self._first(wanted, beside)
+        if self.unknown is UnknownOutcome.TELL_MODEL:
+            return await self._hold_back(wanted, earlier)
+        question = self._question(QuestionKind.OUTCOME_UNKNOWN, wanted, f"{wanted.digest}/{earlier.key}")
+        decision = await self._decision(question)
+        if decision.status != "approved":
+            return await self._hold_back(wanted, earlier, decision.note)
+        return await self._first(wanted, beside, [decision.id])
+
+    async def _hold_back(self, wanted: Wanted, earlier: Step, note: str = "") -> ToolResult:
+        """Do not run a call that may be another call's repetition; tell what is known of that."""
+        if earlier.response is None:
+            await self._store_unknown(earlier, _UNKNOWN.format(name=earlier.name))
+        text = _again(wanted, earlier) + (f" A human says: {note}" if note else "")
+        told = {"tool_call_id": wanted.tool_call_id, "name": wanted.name, "earlier": earlier.key}
+        held = NewEvent(type="tool.not_repeated", data=told)
+        result, step = ToolResult(text, is_error=True), self._step(wanted)
+        return await self._settle(wanted, result, step, told=[held], more={EARLIER: earlier.key})
+
+    async def _first(
+        self, wanted: Wanted, beside: Sequence[Wanted] = (), acted_upon: Sequence[UUID] = ()
+    ) -> Step | ToolResult:
+        used = list(acted_upon)
         if wanted.needs_approval:
             decision = self._made(self._call_question(wanted)) or await self._ask(wanted, beside)
             if decision.status != "approved":
@@ -167,22 +204,35 @@ class TurnDesk:
 
     async def _never_known(self, wanted: Wanted, step: Step, note: str = "") -> ToolResult:
         text = _UNKNOWN.format(name=wanted.name) + (f" A human says: {note}" if note else "")
+        await self._store_unknown(step, text)
+        return self._counted(wanted, ToolResult(text, is_error=True), UNKNOWN)
+
+    async def _store_unknown(self, step: Step, text: str) -> None:
+        """Nobody will ever know what came of a call."""
         unknown = step.model_copy(
             update={"status": StepStatus.UNKNOWN, "response": {"text": text, "is_error": True}, "usage": Usage()}
         )
-        told = NewEvent(type="tool.unknown", data={"tool_call_id": wanted.tool_call_id, "name": wanted.name})
+        told = NewEvent(type="tool.unknown", data={"tool_call_id": step.key, "name": step.name})
         await self.journal.write(unknown, [told] if step.status is StepStatus.CLAIMED else [])
         self.trace.outcome_unknown(unknown)
-        return self._counted(wanted, ToolResult(text, is_error=True), UNKNOWN)
 
-    async def _settle(self, wanted: Wanted, result: ToolResult, step: Step, *, ran: bool = False) -> ToolResult:
+    async def _settle(
+        self,
+        wanted: Wanted,
+        result: ToolResult,
+        step: Step,
+        *,
+        ran: bool = False,
+        told: Sequence[NewEvent] = (),
+        more: Mapping[str, str] = NOTHING,
+    ) -> ToolResult:
         """A call that does not run here has its end in one write; only one that ran somewhere else was started."""
-        response = {"text": result.text, "is_error": result.is_error}
-        done = step.model_copy(update={"status": StepStatus.DONE, "response": response})
+        response = {"text": result.text, "is_error": result.is_error, **more}
+        kept = {"status": StepStatus.DONE, "response": response, "timings": _ended()}
+        done = step.model_copy(update=kept)
         span = self.trace.tool_call(done, wanted.written, is_known=wanted.is_known)
-        await self.journal.write(
-            done, [_started(wanted), _completed(wanted, result)] if ran else [_refused(wanted, result)]
-        )
+        ends = [_started(wanted), _completed(wanted, result)] if ran else [_refused(wanted, result)]
+        await self.journal.write(done, [*told, *ends])
         self.trace.tool_returned(span, result)
         return self._counted(wanted, result, REFUSED if result.is_error else COMPLETED)
 
@@ -252,6 +302,19 @@ async def _whole(work: Coroutine[Any, Any, None]) -> None:
 def _recorded(step: Step) -> ToolResult:
     response: Mapping[str, Any] = step.response or {}
     return ToolResult(response.get("text", ""), bool(response.get("is_error")))
+
+
+def _again(wanted: Wanted, earlier: Step) -> str:
+    """What the model is told of an earlier call instead of a result."""
+    request: Mapping[str, Any] = earlier.request or {}
+    arguments = orjson.dumps(request["arguments"]).decode() if "arguments" in request else "arguments that are not kept"
+    is_known = earlier.status is StepStatus.DONE
+    outcome = f"It came to: {_recorded(earlier).text}" if is_known else "It is not known whether it was done."
+    return _AGAIN.format(name=wanted.name, arguments=arguments[:_TOLD], outcome=outcome[:_TOLD])
+
+
+def _ended() -> dict[str, float]:
+    return {ENDED: time()}
 
 
 def _denial(decision: Decision) -> str:

@@ -18,7 +18,8 @@ from runtimes.types import Usage
 from services.control_plane_client.models import Decision, NewEvent, Step
 
 _STEPS = Sql("""
-    SELECT ordinal, kind, status, attempt, key, name, effect, hash, fingerprint, response, response_blob, usage
+    SELECT ordinal, kind, status, attempt, key, name, effect, hash, fingerprint, response, response_blob, usage,
+        timings, CASE WHEN effect = 'at_most_once' THEN request END AS request
     FROM steps WHERE execution_id = :id AND turn = :turn ORDER BY ordinal
 """)
 _USAGE_OF_ATTEMPT = Sql("""
@@ -88,7 +89,7 @@ class TurnJournal:
     turn: int
 
     async def steps(self) -> list[Step]:
-        """All steps, without their requests; a large response by its blob."""
+        """All steps; requests only of calls that may run once, large responses by their blobs."""
         return [Step.model_validate(row, from_attributes=True) for row in await self._read(_STEPS)]
 
     async def told(self) -> list[str]:

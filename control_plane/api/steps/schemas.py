@@ -17,7 +17,7 @@ MAX_WHOLE = 20
 
 
 class Step(BaseModel):
-    """One model call or tool call. `key` is the tool call's id; `timings` are in seconds.
+    """One model call or tool call. `key` is the tool call's id; `timings` are in seconds; `ended` is since 1970.
 
     Of them `provider` is this try's alone. `failed` is begun anew; of an `unknown` one nobody knows whether it was
     done.

@@ -7,6 +7,7 @@ from runtimes.errors import RuntimeFailure
 from runtimes.types import Wire
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import DONE, written
+from services.model_gateway.wires.canonical import chat_body
 from services.model_gateway.wires.openai_errors import openai_error
 from services.model_gateway.wires.wire import (
     ModelWire,
@@ -41,6 +42,9 @@ class ChatWire(ModelWire):
             calls = [(call.get("id"), _function(call).get("name")) for call in items(message.get("tool_calls"))]
             yield message.get("role"), message.get("tool_call_id"), calls, likeness(message.get("content") or "")
         yield [_function(tool).get("name") for tool in items(body.get("tools"))]
+
+    def canonical(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return chat_body(body)
 
     def max_output(self, body: Mapping[str, Any]) -> int:
         return count(body.get("max_completion_tokens") or body.get("max_tokens"))

@@ -16,6 +16,7 @@ from runtimes.errors import (
 from runtimes.types import Wire
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import written
+from services.model_gateway.wires.canonical import messages_body
 from services.model_gateway.wires.wire import (
     ModelWire,
     Part,
@@ -60,6 +61,9 @@ class MessagesWire(ModelWire):
             blocks = items(content) or [{"type": "text", "text": content}]
             yield message.get("role"), [_block(block) for block in blocks]
         yield [tool.get("name") for tool in items(body.get("tools"))]
+
+    def canonical(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return messages_body(body)
 
     def max_output(self, body: Mapping[str, Any]) -> int:
         return count(body.get("max_tokens"))

@@ -7,6 +7,7 @@ from runtimes.errors import RuntimeFailure
 from runtimes.types import Wire
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import written
+from services.model_gateway.wires.canonical import response_body
 from services.model_gateway.wires.openai_errors import openai_error
 from services.model_gateway.wires.wire import (
     ModelWire,
@@ -55,6 +56,9 @@ class ResponsesWire(ModelWire):
             text = likeness(item.get("content") or item.get("output") or "")
             yield item.get("type"), item.get("role"), item.get("call_id"), item.get("name"), text
         yield [tool.get("name") or tool.get("type") for tool in items(body.get("tools"))]
+
+    def canonical(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return response_body(body)
 
     def max_output(self, body: Mapping[str, Any]) -> int:
         return count(body.get("max_output_tokens"))

@@ -98,6 +98,10 @@ class ModelWire(ABC):
     def shape(self, body: Mapping[str, Any]) -> Iterator[Any]:
         """What of a request is the same when only time and chance differ, beside model and stream."""
 
+    def canonical(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What of a request makes an answer its own: the same, however its framework has put it."""
+        return body
+
     def max_output(self, body: Mapping[str, Any]) -> int:
         """The output tokens that a request asks for at most; 0 if it does not say."""
         return 0

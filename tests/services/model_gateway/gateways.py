@@ -154,6 +154,7 @@ class Turns:
     gateway: ModelGateway
     model: ModelServer
     wire: Wire
+    model_id: str = ""
 
     @asynccontextmanager
     async def open(
@@ -170,7 +171,7 @@ class Turns:
             steps.stored[step.ordinal] = step
         registry = CollectorRegistry()
         journal = Journal(2 if recorded else 1, recorded, steps, _no_blob, TurnMetrics(registry))
-        model_id = session.pop("model_id", f"{self.wire}/scripted-1")
+        model_id = session.pop("model_id", self.model_id or f"{self.wire}/scripted-1")
         opened = ModelSession(journal, Budget(limits or Limits(), Usage()), control, model_id, **session)
         async with self.gateway.session(opened) as endpoint:
             yield Turn(opened, endpoint, steps, control, marker or uuid4().hex, registry)

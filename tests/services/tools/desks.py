@@ -41,7 +41,9 @@ class Remembering:
     async def write(self, step: Step, events: Sequence[NewEvent] = (), *, used: Sequence[UUID] = ()) -> None:
         if self.refusal is not None:
             raise self.refusal
-        self.steps[step.ordinal] = step
+        before = self.steps.get(step.ordinal)
+        request = before.request if before is not None and step.request is None else step.request
+        self.steps[step.ordinal] = step.model_copy(update={"request": request})
         self.events += events
         self.used += used
 
