@@ -30,16 +30,23 @@ def translated_errors() -> Generator[None]:
     except RuntimeFailure as failure:
         error = failure.as_error()
         raise application_error(
-            error, retried=error.retryable and not failure.final, retry_after=failure.retry_after
+            error,
+            retried=error.retryable and not failure.final,
+            retry_after=failure.retry_after,
+            partial=failure.partial,
         ) from None
 
 
-def application_error(error: ExecutionError, *, retried: bool, retry_after: float | None = None) -> ApplicationError:
-    """The error as Temporal shows it: type, sentence with remedy, retry delay."""
+def application_error(
+    error: ExecutionError, *, retried: bool, retry_after: float | None = None, partial: str = ""
+) -> ApplicationError:
+    """The error as Temporal shows it: type, sentence with remedy, retry delay; and what the model had said by then."""
+    said = [{"response": partial}] if partial else []
     message = error.message if error.message.endswith((".", "!", "?")) else f"{error.message}."
     return ApplicationError(
         f"{message} {error.hint}".strip(),
         error.model_dump(),
+        *said,
         type=error.code,
         non_retryable=not retried,
         next_retry_delay=None if retry_after is None else timedelta(seconds=retry_after),

@@ -25,6 +25,7 @@ RuntimeFailure
 ├── McpServerFailed           a server of an agent's tools cannot be used, or no longer; retried
 │   └── McpServerRefused      it wants other credentials; not retried
 ├── BudgetExceeded            a limit of the execution is reached; not retried
+├── LimitReached              a turn reached its limit of model calls or tool calls without an answer; not retried
 ├── OutputInvalid             the answer does not fit the output schema; not retried
 ├── RuntimeStalled            nothing came from the runtime for too long; retried
 ├── RuntimeCrashed            the framework raised what nobody expected; retried
@@ -42,7 +43,7 @@ class RuntimeFailure(Exception):
     """A turn failed.
 
     `message` is one sentence for the user, `hint` what to do; `retry_after` is in seconds; `final` says that the turn
-    has been tried as often as it may, whatever the failure.
+    has been tried as often as it may, whatever the failure. `partial` is what the model had said by then.
     """
 
     code = "runtime_failed"
@@ -55,6 +56,7 @@ class RuntimeFailure(Exception):
         self.hint = hint or self.default_hint
         self.retry_after = retry_after
         self.final = False
+        self.partial = ""
 
     def as_error(self) -> ExecutionError:
         """The error in the shape that API, CLI and workflow failures share."""
@@ -182,6 +184,11 @@ class BudgetExceeded(RuntimeFailure):
     code = "budget_exceeded"
     limit = ""
     default_hint = "Raise the limit in the agent's configuration (budget), or start with a smaller task."
+
+
+class LimitReached(RuntimeFailure):
+    code = "limit_reached"
+    default_hint = "Raise max_turns or tool_call_limit in the agent's runtime_config, or start with a smaller task."
 
 
 class OutputInvalid(RuntimeFailure):

@@ -63,8 +63,9 @@ class GatewayTool(BaseTool):
 
         async def call() -> ToolResult:
             self._turn.spoke = False
+            own_id = call_id or self._turn.call_id(self.name, written)
             try:
-                return await self._tool.call(call_id or self._turn.call_id(self.name, written), arguments_meant(seen))
+                return await self._tool.call(own_id, arguments_meant(seen), from_model=call_id is not None)
             except (RuntimeFailure, asyncio.CancelledError) as failure:
                 self._turn.failure = failure
                 raise

@@ -1,6 +1,6 @@
 """What passes between the executor and a runtime: contexts, events, results, usage."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -140,16 +140,29 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool as a runtime sees it; `call` never raises for a tool's own errors.
+    """A tool as a runtime sees it.
 
-    `call(tool_call_id, arguments)` takes the arguments as the model wrote them, decoded from JSON, or
-    the raw text where it is no JSON object.
+    What `call` runs is what the model wrote, as its answer in the journal has it. It is found by the call's id; else by
+    name and arguments; else by name, if one such call is open; else in order.
     """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
-    call: Callable[[str, Mapping[str, Any] | str], Awaitable[ToolResult]]
+    call: "CallTool"
+
+
+class CallTool(Protocol):
+    """Calls a tool; it never raises for a tool's own errors."""
+
+    def __call__(
+        self, tool_call_id: str | None, arguments: Mapping[str, Any] | str, *, from_model: bool = True
+    ) -> Awaitable[ToolResult]:
+        """Take the call's id where the framework tells it, and the arguments as the framework has them.
+
+        What runs is the call as the model wrote it. `from_model` is false for calls that code makes by itself.
+        """
+        ...
 
 
 class OwnCall(NamedTuple):

@@ -19,6 +19,7 @@ from services.cancellation import CancellationManager, RunningTurn
 from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import AgentSpec, AttemptOpened, ChildState, OpenAttempt, StartChild
 from services.metrics import TurnMetrics
+from services.model_gateway.parameters import unasked
 from services.model_gateway.policy import ModelPolicy
 from services.model_gateway.server import ModelGateway
 from services.model_gateway.sessions import ModelSession
@@ -148,6 +149,8 @@ class AgentExecutorService:
             on_activity=scope.touch,
             pause_on_budget=scope.settings.on_budget == "pause",
             trace=scope.plan.trace,
+            calls=scope.desk,
+            unasked=unasked(agent.configuration) if not manifest.runs_code(agent.configuration) else frozenset(),
         )
         endpoint = await stack.enter_async_context(self._models.session(session))
         scope.plan.trace.model_known(endpoint)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runtimes.base import AgentRuntime
-from runtimes.errors import AttemptFenced, RuntimeCrashed, RuntimeFailure, RuntimeStalled
+from runtimes.errors import AttemptFenced, LimitReached, RuntimeCrashed, RuntimeFailure, RuntimeStalled
 from runtimes.turns import SHORT_RESPONSE, StopReason, TurnOutcome, TurnRequest, TurnStatus
 from runtimes.types import (
     Effect,
@@ -25,6 +25,7 @@ from runtimes.types import (
     TurnFinished,
 )
 from services.agent_settings import AgentSettings, read_settings
+from services.asked_calls import AskedCalls
 from services.budget import Budget
 from services.calls import CallLog
 from services.cancellation import RunningTurn
@@ -183,6 +184,7 @@ class AttemptRun:
             decisions=opened.decisions,
             unknown=settings.on_outcome_unknown,
             pause_on_budget=settings.on_budget == "pause",
+            asked=AskedCalls.within(opened.agent.configuration, turn.turn),
             trace=self._plan.trace,
         )
         try:
@@ -222,9 +224,23 @@ class AttemptRun:
             async for event in events:
                 self._touch()
                 if isinstance(event, TurnFinished):
-                    return event
+                    return await self._finish(event)
                 await self._publish(event)
         raise RuntimeCrashed(f"Runtime '{agent.runtime}' ended without finishing its turn.")
+
+    async def _finish(self, finished: TurnFinished) -> TurnFinished:
+        """Tell what is left to be told.
+
+        Raises:
+            LimitReached: the turn was ended by a limit: the model wanted to go on, so that this is no answer.
+        """
+        self._publisher.complete_message(finished.response)
+        await self._desk.end()
+        if self._desk.asked.limit is not None:
+            raise self._desk.asked.limit
+        if finished.finish_reason is FinishReason.TOOL_LIMIT:
+            raise LimitReached("The turn has reached a limit of its framework without an answer.")
+        return finished
 
     async def _publish(self, event: RuntimeEvent) -> None:
         match event:
@@ -241,7 +257,12 @@ class AttemptRun:
                 pass
 
     async def _record(self, begun: ToolCallStarted, ended: ToolCallCompleted) -> None:
-        """A call that the framework answered itself."""
+        """A call that the framework ran itself; those that nobody may run are the desk's to tell."""
+        asked = self._desk.asked.find(begun.tool_call_id)
+        if asked is not None and not asked.may_run_elsewhere:
+            return
+        if asked is not None:
+            asked.is_told = True
         wanted = Wanted(
             tool_call_id=begun.tool_call_id,
             name=begun.name,
@@ -289,7 +310,6 @@ class AttemptRun:
         return self._model_failure() or failure
 
     async def _close_finished(self, finished: TurnFinished) -> TurnOutcome:
-        self._publisher.complete_message(finished.response)
         close = await self._send_close(
             AttemptEnd.COMPLETED, finished.response, finished.finish_reason, output=finished.output
         )
@@ -309,6 +329,9 @@ class AttemptRun:
     async def _close_failed(self, failure: RuntimeFailure) -> None:
         """Best effort: a failed attempt is also seen by the one that follows it."""
         if not isinstance(failure, AttemptFenced):
+            if not failure.retryable:
+                self._publisher.complete_message()
+                failure.partial = self._publisher.last_text[:SHORT_RESPONSE]
             with suppress(RuntimeFailure):
                 await self._send_close(AttemptEnd.FAILED, error=failure.as_error())
 

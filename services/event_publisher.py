@@ -60,7 +60,8 @@ class EventPublisher:
     """Orders events, steps and text, and sends them batch by batch from a task of its own.
 
     `interval` is the least time between two batches, in seconds, unless somebody waits for one. `told` are the
-    messages of the turn that earlier attempts have told: told again they are nothing new.
+    messages of the turn that earlier attempts have told: told again they are nothing new. `last_text` is the latest
+    message that is complete.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class EventPublisher:
         self._number = 0
         self._next = Batch()
         self._message = OpenMessage(0)
+        self.last_text = told[-1] if told else ""
         self._failure: RuntimeFailure | None = None
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -111,6 +113,7 @@ class EventPublisher:
         whole = message.text or storable(text)
         if not whole:
             return
+        self.last_text = whole
         if not (self._is_told() and self._told[message.number].startswith(whole)):
             data = {"message": message.number, "text": whole}
             self._next.events.append(NewEvent(type="message.completed", data=data))

@@ -24,7 +24,7 @@ from runtimes.turns import (
 )
 from runtimes.types import ExecutionError
 from workflows import policies
-from workflows.failures import end_of, error_of
+from workflows.failures import end_of, error_of, partial_of
 from workflows.fairness import priority_of
 from workflows.refusals import check_content, ids_of, reject
 from workflows.types import (
@@ -402,7 +402,7 @@ class AgentExecutionWorkflow:
         await _undisturbed(self._record_end(end, error))
         if error is None:
             raise failure
-        raise application_error(error, retried=False) from None
+        raise application_error(error, retried=False, partial=partial_of(failure)) from None
 
     def _was_cancelled(self) -> bool:
         """A dead worker's turn ends with a timeout after a cancellation: Temporal does not try it again."""

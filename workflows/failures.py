@@ -1,6 +1,7 @@
 """What ended an execution, read from the exception that ended its workflow."""
 
 import asyncio
+from typing import Any, cast
 
 from temporalio.exceptions import (
     ActivityError,
@@ -42,6 +43,13 @@ def error_of(failure: BaseException) -> ExecutionError:
         return _reported(cause)
     message = cause.message if isinstance(cause, FailureError) else str(cause)
     return ExecutionError(code="internal_error", message=message)
+
+
+def partial_of(failure: BaseException) -> str:
+    """What the model had said when its turn failed, as far as it travels with the failure."""
+    cause = failure.cause if isinstance(failure, ActivityError) else failure
+    said: Any = cause.details[1] if isinstance(cause, ApplicationError) and len(cause.details) > 1 else {}
+    return str(cast("dict[str, Any]", said).get("response", "")) if isinstance(said, dict) else ""
 
 
 def _reported(error: ApplicationError) -> ExecutionError:

@@ -16,6 +16,7 @@ LANGGRAPH = RuntimeManifest(
         {"workflow-agent", "task-execution-bot", "generic-conversation", "generic-task", "generic-custom"}
     ),
     settings={"max_turns": COUNT, "tool_call_limit": COUNT, "graph": TEXT},
+    code=frozenset({"graph"}),
     environment={
         "LANGSMITH_TRACING": "false",
         "LANGSMITH_TRACING_V2": "false",

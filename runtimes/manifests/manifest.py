@@ -36,6 +36,8 @@ AMOUNT: JsonSchema = {"type": "number", "exclusiveMinimum": 0}
 TEXT: JsonSchema = {"type": "string"}
 FLAG: JsonSchema = {"type": "boolean"}
 OBJECT: JsonSchema = {"type": "object"}
+#: Settings of every runtime that calls a model: the gateways keep them.
+LIMITS: Mapping[str, JsonSchema] = {"max_turns": COUNT, "tool_call_limit": COUNT}
 
 #: Characters of a complaint about a setting: it repeats the value.
 _COMPLAINT_LIMIT = 300
@@ -74,6 +76,7 @@ class RuntimeManifest(BaseModel):
     is its say in the resolver. `own_toolsets` are the types of toolset that the framework brings itself; `memory_mb`
     and `slots` are per turn and per worker; `environment` is set before the framework is imported. `differs` names
     scenarios of the conformance suite in which the framework cannot do as the others do, each with the reason.
+    `code` are settings that name code of the user's: it may set a model's parameters itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +98,7 @@ class RuntimeManifest(BaseModel):
     environment: Mapping[str, str] = Field(default_factory=dict[str, str])
     own_toolsets: Names = frozenset()
     differs: Mapping[str, str] = Field(default_factory=dict[str, str])
+    code: Names = frozenset()
     memory_mb: Annotated[int, Field(ge=1)] = 10
     slots: Annotated[int, Field(ge=1)] = 100
 
@@ -111,12 +115,16 @@ class RuntimeManifest(BaseModel):
         """Whether the runtime can be used under this Python."""
         return is_within(self.python, version)
 
+    def runs_code(self, configuration: Mapping[str, Any]) -> bool:
+        """Whether an agent's configuration names code of the user's."""
+        return not self.code.isdisjoint(configuration.get("runtime_config") or {})
+
     def problems(self, configuration: Mapping[str, Any]) -> list[str]:
         """What is wrong with an agent's `runtime_config`, one sentence each."""
         return [problem for name, value in configuration.items() for problem in self._problems(name, value)]
 
     def _problems(self, name: str, value: object) -> Iterator[str]:
-        schema = self.settings.get(name)
+        schema = self.settings.get(name) or (LIMITS.get(name) if self.wires else None)
         if schema is None:
             yield f"'{name}' is no setting of runtime '{self.name}'. {guess(name, self.settings)}"
             return

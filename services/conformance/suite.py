@@ -21,6 +21,7 @@ from services.conformance.scenario import Mismatch, NotHere, Scenario
 from services.conformance.scenarios import (
     answers,
     crowds,
+    enforced,
     failures,
     mcp_tools,
     oddities,
@@ -40,6 +41,7 @@ Outcome = Literal["passed", "failed", "skipped"]
 ALL: Sequence[Scenario] = (
     *answers.SCENARIOS,
     *tool_calls.SCENARIOS,
+    *enforced.SCENARIOS,
     *mcp_tools.SCENARIOS,
     *offers.SCENARIOS,
     *failures.SCENARIOS,

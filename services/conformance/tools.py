@@ -39,5 +39,10 @@ async def linger(path: str) -> str:
     return "at last"
 
 
+def wipe(path: str = "/everything") -> str:
+    """Wipe a directory."""
+    return f"wiped {path}"
+
+
 def _write(path: str, word: str) -> None:
     Path(path).write_text(word)

@@ -31,11 +31,12 @@ from services.model_gateway.errors import failure as failure_of
 from services.model_gateway.errors import of_body
 from services.model_gateway.pricing import Tokens, is_priced, usage
 from services.model_gateway.provider import ProviderAnswer, ProviderClient, ProviderRequest
+from services.model_gateway.recorded_calls import asked_calls, end_of, results_of
 from services.model_gateway.relay import Relay
 from services.model_gateway.reply import Reply
 from services.model_gateway.sessions import OpenSession
 from services.model_gateway.tries import Try
-from services.model_gateway.wires.wire import ModelWire
+from services.model_gateway.wires.wire import CHAT, ModelWire
 from services.turn_control import budget_question
 
 #: Bytes of a request that count as one token before the provider has counted them.
@@ -137,13 +138,26 @@ class ModelCall:
 
     async def run(self) -> None:
         """Answer the call."""
+        await self._ask_leave()
         record = await self._recorded() or await self._cached()
         if record is None:
             await self._ask_models()
-        elif "events" in record:
+            return
+        self._note(record)
+        if "events" in record:
             await self._reply.end(self._request.wire.stream(record["events"]))
         else:
             self._reply.whole(orjson.dumps(record["body"]))
+
+    async def _ask_leave(self) -> None:
+        """The turn's limits are kept here, however the framework loops."""
+        if self._session.calls is not None and self._request.wire.operation == CHAT:
+            await self._session.calls.asking(results_of(self._request.body))
+
+    def _note(self, record: Mapping[str, Any]) -> None:
+        """What the model asks for is known before the framework can act upon it."""
+        if self._session.calls is not None and self._request.wire.operation == CHAT:
+            self._session.calls.answered(end_of(record), asked_calls(record, self._request.body))
 
     async def _recorded(self) -> Any:
         """The answer of an earlier attempt. A call that was only begun has none, but stands for its own request."""
@@ -278,6 +292,7 @@ class ModelCall:
         self._events = []
         self._session.journal.answered(record, is_new=True)
         self._session.model = made.model
+        self._note(record)
         cache, policy = self._session.cache, self._session.policy.response_cache
         is_asked_for = made.endpoint is self._opened.models(self._request.model)[0]
         if cache is not None and policy is not None and is_asked_for:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from runtimes.errors import (
@@ -20,6 +21,7 @@ from services.model_gateway import pricing
 from services.model_gateway.breaker import Breakers
 from services.model_gateway.call import CallRequest, ModelCall
 from services.model_gateway.dialects import Dialects
+from services.model_gateway.parameters import without
 from services.model_gateway.provider import ProviderClient, ProviderRequest
 from services.model_gateway.reply import Reply, refusal
 from services.model_gateway.sessions import ModelSession, OpenSession, Sessions
@@ -168,6 +170,9 @@ async def _read(request: web.Request, wire: ModelWire, opened: OpenSession) -> C
         body = None
     if not isinstance(body, dict) or not isinstance(body.get("model"), str):  # pyright: ignore[reportUnknownMemberType]
         raise ModelRequestRejected("The request's body is no JSON object with a 'model'.")
+    asked = without(body, opened.session.unasked)  # pyright: ignore[reportUnknownArgumentType]
+    if asked is not body:
+        body, raw = asked, orjson.dumps(asked)
     headers = {name: request.headers[name] for name in wire.headers if name in request.headers}
     call = CallRequest(wire, body, raw, request.query_string, headers, began)  # pyright: ignore[reportUnknownArgumentType]
     if opened.primary.wire is not wire.family or not opened.models(call.model):

@@ -3,13 +3,14 @@
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Protocol
 
 from runtimes.errors import ConfigurationInvalid, RuntimeFailure
-from runtimes.types import ModelEndpoint
+from runtimes.types import FinishReason, ModelEndpoint
+from services.asked_calls import AskedCall
 from services.budget import Budget
 from services.journal import Journal
 from services.model_gateway.policy import ModelPolicy
@@ -33,6 +34,22 @@ class ResponseCache(Protocol):
         ...
 
 
+class CallBook(Protocol):
+    """Hears what the model asks for, and what the framework makes of it."""
+
+    async def asking(self, results: Mapping[str, str]) -> None:
+        """The framework is about to ask the model, with results of tools by their calls' ids.
+
+        Raises:
+            RuntimeFailure: the model may not be asked any more.
+        """
+        ...
+
+    def answered(self, finish: FinishReason, calls: Sequence[AskedCall]) -> None:
+        """The model has answered; the framework has not seen the end yet."""
+        ...
+
+
 def _nothing() -> None:
     """Nobody listens."""
 
@@ -43,7 +60,8 @@ class ModelSession:
 
     `on_activity` hears whenever a call comes or a provider says something. `pause_on_budget` asks a human at a limit
     of the budget, where otherwise the turn ends. `failure` is why the last call failed, None once one succeeded;
-    `model` is who answered last.
+    `model` is who answered last. `calls` are the turn's tool calls, with its limits; `unasked` are parameters that the
+    agent's definition does not set, so that no provider gets them.
     """
 
     journal: Journal
@@ -56,6 +74,8 @@ class ModelSession:
     pause_on_budget: bool = False
     failure: RuntimeFailure | None = None
     model: str = ""
+    calls: CallBook | None = None
+    unasked: frozenset[str] = frozenset()
     trace: TurnTrace = field(default_factory=TurnTrace)
 
 

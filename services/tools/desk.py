@@ -11,10 +11,12 @@ from uuid import UUID, uuid5
 import orjson
 
 from runtimes.errors import BudgetExceeded
-from runtimes.types import Effect, ToolCallCompleted, ToolCallStarted, ToolResult, Usage
+from runtimes.types import Effect, FinishReason, ToolCallCompleted, ToolCallStarted, ToolResult, Usage
+from services.asked_calls import AskedCall, AskedCalls
 from services.budget import Budget
 from services.completions import ENDED
 from services.control_plane_client.models import Decision, NewEvent, Step, StepKind, StepStatus
+from services.event_publisher import storable
 from services.forgotten import EARLIER
 from services.journal import Journal, canonical_hash
 from services.metrics import COMPLETED, FAILED, OTHER, REFUSED, UNKNOWN
@@ -22,6 +24,9 @@ from services.tracing import TurnTrace
 from services.turn_control import Question, QuestionKind, TurnControl, budget_question
 
 _KEYS = UUID("5b0f9e64-52d8-4f5e-9a0a-3c1b0f8a7d11")
+#: Of what a framework says of a call that no tool has seen, in characters.
+_TOLD_LIMIT = 5000
+_LEFT = "Not run: the turn ended without it."
 _UNKNOWN = (
     "It is not known whether '{name}' was done: the worker was lost while it ran. It is not run again by itself. "
     "Find out what happened before you decide what to do."
@@ -95,11 +100,31 @@ class TurnDesk:
     decisions: Sequence[Decision] = ()
     unknown: UnknownOutcome = UnknownOutcome.TELL_MODEL
     pause_on_budget: bool = False
+    asked: AskedCalls = field(default_factory=AskedCalls)
     trace: TurnTrace = field(default_factory=TurnTrace)
 
     def idempotency_key(self, tool_call_id: str) -> str:
         """The same on every attempt at the turn."""
         return str(uuid5(_KEYS, f"{self.execution_id}/{self.turn}/{tool_call_id}"))
+
+    async def asking(self, results: Mapping[str, str]) -> None:
+        """The framework asks the model again: the results of calls that no tool has seen are its own words.
+
+        Raises:
+            LimitReached: the model may not be asked any more.
+        """
+        for call in [call for call in self.asked.untold() if call.id in results]:
+            await self._tell(call, results[call.id])
+        self.asked.check()
+
+    def answered(self, finish: FinishReason, calls: Sequence[AskedCall]) -> None:
+        """The model has answered."""
+        self.asked.answered(finish, calls)
+
+    async def end(self) -> None:
+        """The turn has ended: calls that never came to a tool are told."""
+        for call in list(self.asked.untold()):
+            await self._tell(call, call.refusal or _LEFT)
 
     async def begin(self, wanted: Wanted, *, beside: Sequence[Wanted] = ()) -> Step | ToolResult:
         """Claim a call, or give the result that it has already.
@@ -147,6 +172,11 @@ class TurnDesk:
         cut = step.model_copy(update={"status": StepStatus.UNKNOWN if is_unknown else StepStatus.CANCELLED})
         told = {"tool_call_id": wanted.tool_call_id, "name": wanted.name, "runs_on": True}
         await _whole(self.journal.write(cut, [NewEvent(type=f"tool.{cut.status}", data=told)]))
+
+    async def _tell(self, call: AskedCall, text: str) -> None:
+        call.is_told = True
+        wanted = Wanted(call.id, call.name, storable(call.arguments), Effect.READ_ONLY)
+        await self.record(wanted, ToolResult(storable(text[:_TOLD_LIMIT]), is_error=True))
 
     async def _new(self, wanted: Wanted, beside: Sequence[Wanted]) -> Step | ToolResult:
         """A call that no earlier attempt knows, unless the model has only worded it anew."""

@@ -9,7 +9,9 @@ from typing import Any
 import jsonschema_rs
 
 from runtimes.errors import RuntimeFailure, ToolsetInvalid
+from runtimes.tool_arguments import decoded
 from runtimes.types import Tool, ToolResult
+from services.asked_calls import AskedCall
 from services.control_plane_client.models import Step
 from services.tools.desk import TurnDesk, Wanted
 from services.tools.spec import Call, ToolFailed, ToolSpec
@@ -40,20 +42,44 @@ class ToolGateway:
         self._doors = [_Door(spec, _validator(spec)) for spec in specs]
         self._desk = desk
         self._keep_workspace = keep_workspace
+        desk.asked.ours.update(spec.name for spec in specs)
 
     def tools(self) -> list[Tool]:
         """The tools as runtimes take them."""
         return [self._tool(door) for door in self._doors]
 
     def _tool(self, door: "_Door") -> Tool:
-        async def call(tool_call_id: str, arguments: Mapping[str, Any] | str) -> ToolResult:
-            return await self._call(door, tool_call_id, arguments)
+        async def call(
+            tool_call_id: str | None, arguments: Mapping[str, Any] | str, *, from_model: bool = True
+        ) -> ToolResult:
+            asked = self._desk.asked.take(tool_call_id, door.spec.name, arguments) if from_model else None
+            if asked is None:
+                own = tool_call_id or self._desk.asked.own_id(door.spec.name, arguments)
+                return await self._call(door, own, arguments)
+            asked.id = asked.id or tool_call_id or self._desk.asked.own_id(door.spec.name, arguments)
+            return await self._as_asked(door, asked)
 
         return Tool(door.spec.name, door.spec.description, door.spec.parameters, call)
 
-    async def _call(self, door: "_Door", tool_call_id: str, arguments: Mapping[str, Any] | str) -> ToolResult:
+    async def _as_asked(self, door: "_Door", asked: AskedCall) -> ToolResult:
+        """The call as the model wrote it, once, however often and with whatever arguments the framework makes it."""
+        while asked.outcome is not None:
+            await asyncio.wait({asked.outcome})
+            if not asked.outcome.cancelled():
+                return asked.outcome.result()
+            asked.outcome = None
+        asked.outcome = outcome = asyncio.get_running_loop().create_future()
+        try:
+            outcome.set_result(await self._call(door, asked.id, decoded(asked.arguments), asked.refusal))
+        finally:
+            outcome.cancel()
+        return outcome.result()
+
+    async def _call(
+        self, door: "_Door", tool_call_id: str, arguments: Mapping[str, Any] | str, refusal: str = ""
+    ) -> ToolResult:
         wanted = door.wanted(tool_call_id, arguments)
-        if mistakes := door.spec.gone or door.mistakes(arguments):
+        if mistakes := refusal or door.spec.gone or door.mistakes(arguments):
             return await self._desk.record(wanted, ToolResult(door.cut(mistakes), is_error=True))
         step = await self._desk.begin(wanted)
         if isinstance(step, ToolResult):

@@ -75,6 +75,10 @@ class JournalledTools:
     ) -> ToolResult | None:
         """Claim a call; a result means that it is not to be run."""
         wanted = self._wanted(tool_call_id, name, arguments)
+        asked = self.desk.asked.find(tool_call_id)
+        if asked is not None and asked.refusal:
+            asked.is_told = True
+            return await self.desk.record(wanted, ToolResult(asked.refusal, is_error=True))
         step = await self.desk.begin(wanted, beside=[self._wanted(*call) for call in beside])
         if isinstance(step, ToolResult):
             return step

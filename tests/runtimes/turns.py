@@ -88,7 +88,11 @@ class Turns:
 
 def tool(call: Callable[[str, Mapping[str, Any] | str], Awaitable[ToolResult]], name: str = "lookup") -> Tool:
     schema = {"type": "object", "properties": {"q": {"type": "integer"}}, "required": ["q"]}
-    return Tool(name, "Looks something up.", schema, call)
+
+    async def called(call_id: str | None, arguments: Mapping[str, Any] | str, *, from_model: bool = True) -> ToolResult:
+        return await call(call_id or "", arguments)
+
+    return Tool(name, "Looks something up.", schema, called)
 
 
 @dataclass(slots=True)

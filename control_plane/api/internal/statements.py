@@ -176,6 +176,9 @@ _FINISH = Sql(
         DELETE FROM deltas WHERE execution_id = :id
     ), fence AS (
         UPDATE executions SET status = :end, error = CAST(:error AS jsonb), finished_at = now(),
+            response = CASE WHEN :end = 'failed' THEN coalesce((
+                SELECT data->>'text' FROM events WHERE events.execution_id = :id AND type = 'message.completed'
+                    AND events.turn = attempt_turn ORDER BY seq DESC LIMIT 1), response) ELSE response END,
             usage = CAST(:usage AS jsonb), last_seq = last_seq + :count + (SELECT count(*) FROM ends),
             updated_at = now()
         WHERE id = :id

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from runtimes.errors import (
     BudgetExceeded,
+    LimitReached,
     ModelAuthentication,
     ModelNotFound,
     ModelOverloaded,
@@ -38,6 +39,7 @@ _TYPES: Mapping[type[RuntimeFailure], str] = {
     ModelNotFound: "not_found_error",
     ModelTimeout: "timeout_error",
     BudgetExceeded: "permission_error",
+    LimitReached: "permission_error",
 }
 #: The deltas that lengthen a text, and where it is.
 _TEXTS = {"text_delta": "text", "input_json_delta": "partial_json", "thinking_delta": "thinking"}

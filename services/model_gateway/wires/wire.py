@@ -12,6 +12,7 @@ from runtimes.errors import (
     BudgetExceeded,
     ContentRefused,
     ContextTooLong,
+    LimitReached,
     ModelAuthentication,
     ModelConnectionBroken,
     ModelNotFound,
@@ -39,7 +40,10 @@ STATUSES: Mapping[type[RuntimeFailure], int] = {
     ModelTimeout: 504,
     ModelConnectionBroken: 502,
     BudgetExceeded: 403,
+    LimitReached: 403,
 }
+#: A call that goes on with a conversation.
+CHAT = "chat"
 #: What a model says beside messages, on the responses wire.
 _SPOKEN = {"function_call", "custom_tool_call", "reasoning"}
 #: Of a text, what is looked at for likeness, in characters.
@@ -89,7 +93,7 @@ class ModelWire(ABC):
 
     path: ClassVar[str]
     #: What traces call it.
-    operation: ClassVar[str] = "chat"
+    operation: ClassVar[str] = CHAT
     family: ClassVar[Wire]
     streams: ClassVar[bool] = True
     headers: ClassVar[tuple[str, ...]] = ()

@@ -143,6 +143,29 @@ def decided(memory: Remembering, status: Literal["approved", "denied", "expired"
     return [Decision(id=uuid4(), kind=asked.kind, key=asked.key, digest=asked.digest, status=status, **fields)]
 
 
+@pytest.mark.parametrize(("effect", "told"), [(Effect.AT_MOST_ONCE, "unknown"), (Effect.IDEMPOTENT, "cancelled")])
+async def test_a_call_that_cannot_be_stopped_is_told_to_run_on(effect: Effect, told: str) -> None:
+    memory, begun = Remembering(), asyncio.Event()
+
+    async def linger(_: Mapping[str, Any], __: Call) -> str:
+        begun.set()
+        await asyncio.sleep(60)
+        return "late"
+
+    spec = ToolSpec("linger", "", {"type": "object"}, linger, effect=effect, stops=False)
+    (tool,) = ToolGateway([spec], desk_of(memory)).tools()
+    call = asyncio.ensure_future(tool.call("c1", {}))
+    await begun.wait()
+
+    call.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert memory.types == ["tool.started", f"tool.{told}"]
+    assert memory.events[1].data == {"tool_call_id": "c1", "name": "linger", "runs_on": True}
+    assert memory.steps[1].status == told
+
+
 async def test_a_call_that_needs_approval_asks_and_does_not_run() -> None:
     till, memory = Till(), Remembering()
 
