@@ -38,6 +38,13 @@ class ModelUnreachable(ModelConnectionBroken):
     """No connection came about: the provider knows nothing of the call."""
 
 
+class ModelAnswerTooLarge(ModelAnswerInvalid):
+    """More came than any model says; asked again, it would come and be paid again."""
+
+    retryable = False
+    default_hint = "Limit the answer (max_tokens), and check what answers at the provider's base_url."
+
+
 _HAPPENED: Mapping[type[ModelFailure], str] = {
     ContextTooLong: "The conversation is too long",
     ContentRefused: "The provider refused the content",
@@ -51,6 +58,7 @@ _HAPPENED: Mapping[type[ModelFailure], str] = {
     ModelUnreachable: "The provider cannot be reached",
     ModelConnectionBroken: "The connection to the provider broke",
     ModelOutputMalformed: "The provider could not read what the model wrote",
+    ModelAnswerTooLarge: "The provider's answer is not taken",
     ModelAnswerInvalid: "The provider's answer is no model answer",
 }
 _HINTS: Mapping[type[ModelFailure], str] = {

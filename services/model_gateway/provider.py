@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,7 +10,15 @@ import aiohttp
 
 from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, ModelFailure, ModelTimeout
 from runtimes.types import ModelEndpoint, Wire
-from services.model_gateway.errors import ModelUnreachable, failure, of_response
+from services.model_gateway.bounds import (
+    REFUSAL_BYTES,
+    STREAM_BYTES,
+    WHOLE_BYTES,
+    AnswerTooLarge,
+    AnswerUnfit,
+    BoundedBody,
+)
+from services.model_gateway.errors import ModelAnswerTooLarge, ModelUnreachable, failure, of_response
 from services.model_gateway.policy import ModelTimeouts
 from services.model_gateway.sse import Event, EventReader, loads
 
@@ -31,12 +39,14 @@ class ProviderAnswer:
 
     def __init__(self, response: aiohttp.ClientResponse, endpoint: ModelEndpoint, idle: float, first: float) -> None:
         self._response = response
+        self._body = BoundedBody(response, STREAM_BYTES)
         self._endpoint = endpoint
         self.idle = idle
         self._first = first
 
     async def whole(self) -> tuple[bytes, dict[str, Any]]:
         """The body, and what it says."""
+        self._body.most = WHOLE_BYTES
         pieces: list[bytes] = []
         while piece := await self._read(self.idle):
             pieces.append(piece)
@@ -70,7 +80,7 @@ class ProviderAnswer:
     async def _read(self, patience: float) -> bytes:
         async with _translated(self._endpoint):
             async with asyncio.timeout(patience):
-                return await self._response.content.readany()
+                return await self._body.read()
 
     def _invalid(self, body: bytes) -> ModelFailure:
         said = f"{self._response.content_type}: {body[:200].decode(errors='replace')}"
@@ -91,6 +101,7 @@ class ProviderClient:
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"accept-encoding": "identity", "user-agent": "holdfast"},
+            auto_decompress=False,
         )
         return self
 
@@ -122,7 +133,9 @@ class ProviderClient:
             if response.status != 200:
                 raise await _refusal(response, endpoint, timeouts.idle_seconds)
             left = first - (asyncio.get_running_loop().time() - began)
-            yield ProviderAnswer(response, endpoint, timeouts.idle_seconds, max(left, 0.001))
+            async with _translated(endpoint):
+                answer = ProviderAnswer(response, endpoint, timeouts.idle_seconds, max(left, 0.001))
+            yield answer
         finally:
             response.release()
 
@@ -138,14 +151,23 @@ async def _translated(endpoint: ModelEndpoint) -> AsyncGenerator[None]:
         raise failure(ModelTimeout, "it was silent for too long", endpoint) from None
     except aiohttp.ClientResponseError as error:
         raise failure(ModelAnswerInvalid, error.message, endpoint) from None
+    except AnswerTooLarge as error:
+        raise failure(ModelAnswerTooLarge, str(error), endpoint) from None
+    except AnswerUnfit as error:
+        raise failure(ModelAnswerInvalid, str(error), endpoint) from None
     except (aiohttp.ClientError, ConnectionError) as error:
         raise failure(ModelConnectionBroken, str(error) or type(error).__name__, endpoint) from None
 
 
 async def _refusal(response: aiohttp.ClientResponse, endpoint: ModelEndpoint, idle: float) -> ModelFailure:
-    async with _translated(endpoint), asyncio.timeout(idle):
-        body = await response.read()
-    return of_response(response.status, response.headers, body, endpoint)
+    """The failure that a refusal tells of, by its status alone where no more of it comes."""
+    body = bytearray()
+    with suppress(AnswerUnfit, TimeoutError, aiohttp.ClientError, ConnectionError):
+        bounded = BoundedBody(response, REFUSAL_BYTES)
+        async with asyncio.timeout(idle):
+            while piece := await bounded.read():
+                body += piece
+    return of_response(response.status, response.headers, bytes(body), endpoint)
 
 
 def _url(endpoint: ModelEndpoint, request: ProviderRequest) -> str:

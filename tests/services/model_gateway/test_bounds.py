@@ -1,0 +1,160 @@
+"""Answers without an end, without a newline, or that unpack to many times their size: bounded, and told."""
+
+import gzip
+import json
+import zlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from runtimes.types import Wire
+from services.model_gateway.bounds import REFUSAL_BYTES, STREAM_BYTES, WHOLE_BYTES
+from services.model_gateway.policy import ModelPolicy, ModelRetries
+from services.model_gateway.server import ModelGateway
+from services.providers import Provider, ProviderRegistry
+from tests.runtimes.model_server import ModelServer
+from tests.services.model_gateway.gateways import KEY, Turn, Turns
+from tests.services.model_gateway.odd_provider import EVENTS, JSON, served
+
+ONCE = ModelPolicy(model_retries=ModelRetries(attempts=1))
+PIECE = 64 * 1024
+CHUNK = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+ANSWER = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+}
+
+
+@dataclass(slots=True)
+class Flood:
+    """Says a beginning and then one piece again and again, until nobody listens."""
+
+    piece: bytes = b"x" * PIECE
+    begin: bytes = b""
+    content_type: str = EVENTS
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    most: int = 2 * STREAM_BYTES
+    sent: int = 0
+    asked: int = 0
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked, self.sent = self.asked + 1, 0
+        response = web.StreamResponse(status=self.status, headers={"content-type": self.content_type, **self.headers})
+        await response.prepare(request)
+        await response.write(self.begin)
+        try:
+            while self.sent < self.most:
+                await response.write(self.piece)
+                self.sent += len(self.piece)
+        except ConnectionError:
+            pass
+        return response
+
+
+@pytest.fixture
+def flood() -> Flood:
+    return Flood()
+
+
+@pytest.fixture
+async def turns(flood: Flood, model: ModelServer) -> AsyncIterator[Turns]:
+    async with served(flood.handle) as url:
+        gateway = ModelGateway(ProviderRegistry([Provider("openai", f"{url}/v1", KEY)]))
+        await gateway.start()
+        yield Turns(gateway, model, Wire.OPENAI)
+        await gateway.close()
+
+
+async def asked(turn: Turn, *, stream: bool) -> tuple[int, str]:
+    """Status and text of an answer."""
+    body = {"model": turn.endpoint.model, "messages": [{"role": "user", "content": "hi"}], "stream": stream}
+    headers = {"authorization": f"Bearer {turn.endpoint.api_key}"}
+    url = f"{turn.endpoint.base_url}/chat/completions"
+    async with aiohttp.ClientSession() as http, http.post(url, json=body, headers=headers) as response:
+        return response.status, await response.text()
+
+
+def packed_zeros(megabytes: int) -> bytes:
+    """What unpacks to one event of so many."""
+    packer = zlib.compressobj(wbits=31)
+    pieces = [packer.compress(b"data: "), *(packer.compress(bytes(1024 * 1024)) for _ in range(megabytes))]
+    return b"".join((*pieces, packer.flush()))
+
+
+async def test_a_whole_answer_without_an_end_is_ended_and_not_asked_for_again(turns: Turns, flood: Flood) -> None:
+    flood.content_type, flood.begin, flood.piece = JSON, b"[", b" " * PIECE
+
+    async with turns.open() as turn:
+        status, _ = await asked(turn, stream=False)
+
+    (step,) = turn.steps.steps
+    assert status == 500
+    assert step.error is not None
+    assert (step.error.code, step.error.retryable) == ("model_answer_invalid", False)
+    assert f"larger than {WHOLE_BYTES} bytes" in step.error.message
+    assert step.usage.cost_usd is None
+    assert flood.asked == 1
+    assert flood.sent < 2 * WHOLE_BYTES
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "model_authentication"), (400, "model_request_rejected")])
+async def test_a_refusal_without_an_end_is_judged_by_its_status(
+    turns: Turns, flood: Flood, status: int, code: str
+) -> None:
+    flood.status, flood.content_type = status, "text/plain"
+
+    async with turns.open() as turn:
+        await asked(turn, stream=True)
+
+    assert turn.session.failure is not None
+    assert turn.session.failure.code == code
+    assert flood.sent < 100 * REFUSAL_BYTES
+
+
+async def test_what_unpacks_to_hundreds_of_megabytes_is_not_unpacked(turns: Turns, flood: Flood) -> None:
+    flood.piece = packed_zeros(200)
+    flood.most, flood.headers = 1, {"content-encoding": "gzip"}
+    flood.content_type = JSON
+
+    async with turns.open(policy=ONCE) as turn:
+        status, _ = await asked(turn, stream=False)
+
+    assert status == 500
+    assert turn.session.failure is not None
+    assert turn.session.failure.code == "model_answer_invalid"
+    assert len(flood.piece) < 1_000_000
+
+
+@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_may_be_packed_though_nobody_asked_for_it(
+    turns: Turns, flood: Flood, stream: bool, coding: str, pack: Any
+) -> None:
+    chunk = {**CHUNK, "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
+    told = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n" if stream else json.dumps(ANSWER)
+    flood.piece, flood.most, flood.headers = pack(told.encode()), 1, {"content-encoding": coding}
+    flood.content_type = EVENTS if stream else JSON
+
+    async with turns.open() as turn:
+        status, text = await asked(turn, stream=stream)
+
+    assert (status, '"hi"' in text) == (200, True)
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip"])
+async def test_what_cannot_be_unpacked_is_told(turns: Turns, flood: Flood, coding: str) -> None:
+    flood.piece, flood.most, flood.headers = b"not packed at all", 1, {"content-encoding": coding}
+
+    async with turns.open() as turn:
+        status, text = await asked(turn, stream=False)
+
+    assert status == 500
+    assert "packed" in text
