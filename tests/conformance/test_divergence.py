@@ -13,7 +13,7 @@ RUNTIMES = ("native", "default", "langgraph", "openai_agents")
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 async def test_what_may_be_done_once_is_not_done_for_the_second_wording(runtime: str, benches: Benches) -> None:
-    bench = await benches(runtime, Wire.OPENAI)
+    bench = await benches(runtime, Wire.OPENAI, "")
     ledger = bench.directory / "diverged"
     case = Case(f'[[reword;; tool note {{"path": "{ledger}", "line": "x ~"}};; result]]', functions=["note"])
     first = await bench.run(case)
