@@ -192,7 +192,7 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
     #: Fields whose values no message ever shows.
-    secrets: ClassVar[frozenset[str]] = frozenset({"database_url", "api_key", "providers"})
+    secrets: ClassVar[frozenset[str]] = frozenset({"database_url", "api_key", "identity_secret", "providers"})
 
     data_dir: Annotated[Directory, _COMMAND] = Field(default_factory=data_home)
     """where the local stack keeps everything"""
@@ -214,6 +214,9 @@ class Settings(BaseSettings):
     """where workers and the command find the API"""
     api_key: Annotated[SecretStr | None, _WORKERS_AND_COMMAND] = None
     """what they call it with"""
+    identity_secret: Annotated[SecretStr | None, _PROCESSES] = None
+    """by which the API proves that it is ours before workers send it a key: the same for both; where it is set, workers
+    speak to no other program at the API's address and port"""
     max_body_bytes: Annotated[int, _API] = Field(default=16 * 1024 * 1024, ge=1024)
     """larger requests are refused with 413"""
     allowed_hosts: Annotated[Words, _API] = Field(default_factory=lambda: ["localhost", "127.0.0.1", "::1"])

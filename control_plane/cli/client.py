@@ -8,6 +8,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_de
 
 from control_plane.cli.connection import ApiLocation, is_here
 from control_plane.cli.failures import CliError, ExitCode, from_problem, usage_error
+from control_plane.local.identity import proves_itself
+from services.control_plane_client.identity import not_ours
 
 PREFIX = "/api/v1"
 #: Answers of an API that is starting, stopping or cut off from what it needs.
@@ -25,13 +27,14 @@ class ApiClient:
         self._patience = patience
         #: Whether somebody was there, if only to break the connection.
         self._met = False
+        self._is_proven = not location.identity_secret
         headers = {"Authorization": f"Bearer {location.key}"} if location.key else {}
         self.http = httpx.Client(
             base_url=location.url,
             headers=headers,
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             trust_env=not is_here(location.url),
-            event_hooks={"response": [self._heard]},
+            event_hooks={"request": [self._prove], "response": [self._heard]},
         )
 
     def get(self, path: str, **query: Any) -> Any:
@@ -100,6 +103,18 @@ class ApiClient:
         if error.code == "api_unreachable":
             return self._met or self.location.expected
         return error.as_problem().get("status") in PASSING
+
+    def _prove(self, request: httpx.Request) -> None:
+        """Make sure, once, that the local stack's own API gets the key."""
+        if not self._is_proven and not proves_itself(self.location.url, self.location.identity_secret):
+            raise CliError(
+                not_ours(self.location.url),
+                exit_code=ExitCode.UNREACHABLE,
+                code="api_not_ours",
+                checks=(self.location.stack,),
+                hint="Wait until the stack has its port again, or restart it: holdfast down, then holdfast up.",
+            )
+        self._is_proven = True
 
     def _heard(self, response: httpx.Response) -> None:
         self._met = True

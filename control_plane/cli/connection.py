@@ -29,6 +29,8 @@ class ApiLocation:
     stack: str
     #: Whether somebody may be about to answer there: anywhere else, or here while the local stack runs.
     expected: bool = True
+    #: By which the local stack's own API proves itself before it gets a key; empty where that is not to be had.
+    identity_secret: str = ""
 
 
 def find_api(settings: Settings, directory: DataDirectory) -> ApiLocation:
@@ -41,15 +43,14 @@ def find_api(settings: Settings, directory: DataDirectory) -> ApiLocation:
     else:
         source, url = Source.SETTINGS, settings.api_url
     if state is not None and url == state.api_url:
-        return ApiLocation(url, key or _local_key(directory), source, stack)
+        credentials = read_credentials(directory.credentials)
+        if credentials is None:
+            return ApiLocation(url, key, source, stack)
+        own = credentials.identity_secret
+        return ApiLocation(url, key or credentials.api_key, source, stack, identity_secret=own)
     return ApiLocation(url, key, source, stack, expected=not is_here(url))
 
 
 def is_here(url: str) -> bool:
     """Whether the URL is one of this machine."""
     return urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}
-
-
-def _local_key(directory: DataDirectory) -> str | None:
-    credentials = read_credentials(directory.credentials)
-    return credentials.api_key if credentials else None

@@ -12,7 +12,8 @@ from itertools import count
 from pathlib import Path
 from time import monotonic
 
-from control_plane.local.processes import dying_with_parent, identify, kill_group
+from control_plane.local.ports import is_free
+from control_plane.local.processes import dying_with_parent, has_ended, identify, kill_group, listens
 from control_plane.local.progress import Progress
 from control_plane.local.state import ProcessPhase, ProcessState
 
@@ -28,6 +29,10 @@ class ServiceFailed(Exception):
     """A process did not become ready; the message says how it ended and shows the end of its log."""
 
 
+class PortTaken(ServiceFailed):
+    """A process ended because another program has its port."""
+
+
 def _nothing() -> None:
     """Neither preparation nor tidying."""
 
@@ -38,7 +43,8 @@ class Service:
 
     `ready` gets the process's number and when it was started; `prepare` goes before each start, `tidy`
     after the last end. `account` is the user and group that it
-    runs as, where that is not our own.
+    runs as, where that is not our own. `ports` are those at which the process itself has to listen: what answers
+    there may be another program.
     """
 
     name: str
@@ -50,6 +56,7 @@ class Service:
     address: str = ""
     note: str = ""
     account: tuple[int, int] | None = None
+    ports: tuple[int, ...] = ()
     prepare: Callable[[], None] = _nothing
     tidy: Callable[[], None] = _nothing
     stop_signal: signal.Signals = signal.SIGTERM
@@ -58,6 +65,8 @@ class Service:
     start_seconds: float = 60.0
     #: Starts that may fail before a stack that is coming up gives up.
     start_tries: int = 4
+    #: The same where another program has its port.
+    port_tries: int = 2
     stop_seconds: float = 10.0
 
 
@@ -81,13 +90,15 @@ class Child:
 
         Raises:
             ServiceFailed: it did not become ready, not at the last try either.
+            PortTaken: another program has its port.
         """
         for failures in count(1):
             try:
                 await self._launch()
                 break
-            except ServiceFailed:
-                if failures == self.service.start_tries:
+            except ServiceFailed as failed:
+                is_taken = isinstance(failed, PortTaken)
+                if failures >= (self.service.port_tries if is_taken else self.service.start_tries):
                     raise
                 await asyncio.sleep(_delay(failures))
         self._watch = asyncio.create_task(self._keep_alive())
@@ -144,11 +155,22 @@ class Child:
             )
 
     async def _until_ready(self, process: Process, started_at: datetime) -> None:
-        while not await self.service.ready(process.pid, started_at):
-            if process.returncode is not None:
-                kill_group(process.pid)
-                raise ServiceFailed(self._explain(_ending(process.returncode)))
+        while not await self._is_ready(process.pid, started_at):
+            if has_ended(process.pid):
+                raise self._failed(process.pid, await process.wait())
             await asyncio.sleep(self.service.probe_seconds)
+
+    async def _is_ready(self, pid: int, started_at: datetime) -> bool:
+        """Whether the process works: it, and no other program in its place."""
+        if not await self.service.ready(pid, started_at):
+            return False
+        return not has_ended(pid) and all(listens(pid, port) for port in self.service.ports)
+
+    def _failed(self, pid: int, code: int) -> ServiceFailed:
+        kill_group(pid)
+        if taken := [str(port) for port in self.service.ports if not is_free(port)]:
+            return PortTaken(self._explain(f"{_ending(code)}: another program has port {', '.join(taken)}"))
+        return ServiceFailed(self._explain(_ending(code)))
 
     async def _keep_alive(self) -> None:
         failures = 0

@@ -20,6 +20,7 @@ GIVEN = frozenset(
         "api_url",
         "api_host",
         "api_port",
+        "identity_secret",
         "worker_health_host",
         "worker_health_port",
     }

@@ -1,6 +1,8 @@
 """The local stack's own API keys: one for the CLI, one for its workers."""
 
+from dataclasses import replace
 from pathlib import Path
+from secrets import token_urlsafe
 from uuid import uuid4
 
 import psycopg
@@ -20,8 +22,8 @@ async def choose_credentials(database_url: str, path: Path) -> Credentials:
     """
     stored = read_credentials(path)
     if stored is not None and await _are_valid(database_url, stored):
-        return stored
-    return Credentials(api_key=new_key(), worker_key=new_key())
+        return stored if stored.identity_secret else replace(stored, identity_secret=_new_secret())
+    return Credentials(api_key=new_key(), worker_key=new_key(), identity_secret=_new_secret())
 
 
 async def ensure_credentials(database_url: str, path: Path, credentials: Credentials) -> None:
@@ -30,12 +32,12 @@ async def ensure_credentials(database_url: str, path: Path, credentials: Credent
     Raises:
         psycopg.Error: the database cannot be reached or has no schema.
     """
-    if credentials == read_credentials(path) and await _are_valid(database_url, credentials):
-        return
-    async with await psycopg.AsyncConnection.connect(database_url) as connection:
-        await insert_key(connection, "local CLI", CLI_SCOPES, credentials.api_key)
-        await insert_key(connection, "local workers", WORKER_SCOPES, credentials.worker_key)
-    write_credentials(path, credentials)
+    if not await _are_valid(database_url, credentials):
+        async with await psycopg.AsyncConnection.connect(database_url) as connection:
+            await insert_key(connection, "local CLI", CLI_SCOPES, credentials.api_key)
+            await insert_key(connection, "local workers", WORKER_SCOPES, credentials.worker_key)
+    if credentials != read_credentials(path):
+        write_credentials(path, credentials)
 
 
 async def insert_key(connection: psycopg.AsyncConnection, name: str, scopes: list[str], key: str | None = None) -> str:
@@ -47,6 +49,10 @@ async def insert_key(connection: psycopg.AsyncConnection, name: str, scopes: lis
         (uuid4(), name, key[:SHOWN], key_hash(key), scopes),
     )
     return key
+
+
+def _new_secret() -> str:
+    return token_urlsafe(32)
 
 
 async def _are_valid(database_url: str, stored: Credentials) -> bool:

@@ -42,6 +42,23 @@ def find(identity: ProcessIdentity) -> psutil.Process | None:
         return None
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a child of ours has ended, also where nobody has asked for its exit code yet."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether the process itself listens at a TCP port."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
+
+
 def end(process: psutil.Process, *, with_signal: signal.Signals, seconds: float) -> None:
     """Ask a process to end, then kill it with what is left of its group."""
     try:

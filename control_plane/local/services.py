@@ -21,6 +21,7 @@ from control_plane.local.ports import LOOPBACK
 from control_plane.local.processes import holdfast_command
 from control_plane.local.state import Ports
 from control_plane.settings import ProviderSettings, Settings
+from services.control_plane_client.identity import PATH, is_proof, new_nonce
 
 POOL = "default"
 #: Seconds between two looks for a worker's announcement: each one is a connection to PostgreSQL.
@@ -62,17 +63,19 @@ class OwnServices:
         """For the processes that speak SQL."""
         return self._base() | {"HOLDFAST_DATABASE_URL": self.database_url}
 
-    def api(self) -> Service:
+    def api(self, credentials: Credentials) -> Service:
         """The control plane's API."""
         place = {"HOLDFAST_API_HOST": LOOPBACK, "HOLDFAST_API_PORT": str(self.ports.api)}
+        identity = _identity(credentials)
         return Service(
             name="api",
             title="API",
             command=(holdfast_command(), "api"),
-            environment=self.database_environment() | place,
+            environment=self.database_environment() | place | identity,
             log=self.directory.log("api"),
-            ready=Page(self.client, f"{self.api_url}/health/ready").answers,
+            ready=OwnApi(self.client, self.api_url, credentials.identity_secret).is_ready,
             address=self.api_url,
+            ports=(self.ports.api,),
         )
 
     def model(self, url: str) -> Service:
@@ -85,6 +88,7 @@ class OwnServices:
             log=self.directory.log("model"),
             ready=Page(self.client, f"{url}/health").answers,
             address=url,
+            ports=(self.ports.model,),
             note=f"{url} (no provider is configured: it follows directions, it is no language model)",
         )
 
@@ -108,7 +112,8 @@ class OwnServices:
         return replace(service, start_seconds=POOL_START)
 
     def _keyed(self, credentials: Credentials) -> dict[str, str]:
-        return self._base() | {"HOLDFAST_API_URL": self.api_url, "HOLDFAST_API_KEY": credentials.worker_key}
+        place = {"HOLDFAST_API_URL": self.api_url, "HOLDFAST_API_KEY": credentials.worker_key}
+        return self._base() | place | _identity(credentials)
 
     def _turns(self, credentials: Credentials) -> dict[str, str]:
         return self._keyed(credentials) | provider_environment(self.providers())
@@ -132,6 +137,11 @@ class OwnServices:
         return base_environment(self.settings) | temporal_environment(self.temporal_address)
 
 
+def _identity(credentials: Credentials) -> dict[str, str]:
+    """For the API, which proves itself, and for those that ask it to before they send it a key."""
+    return {"HOLDFAST_IDENTITY_SECRET": credentials.identity_secret}
+
+
 @dataclass(frozen=True)
 class Page:
     """A readiness page over HTTP."""
@@ -145,6 +155,25 @@ class Page:
             return (await self.client.get(self.url)).is_success
         except httpx.TransportError:
             return False
+
+
+@dataclass(frozen=True)
+class OwnApi:
+    """An API that has to prove that it is ours before it counts as ready."""
+
+    client: httpx.AsyncClient
+    url: str
+    secret: str
+
+    async def is_ready(self, pid: int, started_at: datetime) -> bool:
+        """Whether it is ours and its readiness page says 2xx."""
+        nonce, url = new_nonce(), httpx.URL(self.url)
+        try:
+            proof = await self.client.get(url.join(PATH), params={"nonce": nonce})
+        except httpx.TransportError:
+            return False
+        is_ours = is_proof(proof.text, self.secret, nonce, url.port)
+        return is_ours and await Page(self.client, f"{self.url}/health/ready").answers(pid, started_at)
 
 
 @dataclass(frozen=True)

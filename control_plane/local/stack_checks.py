@@ -13,10 +13,12 @@ from control_plane.local.added import AddedRuntime, added_runtimes
 from control_plane.local.checks import Check, failed, passed, warned
 from control_plane.local.credentials import read_credentials
 from control_plane.local.directory import DataDirectory
+from control_plane.local.identity import proves_itself
 from control_plane.local.processes import find
 from control_plane.local.state import ProcessPhase, StackState
 from control_plane.local.temporal import SEARCH_ATTRIBUTES, search_attributes_url
 from control_plane.settings import Settings
+from services.control_plane_client.identity import not_ours
 
 SECONDS = 5.0
 #: Seconds by which two clocks may differ; a worker's announcement is live for so long.
@@ -58,6 +60,9 @@ class StackChecks:
         credentials = read_credentials(self.directory.credentials)
         headers = {"Authorization": f"Bearer {credentials.api_key}"} if credentials else {}
         try:
+            secret = credentials.identity_secret if credentials else ""
+            if secret and not proves_itself(self.state.api_url, secret):
+                return [failed("api", not_ours(self.state.api_url), RESTART)]
             with httpx.Client(base_url=self.state.api_url, trust_env=False, timeout=SECONDS) as client:
                 ready = client.get("/health/ready")
                 listed = client.get("/api/v1/agents", params={"limit": 1}, headers=headers)

@@ -8,13 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from time import monotonic
 from typing import Any, TypeVar
 
 import httpx
 from psutil import Process
 
-from control_plane.local.child import Child, Service, ServiceFailed
+from control_plane.local.child import Child, PortTaken, Service, ServiceFailed
 from control_plane.local.credentials import Credentials, read_credentials
 from control_plane.local.demo import DemoAgent, DemoUnavailable
 from control_plane.local.directory import DataDirectory
@@ -34,6 +35,8 @@ T = TypeVar("T")
 #: Seconds that a process left behind by an earlier stack gets to end.
 LEFTOVER_SECONDS = 3.0
 MIGRATION_SECONDS = 120.0
+#: Times that ports are chosen: somebody may take one between the look and the start.
+PORT_TRIES = 4
 #: A signal to a whole process group comes twice; only a later one means "at once".
 SAME_REQUEST_SECONDS = 1.0
 
@@ -70,9 +73,8 @@ class Supervisor:
         self._on_signals()
         async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
             try:
-                plan = self._plan(client)
-                if state := await self._unless_stopped(self._bring_up(plan, client)):
-                    ready(state)
+                if plan := await self._unless_stopped(self._come_up(client)):
+                    ready(self._enter(StackPhase.RUNNING))
                     await self._until_stopped(plan.own)
             finally:
                 await self._bring_down()
@@ -110,12 +112,26 @@ class Supervisor:
         self._state = _first_state(plan)
         return plan
 
-    async def _bring_up(self, plan: Plan, client: httpx.AsyncClient) -> StackState:
+    async def _come_up(self, client: httpx.AsyncClient) -> Plan:
+        """Start everything; at other ports where another program took one after it was looked at."""
+        for tries in count(1):
+            plan = self._plan(client)
+            try:
+                await self._bring_up(plan, client)
+                return plan
+            except PortTaken as taken:
+                if tries == PORT_TRIES:
+                    raise
+                self.progress.say(f"{taken}\nStarting again at other ports.")
+                await self._stop_all()
+                self._children.clear()
+        raise AssertionError
+
+    async def _bring_up(self, plan: Plan, client: httpx.AsyncClient) -> None:
         own = plan.own
         model = [own.model(own.model_url)] if own.model_url else []
         credentials, _ = await _at_once(self._start_ours(plan), self._start(self._temporal(plan), *model))
         await self._make_demo(own, credentials, client)
-        return self._enter(StackPhase.RUNNING)
 
     async def _start_ours(self, plan: Plan) -> Credentials:
         """Start what the database's keys are for: workers wait for Temporal and for the API by themselves."""
@@ -128,7 +144,7 @@ class Supervisor:
     async def _start_api(self, plan: Plan, credentials: Credentials) -> None:
         await self._migrate(plan)
         await ensure_credentials(plan.postgres.url(), self.directory.credentials, credentials)
-        await self._start(plan.own.api())
+        await self._start(plan.own.api(credentials))
 
     def _temporal(self, plan: Plan) -> Service:
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.directory.root)}
@@ -180,10 +196,13 @@ class Supervisor:
         self._enter(StackPhase.STOPPING)
         began = monotonic()
         self.progress.say("Stopping.")
-        for tier in stop_order(self._children):
-            await asyncio.gather(*(child.stop() for child in tier))
+        await self._stop_all()
         self._enter(StackPhase.STOPPED)
         self.progress.say(f"Stopped in {monotonic() - began:.1f} s. The data stays in {self.directory.root}.")
+
+    async def _stop_all(self) -> None:
+        for tier in stop_order(self._children):
+            await asyncio.gather(*(child.stop() for child in tier))
 
     def _on_signals(self) -> None:
         loop = asyncio.get_running_loop()

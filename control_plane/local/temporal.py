@@ -26,6 +26,9 @@ DYNAMIC_CONFIG = (
     "matching.numTaskqueueWritePartitions=1",
 )
 
+#: The ports that it takes, by their use.
+PORTS = ("temporal", "temporal_ui", "temporal_http", "temporal_metrics")
+
 
 class TemporalMissing(Exception):
     """The `temporal` binary is not there; the message says what to install."""
@@ -74,6 +77,7 @@ class DevServer:
             log=log,
             ready=self._answers,
             address=self.address,
+            ports=tuple(getattr(self._ports, use) for use in PORTS),
             note=f"{self.address}, Web UI {self.ui_url}",
         )
 

@@ -35,6 +35,7 @@ from runtimes.turns import StopReason
 from services.cancellation import CancellationManager
 from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import AnnounceWorker
+from services.control_plane_client.proven_connections import proving
 
 log = structlog.get_logger(__name__)
 
@@ -143,11 +144,13 @@ async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> 
 
 def _http(settings: Settings, slots: int) -> aiohttp.ClientSession:
     key = settings.api_key.get_secret_value() if settings.api_key else ""
+    secret = settings.identity_secret
     return aiohttp.ClientSession(
         settings.api_url,
         headers={"Authorization": f"Bearer {key}"},
         connector=aiohttp.TCPConnector(limit=slots + 10),
         timeout=aiohttp.ClientTimeout(total=30, sock_connect=5),
+        trace_configs=[proving(settings.api_url, secret.get_secret_value())] if secret else [],
     )
 
 

@@ -1,6 +1,9 @@
 """Routes of health; the first two need no key."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import PlainTextResponse
 from sqlalchemy import text
 
 from control_plane.api.auth import Reader
@@ -9,7 +12,8 @@ from control_plane.api.openapi import KEYED, OPEN, problems
 from control_plane.api.runtimes.description import announced_runtimes
 from control_plane.api.runtimes.service import live_workers
 from control_plane.api.state import State
-from control_plane.errors import DatabaseUnavailable, TemporalRejected, TemporalUnavailable
+from control_plane.errors import DatabaseUnavailable, NotFound, TemporalRejected, TemporalUnavailable
+from services.control_plane_client.identity import proof_of
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -31,6 +35,17 @@ async def is_ready(state: State) -> Health:
         await connection.execute(text("SELECT 1"))
     await state.gateway.check()
     return Health()
+
+
+@router.get("/identity", operation_id="prove_identity", responses=problems(OPEN, NotFound))
+async def prove_identity(
+    request: Request, state: State, nonce: Annotated[str, Query(min_length=16, max_length=128)]
+) -> PlainTextResponse:
+    """Proof of this API's identity, for whoever shares its secret."""
+    secret, server = state.settings.identity_secret, request.scope.get("server")
+    if secret is None or server is None:
+        raise NotFound("This API shares no secret with anybody.")
+    return PlainTextResponse(proof_of(secret.get_secret_value(), nonce, server[1]))
 
 
 @router.get("/runtimes", operation_id="runtimes_health", responses=problems(KEYED))

@@ -4,9 +4,10 @@ import asyncio
 import io
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from control_plane.local.child import Child, Service, ServiceFailed
+from control_plane.local.child import Child, PortTaken, Service, ServiceFailed
 from control_plane.local.processes import find, identify
 from control_plane.local.progress import Progress
 from control_plane.local.state import ProcessIdentity, ProcessPhase
@@ -137,3 +138,25 @@ def test_a_process_is_known_by_more_than_its_number() -> None:
 
     assert find(mine) is not None
     assert find(ProcessIdentity(pid=mine.pid, created=mine.created - 60)) is None
+
+
+async def test_a_process_that_has_exited_is_never_ready_whoever_answers_in_its_place(tmp_path: Path) -> None:
+    async def answered(pid: int, started_at: datetime) -> bool:
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).wait()
+        return True
+
+    service = replace(_service(tmp_path / "log", (sys.executable, "-c", "exit(3)")), ready=answered)
+
+    with pytest.raises(ServiceFailed, match="Sleeper ended with exit code 3"):
+        await Child(service, Progress(io.StringIO()), lambda: None).start()
+
+
+async def test_a_process_without_its_port_is_not_ready_and_the_port_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        port = foreign.getsockname()[1]
+        taking = f"import socket; print('up', flush=True); socket.create_server(('127.0.0.1', {port}))"
+        service = replace(_service(tmp_path / "log", (sys.executable, "-c", taking)), ports=(port,))
+
+        with pytest.raises(PortTaken, match=f"another program has port {port}"):
+            await Child(service, Progress(io.StringIO()), lambda: None).start()

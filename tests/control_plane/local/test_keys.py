@@ -84,3 +84,17 @@ async def test_before_there_is_a_schema_new_keys_are_chosen_and_nothing_is_store
 
     assert chosen.api_key != chosen.worker_key
     assert not (tmp_path / "credentials.toml").exists()
+
+
+async def test_the_file_of_an_older_release_gets_an_identity_secret_and_keeps_its_keys(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "credentials.toml"
+    first = await _start(postgres_url, path)
+    path.write_text(f'api_key = "{first.api_key}"\nworker_key = "{first.worker_key}"\n')
+
+    second = await _start(postgres_url, path)
+
+    assert (second.api_key, second.worker_key) == (first.api_key, first.worker_key)
+    assert second.identity_secret
+    assert read_credentials(path) == second
