@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, Plugin
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -51,6 +52,21 @@ def is_configured() -> bool:
         SettingsInvalid: Temporal's settings cannot be used.
     """
     return "target_host" in _config()
+
+
+async def missing_search_attributes(address: str, names: Sequence[str]) -> list[str]:
+    """Those of the search attributes that the server at an address, without TLS, does not know.
+
+    Raises:
+        TemporalUnreachable: it does not answer.
+    """
+    client = await Client.connect(address, lazy=True)
+    request = ListSearchAttributesRequest(namespace=DEFAULT_NAMESPACE)
+    try:
+        known = await client.operator_service.list_search_attributes(request, timeout=RPC_TIMEOUT)
+    except (RPCError, RuntimeError) as error:
+        raise TemporalUnreachable(str(error), (address,)) from error
+    return [name for name in names if name not in known.custom_attributes]
 
 
 async def connect(

@@ -1,6 +1,6 @@
 """Where the API is and which key it is asked with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -43,12 +43,16 @@ def find_api(settings: Settings, directory: DataDirectory) -> ApiLocation:
     else:
         source, url = Source.SETTINGS, settings.api_url
     if state is not None and url == state.api_url:
-        credentials = read_credentials(directory.credentials)
-        if credentials is None:
-            return ApiLocation(url, key, source, stack)
-        own = credentials.identity_secret
-        return ApiLocation(url, key or credentials.api_key, source, stack, identity_secret=own)
+        return _of_the_stack(ApiLocation(url, key, source, stack), directory)
     return ApiLocation(url, key, source, stack, expected=not is_here(url))
+
+
+def _of_the_stack(location: ApiLocation, directory: DataDirectory) -> ApiLocation:
+    """The location with what only the stack's own files know."""
+    own = read_credentials(directory.credentials)
+    if own is None:
+        return location
+    return replace(location, key=location.key or own.api_key, identity_secret=own.identity_secret)
 
 
 def is_here(url: str) -> bool:

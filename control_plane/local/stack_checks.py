@@ -1,5 +1,6 @@
 """The checks of `holdfast doctor` on a running local stack."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +17,9 @@ from control_plane.local.directory import DataDirectory
 from control_plane.local.identity import proves_itself
 from control_plane.local.processes import find
 from control_plane.local.state import ProcessPhase, StackState
-from control_plane.local.temporal import SEARCH_ATTRIBUTES, search_attributes_url
+from control_plane.local.temporal import SEARCH_ATTRIBUTES
 from control_plane.settings import Settings
+from control_plane.temporal import TemporalUnreachable, missing_search_attributes
 from services.control_plane_client.identity import not_ours
 
 SECONDS = 5.0
@@ -85,10 +87,10 @@ class StackChecks:
     def _temporal(self) -> list[Check]:
         address = self.state.temporal_address
         try:
-            answer = httpx.get(search_attributes_url(self.state.ports), trust_env=False, timeout=SECONDS)
-        except httpx.TransportError as error:
+            missing = asyncio.run(missing_search_attributes(address, SEARCH_ATTRIBUTES))
+        except TemporalUnreachable as error:
             return [failed("temporal", f"{address}: {error}", f"See {self.directory.log('temporal')}")]
-        if missing := [name for name in SEARCH_ATTRIBUTES if name not in answer.text]:
+        if missing:
             return [failed("temporal", f"search attributes missing: {', '.join(missing)}", RESTART)]
         return [passed("temporal", f"{address}, search attributes registered")]
 

@@ -44,13 +44,14 @@ class ProcessState(BaseModel):
 
 
 class Ports(BaseModel):
-    """TCP ports on loopback."""
+    """TCP ports on loopback; those of `HIDDEN` are for the stack itself."""
 
     api: int
     temporal: int
     temporal_ui: int
     temporal_http: int
     temporal_metrics: int
+    temporal_ui_hidden: int = 0
     model: int
 
 

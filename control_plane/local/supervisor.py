@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -28,6 +28,7 @@ from control_plane.local.progress import Progress
 from control_plane.local.services import OwnServices
 from control_plane.local.state import ProcessState, StackPhase, StackState, read_state, write_state
 from control_plane.local.temporal import DevServer, temporal_binary
+from control_plane.local.web_ui_guard import web_ui_guard
 from control_plane.settings import Settings
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class Supervisor:
     _children: list[Child] = field(init=False, default_factory=list[Child])
     _state: StackState | None = field(init=False, default=None)
     _asked_at: float = field(init=False, default=0.0)
+    _guards: AsyncExitStack = field(init=False, default_factory=AsyncExitStack)
     _stop: asyncio.Event = field(init=False, default_factory=asyncio.Event)
 
     async def run(self, ready: Callable[[StackState], None]) -> None:
@@ -99,7 +101,7 @@ class Supervisor:
         began = monotonic()
         if postgres.set_up():
             self.progress.step("Database cluster", "made", monotonic() - began, str(self.directory.postgres))
-        temporal = DevServer(ports, database=self.directory.temporal, binary=binary, client=client)
+        temporal = DevServer(ports, database=self.directory.temporal, binary=binary)
         own = OwnServices(
             settings=self.settings,
             directory=self.directory,
@@ -128,7 +130,8 @@ class Supervisor:
         raise AssertionError
 
     async def _bring_up(self, plan: Plan, client: httpx.AsyncClient) -> None:
-        own = plan.own
+        own, ports = plan.own, plan.own.ports
+        await self._guards.enter_async_context(web_ui_guard(ports.temporal_ui, ports.temporal_ui_hidden))
         model = [own.model(own.model_url)] if own.model_url else []
         credentials, _ = await _at_once(self._start_ours(plan), self._start(self._temporal(plan), *model))
         await self._make_demo(own, credentials, client)
@@ -203,6 +206,7 @@ class Supervisor:
     async def _stop_all(self) -> None:
         for tier in stop_order(self._children):
             await asyncio.gather(*(child.stop() for child in tier))
+        await self._guards.aclose()
 
     def _on_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-import httpx
-
 from control_plane.local.child import Service
 from control_plane.local.ports import LOOPBACK
 from control_plane.local.state import Ports
+from control_plane.temporal import TemporalUnreachable, missing_search_attributes
 
 SEARCH_ATTRIBUTES = ("OrganizationId", "AgentId", "Runtime")
 #: Without WAL it is bound by fsync (30 executions/s) and collapses under overload.
@@ -27,7 +26,7 @@ DYNAMIC_CONFIG = (
 )
 
 #: The ports that it takes, by their use.
-PORTS = ("temporal", "temporal_ui", "temporal_http", "temporal_metrics")
+PORTS = ("temporal", "temporal_ui_hidden", "temporal_http", "temporal_metrics")
 
 
 class TemporalMissing(Exception):
@@ -51,11 +50,10 @@ def temporal_binary() -> Path:
 class DevServer:
     """Temporal with its Web UI."""
 
-    def __init__(self, ports: Ports, *, database: Path, binary: Path, client: httpx.AsyncClient) -> None:
+    def __init__(self, ports: Ports, *, database: Path, binary: Path) -> None:
         self._ports = ports
         self._database = database
         self._binary = binary
-        self._client = client
 
     @property
     def address(self) -> str:
@@ -64,7 +62,7 @@ class DevServer:
 
     @property
     def ui_url(self) -> str:
-        """Where its Web UI is."""
+        """Where its Web UI is, behind its guard."""
         return f"http://{LOOPBACK}:{self._ports.temporal_ui}"
 
     def service(self, log: Path, environment: Mapping[str, str]) -> Service:
@@ -86,7 +84,7 @@ class DevServer:
         return (
             *("--db-filename", str(self._database)),
             *("--ip", LOOPBACK, "--ui-ip", LOOPBACK),
-            *("--port", str(ports.temporal), "--ui-port", str(ports.temporal_ui)),
+            *("--port", str(ports.temporal), "--ui-port", str(ports.temporal_ui_hidden)),
             *("--http-port", str(ports.temporal_http), "--metrics-port", str(ports.temporal_metrics)),
             *("--ui-disable-news-fetch", "--log-level", "warn"),
             *_repeated("--sqlite-pragma", PRAGMAS),
@@ -96,15 +94,9 @@ class DevServer:
 
     async def _answers(self, pid: int, started_at: datetime) -> bool:
         try:
-            response = await self._client.get(search_attributes_url(self._ports))
-        except httpx.TransportError:
+            return not await missing_search_attributes(self.address, SEARCH_ATTRIBUTES)
+        except TemporalUnreachable:
             return False
-        return response.is_success and all(name in response.text for name in SEARCH_ATTRIBUTES)
-
-
-def search_attributes_url(ports: Ports) -> str:
-    """Where the server tells which search attributes it knows."""
-    return f"http://{LOOPBACK}:{ports.temporal_http}/api/v1/namespaces/default/search-attributes"
 
 
 def _repeated(flag: str, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,9 +4,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from socket import socket
 
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from services.loopback_guard import LOCAL_NAMES, refusal
 from services.scripted_model.app import create_app
 from services.scripted_model.caller import CLOSE_EXTENSION
 
@@ -21,8 +25,9 @@ async def serve(host: str, port: int, *, rewords: bool = False) -> None:
 
 def make_server(host: str = "127.0.0.1", port: int = 0, *, rewords: bool = False) -> Server:
     """A server that is ready to serve; given sockets it takes these."""
+    app = create_app(rewords=rewords)
     config = Config(
-        create_app(rewords=rewords),
+        _Guarded(app) if host in LOCAL_NAMES else app,
         host=host,
         port=port,
         http=_ClosableProtocol,
@@ -36,6 +41,18 @@ def make_server(host: str = "127.0.0.1", port: int = 0, *, rewords: bool = False
         timeout_graceful_shutdown=1,
     )
     return _Server(config)
+
+
+class _Guarded:
+    """Refuses other origins' pages, where the server is for its own machine alone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        why = refusal(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
+        answer = self._app if why is None else PlainTextResponse(f"{why}\n", status_code=403)
+        await answer(scope, receive, send)
 
 
 class _ClosableProtocol(HttpToolsProtocol):

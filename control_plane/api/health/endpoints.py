@@ -12,7 +12,15 @@ from control_plane.api.openapi import KEYED, OPEN, problems
 from control_plane.api.runtimes.description import announced_runtimes
 from control_plane.api.runtimes.service import live_workers
 from control_plane.api.state import State
-from control_plane.errors import DatabaseUnavailable, NotFound, TemporalRejected, TemporalUnavailable
+from control_plane.errors import (
+    DatabaseUnavailable,
+    FieldMissing,
+    NotFound,
+    TemporalRejected,
+    TemporalUnavailable,
+    TypeMismatch,
+    ValueInvalid,
+)
 from services.control_plane_client.identity import proof_of
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -37,7 +45,11 @@ async def is_ready(state: State) -> Health:
     return Health()
 
 
-@router.get("/identity", operation_id="prove_identity", responses=problems(OPEN, NotFound))
+@router.get(
+    "/identity",
+    operation_id="prove_identity",
+    responses=problems(OPEN, FieldMissing, NotFound, TypeMismatch, ValueInvalid),
+)
 async def prove_identity(
     request: Request, state: State, nonce: Annotated[str, Query(min_length=16, max_length=128)]
 ) -> PlainTextResponse:

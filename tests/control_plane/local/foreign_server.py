@@ -19,14 +19,13 @@ class ForeignServer(ThreadingHTTPServer):
         """The keys that it was sent."""
         return [key for _, key in self.requests if key is not None]
 
-    def handle_error(self, *_: object) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Callers that hang up are none of its business."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: ForeignServer
-
     def do_GET(self) -> None:
+        assert isinstance(self.server, ForeignServer)
         self.server.requests.append((self.path, self.headers.get("Authorization")))
         self.send_response(200)
         self.end_headers()
