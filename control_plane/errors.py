@@ -40,6 +40,7 @@ HoldfastError
 ├── HeadersTooLarge 431 headers_too_large
 ├── InternalError 500 internal_error
 ├── TemporalRejected 502 temporal_rejected
+│   └── InstallationForeign installation_foreign
 └── Unavailable 503
     └── DatabaseUnavailable database_unavailable · TemporalUnavailable temporal_unavailable
 """
@@ -477,6 +478,15 @@ class TemporalRejected(HoldfastError):
     code = "temporal_rejected"
     title = "Temporal refuses"
     default_hint = "Check the API's TEMPORAL_NAMESPACE and credentials, and what they may do in Temporal."
+
+
+class InstallationForeign(TemporalRejected):
+    code = "installation_foreign"
+    title = "Another installation's namespace"
+    default_hint = (
+        "Give this installation a namespace of its own (TEMPORAL_NAMESPACE). If the other one is gone for good, release"
+        " the namespace: temporal schedule delete --schedule-id holdfast-installation"
+    )
 
 
 class Unavailable(HoldfastError):

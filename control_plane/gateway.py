@@ -1,9 +1,10 @@
 """The one user of Temporal's client: starts, cancels, updates, describes executions."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
@@ -34,11 +35,13 @@ from control_plane.errors import (
     ExecutionClosed,
     ExecutionNotInteractive,
     HoldfastError,
+    InstallationForeign,
     QueueFull,
     TemporalRejected,
     TemporalUnavailable,
     TurnNotRunning,
 )
+from control_plane.temporal import claim_namespace
 from runtimes.turns import Admission, ExecutionEnd
 from runtimes.types import ExecutionError
 from workflows.agent_execution import AgentExecutionWorkflow
@@ -94,12 +97,27 @@ class TemporalGateway:
     Raises:
         TemporalUnavailable: Temporal did not answer.
         TemporalRejected: Temporal does not do that until its cause is mended.
+        InstallationForeign: the namespace serves another installation, which is left alone.
         Conflict: the workflow refused.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, installation: Callable[[], Awaitable[UUID]] | None = None) -> None:
         self._client = client
+        self._installation = installation
+        self._holds_namespace = installation is None
         self._searchable = False
+
+    async def hold_namespace(self) -> None:
+        """Claim the namespace for this installation, once."""
+        if self._holds_namespace or self._installation is None:
+            return
+        own = str(await self._installation())
+        with _temporal_errors():
+            owner = await claim_namespace(self._client, own)
+        if owner != own:
+            where = f"Temporal's namespace '{self._client.namespace}'"
+            raise InstallationForeign(f"{where} serves another Holdfast installation, {owner}; this one is {own}.")
+        self._holds_namespace = True
 
     async def start(
         self, workflow_id: str, admission: Admission, *, interactive: bool, metadata: dict[str, Any]
@@ -112,6 +130,7 @@ class TemporalGateway:
             metadata=metadata,
             admission=admission,
         )
+        await self.hold_namespace()
         with _temporal_errors():
             try:
                 await self._client.start_workflow(
@@ -209,12 +228,13 @@ class TemporalGateway:
         return answer.stats.approximate_backlog_count
 
     async def check(self) -> None:
-        """Check that Temporal answers and, once, that it knows our search attributes."""
+        """Check that Temporal answers and, once, that it knows our search attributes and that the namespace is ours."""
         with _temporal_errors():
             await self._client.service_client.check_health(timeout=timedelta(seconds=2))
             if not self._searchable:
                 await self._client.count_workflows(SEARCH, rpc_timeout=timedelta(seconds=2))
                 self._searchable = True
+        await self.hold_namespace()
 
     async def _end_before(
         self, workflow_id: str, first_run_id: str | None

@@ -2,16 +2,25 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client, Plugin
+from temporalio.client import (
+    Client,
+    Plugin,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleSpec,
+    ScheduleState,
+)
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from activities.errors import ReadableFailures
@@ -20,6 +29,9 @@ from control_plane.settings import SettingsInvalid
 DATA_CONVERTER = replace(pydantic_data_converter, failure_converter_class=ReadableFailures)
 DEFAULT_ADDRESS = "127.0.0.1:7233"
 DEFAULT_NAMESPACE = "default"
+#: A paused schedule that never runs: whoever makes it first has the namespace.
+CLAIM = "holdfast-installation"
+OWNER = "installation_id"
 #: Seconds that a worker waits for Temporal before it ends.
 PATIENCE = 30.0
 RPC_TIMEOUT = timedelta(seconds=5)
@@ -52,6 +64,38 @@ def is_configured() -> bool:
         SettingsInvalid: Temporal's settings cannot be used.
     """
     return "target_host" in _config()
+
+
+async def claim_namespace(client: Client, installation_id: str) -> str:
+    """Claim the client's namespace for an installation; gives the id of the one that has it.
+
+    Raises:
+        RPCError: Temporal does not answer or refuses.
+    """
+    nothing = Schedule(
+        action=ScheduleActionStartWorkflow("HoldfastInstallation", id=CLAIM, task_queue=CLAIM),
+        spec=ScheduleSpec(),
+        state=ScheduleState(paused=True, note=f"This namespace serves the Holdfast installation {installation_id}."),
+    )
+    while (owner := await namespace_owner(client)) is None:
+        with suppress(ScheduleAlreadyRunningError):
+            await client.create_schedule(CLAIM, nothing, memo={OWNER: installation_id}, rpc_timeout=RPC_TIMEOUT)
+    return owner
+
+
+async def namespace_owner(client: Client) -> str | None:
+    """The id of the installation that the client's namespace serves; None where none has claimed it.
+
+    Raises:
+        RPCError: Temporal does not answer or refuses.
+    """
+    try:
+        claim = await client.get_schedule_handle(CLAIM).describe(rpc_timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND and "schedule" in error.message.lower():
+            return None
+        raise
+    return str(await claim.memo_value(OWNER, ""))
 
 
 async def missing_search_attributes(address: str, names: Sequence[str]) -> list[str]:

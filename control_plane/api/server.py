@@ -13,6 +13,7 @@ from control_plane.api.state import ApiState
 from control_plane.events.hub import EventHub
 from control_plane.frameworks import Frameworks
 from control_plane.gateway import TemporalGateway
+from control_plane.installation import InstallationId
 from control_plane.settings import Settings
 from control_plane.telemetry import configure_logging
 from control_plane.temporal import connect
@@ -47,11 +48,13 @@ async def api_state(settings: Settings, traces: Tracing = OFF) -> ApiState:
     url = settings.database_url.get_secret_value()
     engine = create_engine(url, role=settings.database_role, pool_size=settings.database_pool_size)
     database = Database(engine)
+    installation = InstallationId(database)
+    temporal = await connect(lazy=True, plugins=traces.plugins())
     return ApiState(
         settings=settings,
         database=database,
         credentials=Credentials(database),
-        gateway=TemporalGateway(await connect(lazy=True, plugins=traces.plugins())),
+        gateway=TemporalGateway(temporal, installation.read),
         hub=EventHub(driver_url(url).set(drivername="postgresql").render_as_string(hide_password=False)),
         frameworks=Frameworks(settings.frameworks_file),
     )

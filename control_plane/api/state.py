@@ -12,6 +12,7 @@ from control_plane.api.runtimes.liveness import LiveWorkers
 from control_plane.events.hub import EventHub
 from control_plane.frameworks import Frameworks
 from control_plane.gateway import TemporalGateway
+from control_plane.installation import InstallationId
 from control_plane.metrics import ApiMetrics
 from control_plane.settings import Settings
 from db.session import Database
@@ -33,6 +34,7 @@ class ApiState:
 
     def __post_init__(self) -> None:
         self.census = Census(self.database, self.gateway)
+        self.installation = InstallationId(self.database)
 
     @property
     def placement(self) -> Placement:

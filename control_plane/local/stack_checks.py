@@ -116,7 +116,16 @@ def _runtime(added: AddedRuntime, phase: ProcessPhase | None) -> Check:
 def _ready(response: httpx.Response, url: str) -> Check:
     if response.is_success:
         return passed("api", url)
-    return failed("api", f"{url}: not ready, HTTP {response.status_code}", RESTART)
+    problem = _problem(response)
+    detail, fix = problem.get("detail") or f"HTTP {response.status_code}", problem.get("hint") or RESTART
+    return failed("api", f"{url}: not ready. {detail}", fix)
+
+
+def _problem(response: httpx.Response) -> dict[str, str]:
+    try:
+        return response.json()
+    except ValueError:
+        return {}
 
 
 def _key(response: httpx.Response) -> Check:

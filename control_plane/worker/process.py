@@ -19,12 +19,13 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from temporalio.client import Client
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from control_plane.metrics import new_registry
 from control_plane.settings import Settings
 from control_plane.telemetry import configure_logging
-from control_plane.temporal import connect_patiently
+from control_plane.temporal import connect_patiently, namespace_owner
 from control_plane.tracing import Tracing, tracing
 from control_plane.worker.canary import CORE_HEARTBEAT, Canary
 from control_plane.worker.health import WorkerHealth
@@ -34,7 +35,7 @@ from runtimes.errors import RuntimeFailure, WorkerRefused
 from runtimes.turns import StopReason
 from services.cancellation import CancellationManager
 from services.control_plane_client.client import ControlPlaneClient
-from services.control_plane_client.models import AnnounceWorker
+from services.control_plane_client.models import AnnounceWorker, WorkerAnnounced
 from services.control_plane_client.proven_connections import proving
 
 log = structlog.get_logger(__name__)
@@ -185,7 +186,8 @@ async def serve(
     Raises:
         WorkerRefused: the API does not accept the worker's key, or no longer.
     """
-    await _unless_stopped(process.stop, _report(process, announcement))
+    told = await _unless_stopped(process.stop, _report(process, announcement))
+    await _check_namespace(process, told.installation_id)
     canary = Canary(process.temporal, process.worker_id, lambda: len(turns))
     serving = asyncio.create_task(worker.run())
     background = [
@@ -204,13 +206,27 @@ async def serve(
         raise process.refusals.first
 
 
-async def _report(process: WorkerProcess, announcement: AnnounceWorker) -> None:
+async def _check_namespace(process: WorkerProcess, installation_id: str) -> None:
+    """Leave a namespace alone that serves another installation than the worker's API."""
+    try:
+        owner = await namespace_owner(process.temporal)
+    except RPCError as error:
+        log.warning("Temporal does not say which installation it serves", error=error.message)
+        return
+    if owner is not None and owner != installation_id:
+        raise WorkerRefused(
+            f"It belongs to the installation {installation_id}, but Temporal's namespace"
+            f" '{process.temporal.namespace}' serves another one, {owner}.",
+            hint="Give the worker the same TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE as its API.",
+        )
+
+
+async def _report(process: WorkerProcess, announcement: AnnounceWorker) -> WorkerAnnounced:
     """Announce the worker for the first time, however long the API is away."""
     told = False
     while True:
         try:
-            await process.control_plane.announce(announcement)
-            return
+            return await process.control_plane.announce(announcement)
         except WorkerRefused:
             raise
         except UNHEARD as error:

@@ -3,11 +3,21 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, Text, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, Created, Owned
+
+
+class Installation(Base):
+    """The one row that names this database's installation."""
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("is_only", name="installation_is_only_check"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    is_only: Mapped[bool] = mapped_column(server_default=text("true"), unique=True)
 
 
 class Organization(Created, Base):

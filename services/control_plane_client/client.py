@@ -213,7 +213,7 @@ class ControlPlaneClient:
         async with self._session.request(method, path, headers=sent, **options) as response:
             answer = await response.read()
             if response.status in UNAVAILABLE:
-                raise _Unavailable(f"HTTP {response.status}")
+                raise _Unavailable(f"HTTP {response.status}{_said(answer)}")
             if response.status >= 400:
                 raise _failure(response.status, answer)
             return answer
@@ -223,6 +223,15 @@ class _Problem(BaseModel):
     code: str
     detail: str = ""
     hint: str = ""
+
+
+def _said(answer: bytes) -> str:
+    """A problem's own words, where there are any."""
+    try:
+        problem = _Problem.model_validate_json(answer)
+    except ValueError:
+        return ""
+    return f", {problem.code}: {problem.detail} {problem.hint}".rstrip()
 
 
 def _failure(status: int, answer: bytes) -> RuntimeFailure:

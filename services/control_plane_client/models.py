@@ -305,6 +305,7 @@ class WorkerAnnounced(BaseModel):
     """What a worker is told when it announces itself; `drain`: it is to take nothing new and end."""
 
     drain: bool = False
+    installation_id: str = ""
 
 
 class ControlCommand(BaseModel):

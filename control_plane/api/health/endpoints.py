@@ -7,7 +7,7 @@ from fastapi.responses import PlainTextResponse
 from sqlalchemy import text
 
 from control_plane.api.auth import Reader
-from control_plane.api.health.schemas import Health, ModelHealth, RuntimeHealth
+from control_plane.api.health.schemas import Health, ModelHealth, Readiness, RuntimeHealth
 from control_plane.api.openapi import KEYED, OPEN, problems
 from control_plane.api.runtimes.description import announced_runtimes
 from control_plane.api.runtimes.service import live_workers
@@ -15,6 +15,7 @@ from control_plane.api.state import State
 from control_plane.errors import (
     DatabaseUnavailable,
     FieldMissing,
+    InstallationForeign,
     NotFound,
     TemporalRejected,
     TemporalUnavailable,
@@ -35,14 +36,14 @@ async def is_live() -> Health:
 @router.get(
     "/ready",
     operation_id="is_ready",
-    responses=problems(OPEN, DatabaseUnavailable, TemporalRejected, TemporalUnavailable),
+    responses=problems(OPEN, DatabaseUnavailable, InstallationForeign, TemporalRejected, TemporalUnavailable),
 )
-async def is_ready(state: State) -> Health:
-    """Whether database and Temporal answer, and Temporal has our search attributes."""
+async def is_ready(state: State) -> Readiness:
+    """Whether database and Temporal answer, and Temporal's namespace is ours and has our search attributes."""
     async with state.database.transaction(None) as connection:
         await connection.execute(text("SELECT 1"))
     await state.gateway.check()
-    return Health()
+    return Readiness(installation_id=await state.installation.read())
 
 
 @router.get(

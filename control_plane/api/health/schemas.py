@@ -1,12 +1,19 @@
 """Shapes of health."""
 
 from typing import Literal
+from uuid import UUID
 
 from pydantic import BaseModel
 
 
 class Health(BaseModel):
     status: Literal["ok"] = "ok"
+
+
+class Readiness(Health):
+    """The process can work; `installation_id` is of the database that it has."""
+
+    installation_id: UUID
 
 
 class RuntimeHealth(BaseModel):

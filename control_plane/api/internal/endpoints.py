@@ -1,6 +1,7 @@
 """The worker API, `/internal/v1`: for keys with the scope `worker`."""
 
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -15,7 +16,7 @@ from control_plane.api.internal.children import Children, cancel_children
 from control_plane.api.internal.places import Places
 from control_plane.api.internal.service import turn_ledger
 from control_plane.api.state import ApiState, State
-from control_plane.errors import OperatorOnly
+from control_plane.errors import OperatorOnly, TemporalUnavailable
 from runtimes.turns import Admission, AdmitExecution, FinishExecution, Place, PlaceExecution
 from services.control_plane_client.models import (
     DRAIN,
@@ -107,11 +108,14 @@ async def close_attempt(
 
 @router.post("/workers")
 async def announce_worker(request: AnnounceWorker, principal: WorkerKey, state: State) -> WorkerAnnounced:
+    with suppress(TemporalUnavailable):
+        await state.gateway.hold_namespace()
     async with state.database.transaction(principal.organization_id) as connection:
         answer, is_new = await workers.announce(connection, principal.organization_id, request)
     if is_new:
         state.live.has_come()
-    return answer
+    installation_id = await state.installation.read()
+    return answer.model_copy(update={"installation_id": str(installation_id)})
 
 
 @router.get("/workers/{worker_id}/control")

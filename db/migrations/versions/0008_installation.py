@@ -1,0 +1,19 @@
+"""The installation's own id, by which it is told from others that share a Temporal namespace with it."""
+
+from alembic import context, op
+
+revision = "0008"
+down_revision = "0007"
+
+TABLE = """
+CREATE TABLE installation (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    is_only boolean NOT NULL DEFAULT true UNIQUE CHECK (is_only)
+)
+"""
+
+
+def upgrade() -> None:
+    op.execute(TABLE)
+    op.execute("INSERT INTO installation DEFAULT VALUES")
+    op.execute(f"GRANT SELECT ON installation TO {context.config.attributes['app_role']}")
