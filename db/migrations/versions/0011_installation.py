@@ -2,8 +2,8 @@
 
 from alembic import context, op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0011"
+down_revision = "0010"
 
 TABLE = """
 CREATE TABLE installation (
