@@ -36,6 +36,8 @@ def _of_stack(settings: Settings, state: StackState, directory: DataDirectory) -
     credentials = read_credentials(directory.credentials)
     if settings.api_key is None and credentials is not None:
         found["api_key"] = SecretStr(credentials.worker_key)
+    if credentials is not None and credentials.identity_secret:
+        found["identity_secret"] = SecretStr(credentials.identity_secret)
     if not settings.providers and state.model_url is not None:
         found["providers"] = scripted_provider(state.model_url)
     return found

@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
@@ -17,9 +18,6 @@ from control_plane.local.keys import insert_key
 from control_plane.local.temporal import SEARCH_ATTRIBUTES
 from control_plane.temporal import claim_namespace, namespace_owner
 from tests.stack import Process, Stack, free_port
-
-#: Of a search attribute, in Temporal's API.
-KEYWORD = 2
 
 
 @asynccontextmanager
@@ -130,7 +128,10 @@ async def _new_namespace(stack: Stack) -> str:
     name, service = f"other-{uuid4().hex[:8]}", stack.temporal
     request = RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
     await service.workflow_service.register_namespace(request)
-    attributes = AddSearchAttributesRequest(namespace=name, search_attributes=dict.fromkeys(SEARCH_ATTRIBUTES, KEYWORD))
+    attributes_of_ours: dict[str, IndexedValueType.ValueType] = dict.fromkeys(
+        SEARCH_ATTRIBUTES, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+    )
+    attributes = AddSearchAttributesRequest(namespace=name, search_attributes=attributes_of_ours)
     client = await Client.connect(stack.temporal_address, namespace=name)
 
     async def is_there() -> bool:

@@ -11,12 +11,13 @@ from db.models.base import Base
 from db.models.events import Delta, Event
 from db.models.executions import Attempt, Execution, Turn
 from db.models.journal import Approval, Blob, CachedResponse, Step, TurnEntry
-from db.models.organizations import ApiKey, Organization
+from db.models.organizations import ApiKey, Installation, Organization
 from db.models.sessions import Message, Session
 from db.models.workers import Worker
 
 #: Every table of the application; naming the models also loads them.
 MODELS = (
+    Installation,
     Organization,
     ApiKey,
     Agent,
@@ -37,7 +38,7 @@ MODELS = (
     Worker,
 )
 TABLES: dict[str, Table] = dict(Base.metadata.tables)
-OWNED = sorted(name for name in TABLES if name not in {"organizations", "workers"})
+OWNED = sorted(name for name in TABLES if name not in {"installation", "organizations", "workers"})
 
 
 def organization_row(name: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def running(tmp_path: Path) -> Iterator[DataDirectory]:
     """The directory of a stack whose supervisor is this process."""
     directory = DataDirectory(tmp_path)
-    write_credentials(directory.credentials, Credentials("of-the-command", "of-workers"))
+    write_credentials(directory.credentials, Credentials("of-the-command", "of-workers", "shared"))
     state = StackState(
         phase=StackPhase.RUNNING,
         supervisor=ProcessIdentity(pid=os.getpid(), created=0.0),
@@ -58,6 +58,8 @@ def test_api_key_temporal_and_the_scripted_model_are_found(running: DataDirector
 
     assert stack is not None
     assert (settings.api_url, key(settings)) == (API, "of-workers")
+    assert settings.identity_secret is not None
+    assert settings.identity_secret.get_secret_value() == "shared"
     assert os.environ["TEMPORAL_ADDRESS"] == "127.0.0.1:17233"
     assert settings.providers["scripted"].base_url == "http://127.0.0.1:18090/v1"
 
