@@ -14,7 +14,7 @@ class Installation(Base):
     """The one row that names this database's installation."""
 
     __tablename__ = "installation"
-    __table_args__ = (CheckConstraint("is_only", name="installation_is_only_check"),)
+    __table_args__ = (CheckConstraint("is_only", name="only"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
     is_only: Mapped[bool] = mapped_column(server_default=text("true"), unique=True)

@@ -7,8 +7,10 @@ down_revision = "0010"
 
 TABLE = """
 CREATE TABLE installation (
-    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    is_only boolean NOT NULL DEFAULT true UNIQUE CHECK (is_only)
+    id uuid DEFAULT gen_random_uuid() CONSTRAINT pk_installation PRIMARY KEY,
+    is_only boolean NOT NULL DEFAULT true
+        CONSTRAINT uq_installation_is_only UNIQUE
+        CONSTRAINT ck_installation_only CHECK (is_only)
 )
 """
 
