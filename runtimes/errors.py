@@ -21,6 +21,7 @@ RuntimeFailure
 │   ├── ContextTooLong        not retried
 │   ├── ModelTimeout          retried
 │   ├── ModelConnectionBroken retried
+│   ├── ModelAnswerEmpty      not retried
 │   └── ModelAnswerInvalid    retried
 ├── McpServerFailed           a server of an agent's tools cannot be used, or no longer; retried
 │   └── McpServerRefused      it wants other credentials; not retried
@@ -160,6 +161,14 @@ class ModelTimeout(ModelFailure):
 
 class ModelConnectionBroken(ModelFailure):
     code = "model_connection_broken"
+
+
+class ModelAnswerEmpty(ModelFailure):
+    """The model thought, and said nothing: it would cost the same again."""
+
+    code = "model_answer_empty"
+    retryable = False
+    default_hint = "Lower the model's reasoning_effort, raise max_tokens, or name another model."
 
 
 class ModelAnswerInvalid(ModelFailure):

@@ -32,10 +32,11 @@ from services.cancellation import RunningTurn
 from services.control_plane_client.attempt_store import AttemptStore
 from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import AttemptEnd, AttemptOpened, CloseAttempt, NewEvent
-from services.event_publisher import EventPublisher, storable
+from services.event_publisher import EventPublisher
 from services.journal import Journal
 from services.metrics import TurnMetrics
 from services.output import answered
+from services.storable import storable
 from services.suspension import Suspension
 from services.tools.desk import TurnDesk, Wanted
 from services.tracing import TurnTrace

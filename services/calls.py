@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from runtimes.types import ToolCallCompleted, ToolCallStarted, ToolMessage
-from services.event_publisher import storable
+from services.storable import storable
 
 #: Longest argument or result text of a tool call in an execution's result, in characters.
 SHORT_TOOL_TEXT = 500

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from runtimes.errors import RuntimeFailure
 from services.control_plane_client.models import AppendEvents, ApprovalRequest, CloseAttempt, Delta, NewEvent, Step
+from services.storable import storable, storable_value
 
 #: What comes within this time of the first piece goes with it: a turn that is over by then needs one call.
 COALESCE_SECONDS = 0.001
@@ -94,7 +95,7 @@ class EventPublisher:
     def event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Add an event; the open message is completed before it."""
         self.complete_message()
-        self._next.events.append(NewEvent(type=kind, data=_storable_data(data)))
+        self._next.events.append(NewEvent(type=kind, data=storable_value(dict(data))))
         self._wake.set()
 
     def text(self, text: str) -> None:
@@ -133,7 +134,7 @@ class EventPublisher:
         if any(event.type not in _INSIDE for event in events):
             self.complete_message()
         self._next.steps.append(step)
-        self._next.events += [NewEvent(type=event.type, data=_storable_data(event.data)) for event in events]
+        self._next.events += [NewEvent(type=event.type, data=storable_value(dict(event.data))) for event in events]
         self._next.used += used
         await self._stored()
 
@@ -141,7 +142,7 @@ class EventPublisher:
         """Store a question with its event."""
         self.complete_message()
         self._next.asked.append(request)
-        self._next.events.append(NewEvent(type=event.type, data=_storable_data(event.data)))
+        self._next.events.append(NewEvent(type=event.type, data=storable_value(dict(event.data))))
         await self._stored()
 
     async def close(self, request: Callable[[int, list[NewEvent]], CloseAttempt]) -> CloseAttempt:
@@ -213,14 +214,3 @@ class EventPublisher:
             batch.settle(failure)
             raise
         batch.settle()
-
-
-def storable(text: str) -> str:
-    """PostgreSQL stores neither NUL nor lone surrogates: both become U+FFFD."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _storable_data(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: storable(value) if isinstance(value, str) else value for name, value in data.items()}

@@ -46,6 +46,7 @@ class Journal:
     ) -> None:
         self.metrics = metrics
         self._attempt = attempt
+        self._answered = [step for step in recorded if _is_answer(step)]
         self._unused = [step for step in recorded if step.status is not StepStatus.FAILED]
         self._completions = Completions(sorted(recorded, key=lambda step: step.ordinal))
         self._forgotten = Forgotten(attempt, recorded, self._response)
@@ -82,6 +83,10 @@ class Journal:
         if step is not None and step.response_blob is not None:
             return step.model_copy(update={"response": await self._response(step)})
         return step
+
+    async def answers(self) -> list[Any]:
+        """The answers of earlier attempts' model calls, whether or not they were replayed."""
+        return [await self._response(step) for step in self._answered]
 
     def asked(self, request: bytes) -> None:
         """A framework asks a model: it knows of the calls that are in its request."""
@@ -145,6 +150,10 @@ class Journal:
             self._unused.remove(step)
             return step
         return None
+
+
+def _is_answer(step: Step) -> bool:
+    return step.kind is StepKind.MODEL_CALL and step.status is StepStatus.DONE
 
 
 def canonical_hash(*parts: Any) -> str:

@@ -1,6 +1,5 @@
 """The journal's part of an append: steps, what is too large for them, and questions."""
 
-import re
 import zlib
 from collections.abc import Sequence
 from hashlib import sha256
@@ -9,12 +8,10 @@ from typing import Any
 import orjson
 
 from services.control_plane_client.models import AppendEvents, Step
+from services.storable import storable_json
 
 #: Bytes of JSON that a step holds itself; more is a blob.
 INLINE_LIMIT = 64 * 1024
-
-#: PostgreSQL stores no NUL, escaped or not; an even number of backslashes before it escapes themselves.
-_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class Blobs:
@@ -45,15 +42,10 @@ def journal_parameters(request: AppendEvents) -> dict[str, object]:
     asked = [ask.model_dump(mode="json") for ask in request.asked]
     return {
         "steps": f"[{rows.decode()}]",
-        "asked": storable(orjson.dumps(asked)).decode(),
+        "asked": storable_json(orjson.dumps(asked)).decode(),
         "used": request.used,
         **blobs.columns(),
     }
-
-
-def storable(text: bytes) -> bytes:
-    """JSON text that PostgreSQL can store."""
-    return _NUL.sub(rb"\1\\ufffd", text) if b"\\u0000" in text else text
 
 
 def _last_of_each(steps: Sequence[Step]) -> list[Step]:
@@ -69,8 +61,8 @@ def _last_of_each(steps: Sequence[Step]) -> list[Step]:
 def _row(step: Step, blobs: Blobs) -> bytes:
     row = step.model_dump(mode="json", exclude={"request", "response", "response_blob", "attempt", "workspace"})
     for name, value in (("request", step.request), ("response", step.response)):
-        data = storable(orjson.dumps(value))
+        data = storable_json(orjson.dumps(value))
         large = len(data) > INLINE_LIMIT
         row[f"{name}_blob"] = blobs.add(data) if large else None
         row[name] = None if large or value is None else orjson.Fragment(data)
-    return storable(orjson.dumps(row))
+    return storable_json(orjson.dumps(row))

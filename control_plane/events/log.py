@@ -6,10 +6,11 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from control_plane.events.journal import journal_parameters, storable
+from control_plane.events.journal import journal_parameters
 from db.enums import ENDED
 from db.sql import Sql
 from services.control_plane_client.models import AppendEvents, Delta, NewEvent
+from services.storable import storable_json
 
 #: Follows a common table expression `fence` with the row that the events belong to: organization_id, id, last_seq
 #: (counted up by `:count` already), turn and attempt.
@@ -131,7 +132,7 @@ def _batch(execution_id: UUID, attempt: int, request: AppendEvents) -> dict[str,
 
 def counted(events: Sequence[NewEvent]) -> dict[str, object]:
     """The parameters of `LOGGED`."""
-    body = storable(orjson.dumps([event.model_dump() for event in events]))
+    body = storable_json(orjson.dumps([event.model_dump() for event in events]))
     return {"count": len(events), "events": body.decode()}
 
 

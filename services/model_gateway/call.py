@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -11,6 +11,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 from runtimes.errors import (
     BudgetExceeded,
     ConfigurationInvalid,
+    ModelAnswerEmpty,
     ModelAnswerInvalid,
     ModelConnectionBroken,
     ModelFailure,
@@ -27,6 +28,7 @@ from services.dialects import Dialect
 from services.journal import canonical_hash, without_volatile
 from services.model_gateway.breaker import Breaker, Breakers
 from services.model_gateway.dialects import Dialects
+from services.model_gateway.door import Door
 from services.model_gateway.errors import failure as failure_of
 from services.model_gateway.errors import of_body
 from services.model_gateway.pricing import Tokens, is_priced, usage
@@ -36,13 +38,15 @@ from services.model_gateway.relay import Relay
 from services.model_gateway.reply import Reply
 from services.model_gateway.sessions import OpenSession
 from services.model_gateway.tries import Try
-from services.model_gateway.wires.wire import CHAT, ModelWire
+from services.model_gateway.wires.wire import CHAT, Answers, ModelWire, kind_of
 from services.turn_control import budget_question
 
 #: Bytes of a request that count as one token before the provider has counted them.
 BYTES_PER_TOKEN = 4
 #: Where another model can be asked, nobody waits longer for this one, in seconds.
 PATIENCE_BEFORE_FALLBACK = 5.0
+#: Parts in which an answer may come: a provider that pauses more often is not asked to go on.
+_MOST_PARTS = 20
 _BACKOFF = wait_exponential(multiplier=0.25, max=8.0) + wait_random(0, 0.25)
 
 
@@ -56,6 +60,10 @@ class CallRequest:
     query: str
     headers: Mapping[str, str]
     began: float
+    #: The turn's answers so far.
+    answers: Answers = field(default_factory=dict[str, Mapping[str, Any]])
+    #: Blocks of a paused answer that this goes on with.
+    after: int = 0
 
     @property
     def model(self) -> str:
@@ -81,6 +89,11 @@ class CallRequest:
         """About the tokens of the longest answer that it asks for."""
         return Tokens(input=len(self.raw) // BYTES_PER_TOKEN, output=self.wire.max_output(self.body))
 
+    def continued(self, record: Mapping[str, Any]) -> "CallRequest":
+        """The request that goes on with a paused answer."""
+        body, after = self.wire.continued(self.body, record, self.after)
+        return replace(self, body=body, raw=orjson.dumps(body), after=after)
+
     def digest(self) -> str:
         """The hash of all that makes an answer its own."""
         return canonical_hash(self.wire.path, self.wire.canonical(without_volatile(self.body)))
@@ -97,8 +110,8 @@ class CallRequest:
         return canonical_hash(self.wire.path, self.model, self.is_streamed, list(self.wire.shape(body)))
 
     def spoken(self, dialect: Dialect) -> Mapping[str, Any]:
-        """The body in a provider's dialect."""
-        return dialect.spoken(self.wire.prepared(self.body))
+        """The body in a provider's dialect, with what it wants back of the turn's answers."""
+        return dialect.spoken(self.wire.prepared(self.wire.restored(self.body, self.answers)))
 
     def to(self, endpoint: ModelEndpoint, dialect: Dialect) -> ProviderRequest:
         """The request as a provider gets it."""
@@ -135,19 +148,39 @@ class ModelCall:
         self._digest = request.digest()
         self._fingerprint = request.fingerprint()
         self._events: list[NewEvent] = []
+        self._parts: list[Mapping[str, Any]] = []
+        self._before = b""
 
     async def run(self) -> None:
         """Answer the call."""
         await self._ask_leave()
-        record = await self._recorded() or await self._cached()
-        if record is None:
-            await self._ask_models()
-            return
-        self._note(record)
+        while True:
+            record = await self._recorded() or await self._cached()
+            is_live = record is None
+            record = await self._ask_models() if record is None else record
+            if not self._request.wire.is_paused(record) or len(self._parts) == _MOST_PARTS:
+                break
+            self._go_on(record, is_live=is_live)
+        if not is_live:
+            self._note(record)
+            await self._give(record)
+
+    def _go_on(self, record: Mapping[str, Any], *, is_live: bool) -> None:
+        """Ask from now on for the rest of an answer that its provider has paused; each part is a step of its own."""
+        wire = self._request.wire
+        if self._request.is_streamed and not is_live:
+            self._before += wire.stream([event for event in record["events"] if kind_of(event) not in wire.ends])
+        self._parts.append(record)
+        self._request = self._request.continued(record)
+        self._digest, self._fingerprint = self._request.digest(), self._request.fingerprint()
+
+    async def _give(self, record: Mapping[str, Any]) -> None:
+        """Answer from the journal."""
+        wire = self._request.wire
         if "events" in record:
-            await self._reply.end(self._request.wire.stream(record["events"]))
+            await self._reply.end(self._before + wire.stream(record["events"]))
         else:
-            self._reply.whole(orjson.dumps(record["body"]))
+            self._reply.whole(orjson.dumps(wire.joined([*self._parts, record])["body"]))
 
     async def _ask_leave(self) -> None:
         """The turn's limits are kept here, however the framework loops."""
@@ -156,7 +189,9 @@ class ModelCall:
 
     def _note(self, record: Mapping[str, Any]) -> None:
         """What the model asks for is known before the framework can act upon it."""
-        if self._session.calls is not None and self._request.wire.operation == CHAT:
+        wire = self._request.wire
+        self._opened.answers.note(wire, record)
+        if self._session.calls is not None and wire.operation == CHAT and not wire.is_paused(record):
             self._session.calls.answered(end_of(record), asked_calls(record, self._request.body))
 
     async def _recorded(self) -> Any:
@@ -194,7 +229,8 @@ class ModelCall:
             )
         return record
 
-    async def _ask_models(self) -> None:
+    async def _ask_models(self) -> Mapping[str, Any]:
+        self._request = replace(self._request, answers=await self._opened.answers.known(self._request.wire))
         endpoints = self._opened.models(self._request.model)
         self._check_prices(endpoints)
         for endpoint in endpoints:
@@ -204,9 +240,9 @@ class ModelCall:
             except ModelFailure as failure:
                 if is_last or self._reply.has_begun or not _may_fall_back(failure):
                     raise
-        return None
+        raise ModelNotFound(f"The agent has no model '{self._request.model}'.")
 
-    async def _ask(self, endpoint: ModelEndpoint, *, is_last: bool) -> None:
+    async def _ask(self, endpoint: ModelEndpoint, *, is_last: bool) -> Mapping[str, Any]:
         """Ask in the model's dialect; what a refusal teaches is kept unless the better request is refused as well."""
         dialect = before = self._dialects.of(endpoint)
         while True:
@@ -220,7 +256,7 @@ class ModelCall:
                     raise
                 self._dialects.keep(endpoint, dialect := learnt)
 
-    async def _ask_in(self, dialect: Dialect, endpoint: ModelEndpoint, *, is_last: bool) -> None:
+    async def _ask_in(self, dialect: Dialect, endpoint: ModelEndpoint, *, is_last: bool) -> Mapping[str, Any]:
         breaker, retries = self._breakers.of(endpoint), self._session.policy.model_retries
         patience = retries.max_wait_seconds if is_last else PATIENCE_BEFORE_FALLBACK
 
@@ -232,30 +268,34 @@ class ModelCall:
             return state.attempt_number >= retries.attempts or state.idle_for + state.upcoming_sleep > patience
 
         retrying = AsyncRetrying(retry=retry_if_exception(may_retry), wait=_wait, stop=is_enough, reraise=True)
-        await retrying(self._try, dialect, endpoint, breaker)
+        return await retrying(self._try, dialect, endpoint, breaker)
 
-    async def _try(self, dialect: Dialect, endpoint: ModelEndpoint, breaker: Breaker) -> None:
+    async def _try(self, dialect: Dialect, endpoint: ModelEndpoint, breaker: Breaker) -> Mapping[str, Any]:
         budget = self._session.budget
         self._session.on_activity()
         try:
             async with budget.model_call(self._request.estimate(endpoint, budget.limits)) as hold:
                 breaker.enter(endpoint)
-                await self._make(self._request.to(endpoint, dialect), endpoint, breaker, hold)
+                return await self._make(self._request.to(endpoint, dialect), endpoint, breaker, hold)
         except BudgetExceeded as failure:
             await self._beyond(failure)
+            raise
 
-    async def _make(self, asked: ProviderRequest, endpoint: ModelEndpoint, breaker: Breaker, hold: Hold) -> None:
+    async def _make(
+        self, asked: ProviderRequest, endpoint: ModelEndpoint, breaker: Breaker, hold: Hold
+    ) -> Mapping[str, Any]:
         request, step = self._request, self._identity()
         journal, turn_trace = self._session.journal, self._session.trace
         operation = request.wire.operation
         step["request"] = _kept(request)
         made = Try(journal, turn_trace, endpoint, request.began, operation, request.most(), **step)
-        relay = Relay(request.wire.recording(request.body), self._reply, endpoint, self._session.on_activity)
+        relay = self._relay(endpoint)
         try:
             async with self._client.post(endpoint, asked, self._session.policy.model_timeouts) as answer:
                 breaker.left()
-                await self._take(made, relay, answer, endpoint)
+                record = await self._take(made, relay, answer, endpoint)
                 breaker.succeeded()
+                return record
         except ModelFailure as failure:
             _judge(failure, breaker)
             await asyncio.shield(self._opened.keep(made.failed(failure, relay.recording)))
@@ -266,25 +306,53 @@ class ModelCall:
                 self._opened.keep(writing)
             hold.used = made.used
 
-    async def _take(self, made: Try, relay: Relay, answer: ProviderAnswer, endpoint: ModelEndpoint) -> None:
+    def _relay(self, endpoint: ModelEndpoint) -> Relay:
+        request = self._request
+        door = Door(request.wire.mender(request.body, self._digest, request.after))
+        recording = request.wire.recording(request.body)
+        return Relay(recording, door, self._reply, endpoint, self._session.on_activity, self._before)
+
+    async def _take(
+        self, made: Try, relay: Relay, answer: ProviderAnswer, endpoint: ModelEndpoint
+    ) -> Mapping[str, Any]:
         """Read the answer, commit it, then let the framework see its end."""
-        if self._request.is_streamed:
+        if self._request.is_streamed and not answer.is_whole:
             await relay.run(answer)
-            recording = relay.recording
-            made.answered_by(recording.model)
-            record = {"events": recording.events}
-            self._refuse_silence(record, endpoint)
-            await self._commit(made, record, recording.tokens, relay.first_token_at)
-            await self._reply.end(relay.kept)
+            made.answered_by(relay.recording.model)
+            record, kept = {"events": relay.recording.events}, relay.kept
         else:
-            raw, body = await answer.whole()
-            self._check(body, endpoint)
-            made.answered_by(body.get("model"))
-            record, relay.recording.tokens = {"body": body}, self._request.wire.tokens(body)
-            relay.recording.is_complete = True
-            self._refuse_silence(record, endpoint)
-            await self._commit(made, record, relay.recording.tokens, None)
-            self._reply.whole(raw)
+            record, kept = await self._whole(made, relay, answer, endpoint)
+        self._refuse_silence(record, endpoint)
+        await self._commit(made, record, relay.recording.tokens, relay.first_token_at)
+        await self._tell(record, kept, relay)
+        return record
+
+    async def _tell(self, record: Mapping[str, Any], kept: bytes, relay: Relay) -> None:
+        """Let the framework see the end of an answer that is in the journal; a paused one has none yet."""
+        wire = self._request.wire
+        if wire.is_paused(record) and len(self._parts) < _MOST_PARTS:
+            self._before = relay.kept_but(wire.ends)
+        elif self._request.is_streamed:
+            await self._reply.end(kept)
+        elif self._parts:
+            await self._give(record)
+        else:
+            self._reply.whole(kept)
+
+    async def _whole(
+        self, made: Try, relay: Relay, answer: ProviderAnswer, endpoint: ModelEndpoint
+    ) -> tuple[dict[str, Any], bytes]:
+        """An answer that came whole, for the journal and for the framework: as a stream where it wants one."""
+        wire, recording = self._request.wire, relay.recording
+        raw, body = await answer.whole()
+        self._check(body, endpoint)
+        recording.tokens, recording.is_complete = wire.tokens(body), True
+        made.answered_by(body.get("model"))
+        raw = orjson.dumps(body) if relay.door.mender.whole(body) else raw
+        if not self._request.is_streamed:
+            return {"body": body}, raw
+        events = wire.streamed(body)
+        return {"events": events}, wire.stream(events)
 
     async def _commit(self, made: Try, record: Any, tokens: Tokens, first_token_at: float | None) -> None:
         """Write the step, even if the framework goes away meanwhile."""
@@ -306,10 +374,16 @@ class ModelCall:
         raise failure_of(ModelAnswerInvalid, str(body)[:200], endpoint)
 
     def _refuse_silence(self, record: Mapping[str, Any], endpoint: ModelEndpoint) -> None:
-        """An empty answer is none, unless it follows the results of tools: the next try may get one."""
+        """An empty answer is none, unless it follows the results of tools: the next try may get one.
+
+        Thoughts without a word are paid for, and come again when they are asked for again.
+        """
         wire = self._request.wire
-        if wire.is_silent(record) and not wire.has_results(self._request.body):
-            raise failure_of(ModelAnswerInvalid, "it is empty", endpoint)
+        if not wire.is_silent(record) or wire.has_results(self._request.body):
+            return
+        if wire.is_thought(record):
+            raise failure_of(ModelAnswerEmpty, "it has thoughts, but not a word", endpoint)
+        raise failure_of(ModelAnswerInvalid, "it is empty", endpoint)
 
     def _check_prices(self, endpoints: list[ModelEndpoint]) -> None:
         limit = self._session.budget.limits.cost_usd

@@ -11,12 +11,16 @@ from runtimes.types import ModelEndpoint, Usage
 
 @dataclass(slots=True)
 class Tokens:
-    """Tokens of one call; `input` includes `cached` and `cache_written`, `output` includes `reasoning`."""
+    """Tokens of one call; `input` includes `cached` and `cache_written`, `output` includes `reasoning`.
+
+    `cache_written_for_hour` are those of `cache_written` that stay for an hour, at a price of their own.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
     cache_written: int = 0
+    cache_written_for_hour: int = 0
     reasoning: int = 0
 
     @property
@@ -66,6 +70,7 @@ def _cost(tokens: Tokens, endpoint: ModelEndpoint) -> float | None:
         input_tokens=tokens.input,
         cache_read_tokens=tokens.cached,
         cache_write_tokens=tokens.cache_written,
+        cache_write_1h_tokens=min(tokens.cache_written_for_hour, tokens.cache_written),
         output_tokens=tokens.output,
     )
     price = genai_prices.calc_price(counted, endpoint.model, provider_id=provider)

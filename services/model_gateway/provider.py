@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import aiohttp
+import orjson
 
 from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, ModelFailure, ModelTimeout
 from runtimes.types import ModelEndpoint, Wire
@@ -20,7 +21,8 @@ from services.model_gateway.bounds import (
 )
 from services.model_gateway.errors import ModelAnswerTooLarge, ModelUnreachable, failure, of_response
 from services.model_gateway.policy import ModelTimeouts
-from services.model_gateway.sse import Event, EventReader, loads
+from services.model_gateway.sse import Event, EventReader, parsed
+from services.storable import storable_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class ProviderAnswer:
         self.idle = idle
         self._first = first
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is one body, whatever was asked for."""
+        return "json" in self._response.content_type
+
     async def whole(self) -> tuple[bytes, dict[str, Any]]:
         """The body, and what it says."""
         self._body.most = WHOLE_BYTES
@@ -52,21 +59,24 @@ class ProviderAnswer:
             pieces.append(piece)
         body = b"".join(pieces)
         try:
-            answer = loads(body)
+            answer, is_odd = parsed(body)
         except (ValueError, RecursionError):
-            answer = None
+            answer, is_odd = None, False
+        if is_odd:
+            answer = storable_value(answer)
+            body = orjson.dumps(answer)
         if not isinstance(answer, dict):
             raise self._invalid(body)
         return body, answer  # pyright: ignore[reportUnknownVariableType]
 
     async def events(self) -> AsyncGenerator[list[Event]]:
         """The events of a stream, as many at a time as came together."""
-        reader, patience = EventReader(), self._first
-        if "json" in (kind := self._response.content_type) or "html" in kind:
-            raise self._invalid(await self._read(patience))
-        while piece := await self._read(patience):
-            patience = self.idle
+        reader, has_begun = EventReader(), False
+        if "html" in self._response.content_type:
+            raise self._invalid(await self._read(self._first))
+        while piece := await self._read(self.idle if has_begun else self._first):
             if events := self._parsed(reader, piece):
+                has_begun = True
                 yield events
         if events := self._parsed(reader, None):
             yield events

@@ -13,6 +13,7 @@ from runtimes.types import FinishReason, ModelEndpoint
 from services.asked_calls import AskedCall
 from services.budget import Budget
 from services.journal import Journal
+from services.model_gateway.answers import TurnAnswers
 from services.model_gateway.policy import ModelPolicy
 from services.providers import ProviderRegistry
 from services.tracing import TurnTrace
@@ -85,6 +86,7 @@ class OpenSession:
     def __init__(self, session: ModelSession, providers: ProviderRegistry) -> None:
         self.session = session
         self.endpoints = _endpoints(session, providers)
+        self.answers = TurnAnswers(session.journal)
         self._handlers: set[asyncio.Task[Any]] = set()
         self._writes: set[asyncio.Task[Any]] = set()
 

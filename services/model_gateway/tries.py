@@ -4,7 +4,13 @@ from collections.abc import Coroutine, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
-from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, ModelTimeout, RuntimeFailure
+from runtimes.errors import (
+    ModelAnswerEmpty,
+    ModelAnswerInvalid,
+    ModelConnectionBroken,
+    ModelTimeout,
+    RuntimeFailure,
+)
 from runtimes.types import ExecutionError, ModelEndpoint, Usage
 from services.control_plane_client.models import NewEvent, Step, StepKind, StepStatus
 from services.journal import Journal
@@ -16,7 +22,7 @@ from services.model_gateway.wires.wire import Recording
 from services.tracing import TurnTrace
 
 #: With these the provider may have worked, and may want money for it.
-_BROKEN = (ModelTimeout, ModelConnectionBroken, ModelAnswerInvalid)
+_BROKEN = (ModelTimeout, ModelConnectionBroken, ModelAnswerInvalid, ModelAnswerEmpty)
 #: Why a call ended that nobody waited for.
 UNHEARD = ExecutionError(
     code="model_call_abandoned", message="The caller went away before the answer's end.", retryable=True

@@ -13,6 +13,7 @@ from runtimes.tool_arguments import decoded
 from runtimes.types import Tool, ToolResult
 from services.asked_calls import AskedCall
 from services.control_plane_client.models import Step
+from services.storable import storable
 from services.tools.desk import TurnDesk, Wanted
 from services.tools.spec import Call, ToolFailed, ToolSpec
 
@@ -120,7 +121,7 @@ class _Door:
         return Wanted(
             tool_call_id=tool_call_id,
             name=self.spec.name,
-            written=_storable(written),
+            written=storable(written),
             effect=self.spec.effect,
             needs_approval=not isinstance(arguments, str) and self.spec.needs_approval(arguments),
             label=self.spec.label,
@@ -136,14 +137,14 @@ class _Door:
         deadline = asyncio.timeout(self.spec.timeout_seconds)
         try:
             async with deadline:
-                return ToolResult(_storable(await self.spec.handler(arguments, call)))
+                return ToolResult(storable(await self.spec.handler(arguments, call)))
         except RuntimeFailure:
             raise
         except ToolFailed as error:
-            return ToolResult(_storable(str(error)), is_error=True)
+            return ToolResult(storable(str(error)), is_error=True)
         except Exception as error:  # noqa: BLE001  a tool is somebody else's code
             text = self._late() if deadline.expired() else self._failed(error)
-            return ToolResult(_storable(text), is_error=True)
+            return ToolResult(storable(text), is_error=True)
 
     def mistakes(self, arguments: Mapping[str, Any] | str) -> str:
         """What is wrong with the arguments, for the model; empty if nothing is."""
@@ -174,11 +175,6 @@ class _Door:
         except ValueError as error:
             return str(error)[:_MISTAKE_LIMIT]
         return " ".join(f"At {_pointer(error)}: {error.message[:_MISTAKE_LIMIT]}." for error in errors[:_MISTAKES])
-
-
-def _storable(text: str) -> str:
-    """Without what no database takes: NUL and lone surrogates."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
 def _pointer(error: jsonschema_rs.ValidationError) -> str:

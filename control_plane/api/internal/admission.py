@@ -29,6 +29,7 @@ from db.enums import Source
 from db.session import Database
 from db.sql import Sql
 from runtimes.turns import LAST_PRIORITY, Admission, AdmitExecution
+from services.storable import storable
 
 EXAMPLE = """The input is like {"agent_id": "demo", "prompt": "hello"}."""
 IN_USE = "Leave execution_id out, or give one that was never used."
@@ -170,4 +171,4 @@ def _uuid(given: Any) -> UUID | None:
 
 
 def _storable(given: Any) -> str:
-    return given.replace("\0", "\ufffd") if isinstance(given, str) else ""
+    return storable(given) if isinstance(given, str) else ""

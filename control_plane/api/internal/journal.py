@@ -11,11 +11,12 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane import errors
-from control_plane.events.journal import Blobs, storable
+from control_plane.events.journal import Blobs
 from db.enums import ENDED, ApprovalStatus
 from db.sql import Sql
 from runtimes.types import Usage
 from services.control_plane_client.models import Decision, NewEvent, Step
+from services.storable import storable_json
 
 _STEPS = Sql("""
     SELECT ordinal, kind, status, attempt, key, name, effect, hash, fingerprint, response, response_blob, usage,
@@ -172,7 +173,7 @@ class JournalStore:
             "turn": await self._held(attempt),
             "name": name,
             "position": position,
-            "entries": storable(orjson.dumps(entries)).decode(),
+            "entries": storable_json(orjson.dumps(entries)).decode(),
         }
         await _APPEND_ENTRIES.execute(self.connection, parameters)
 
@@ -189,5 +190,5 @@ class JournalStore:
 
     async def cache(self, name: str, response: Any, ttl: float) -> None:
         """Keep a response for `ttl` seconds."""
-        text = storable(orjson.dumps(response)).decode()
+        text = storable_json(orjson.dumps(response)).decode()
         await _CACHE.execute(self.connection, {"id": self.execution_id, "hash": name, "response": text, "ttl": ttl})

@@ -9,12 +9,12 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.events import log
-from control_plane.events.journal import storable
 from db.enums import AttemptState, ExecutionStatus, TurnState
 from db.sql import Sql
 from runtimes.turns import ExecutionEnd, TurnOutcome
 from runtimes.types import Usage
 from services.control_plane_client.models import CloseAttempt, NewEvent, OpenAttempt
+from services.storable import storable_json
 
 #: What the end of an attempt cuts off: its open steps, and the approvals that nobody needs any more. What of it was
 #: told to begin is told to end, before all that is logged after it; `fence` counts `ends` with it.
@@ -191,7 +191,7 @@ _FINISH = Sql(
 
 
 def _json(value: object) -> str | None:
-    return None if value is None else storable(orjson.dumps(value)).decode()
+    return None if value is None else storable_json(orjson.dumps(value)).decode()
 
 
 async def lock(

@@ -8,8 +8,13 @@ from runtimes.types import Wire
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import DONE, written
 from services.model_gateway.wires.canonical import chat_body
+from services.model_gateway.wires.chat_mending import FAILED_FINISHES, ChatMender
+from services.model_gateway.wires.chat_messages import answered_call, chunks_of, message_of, restored_chat
+from services.model_gateway.wires.mending import CallIds, Mender
 from services.model_gateway.wires.openai_errors import openai_error
 from services.model_gateway.wires.wire import (
+    AnsweredCall,
+    Answers,
     ModelWire,
     Part,
     Recording,
@@ -19,12 +24,14 @@ from services.model_gateway.wires.wire import (
     mapping,
     recent,
     tokens_of,
+    word,
 )
 
 #: Texts that come in pieces; what else a delta may carry is kept as it came.
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 #: What an answer says or asks for.
 _SAID = ("content", "refusal", "tool_calls", "function_call", "audio")
+_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details")
 #: A delta and the name of its text.
 _Text = tuple[dict[str, Any], str]
 _NO_TEXT: _Text = ({}, "")
@@ -60,8 +67,12 @@ class ChatWire(ModelWire):
     def is_silent(self, record: Mapping[str, Any]) -> bool:
         answers = items(record.get("events")) or [mapping(record.get("body"))]
         choices = [choice for answer in answers for choice in items(answer.get("choices"))]
-        ends = {choice.get("finish_reason") for choice in choices} - {None}
+        ends = {word(choice.get("finish_reason")) for choice in choices} - {""}
         return ends == {"stop"} and not any(map(_says, choices))
+
+    def is_thought(self, record: Mapping[str, Any]) -> bool:
+        answers = items(record.get("events")) or [mapping(record.get("body"))]
+        return any(map(_thinks, (choice for answer in answers for choice in items(answer.get("choices")))))
 
     def has_results(self, body: Mapping[str, Any]) -> bool:
         return any(message.get("role") in {"tool", "function"} for message in recent(body.get("messages")))
@@ -69,8 +80,21 @@ class ChatWire(ModelWire):
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
         return tokens_of(mapping(answer.get("usage")), "prompt", "completion")
 
+    def restored(self, body: Mapping[str, Any], answers: Answers) -> Mapping[str, Any]:
+        return restored_chat(body, answers)
+
+    def called(self, record: Mapping[str, Any]) -> list[AnsweredCall]:
+        return [answered_call(call) for call in message_of(record).get("tool_calls", ())]
+
+    def mender(self, body: Mapping[str, Any], seed: str, after: int = 0) -> Mender:
+        calls = (call for message in items(body.get("messages")) for call in items(message.get("tool_calls")))
+        return ChatMender(CallIds("call_", seed, lambda: (call.get("id") for call in calls)))
+
     def recording(self, body: Mapping[str, Any]) -> Recording:
         return ChatRecording(wants_usage=_wants_usage(body))
+
+    def streamed(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        return chunks_of(body)
 
     def stream(self, events: Sequence[Mapping[str, Any]]) -> bytes:
         return b"".join((*map(written, events), b"data: %b\n\n" % DONE))
@@ -83,21 +107,21 @@ class ChatWire(ModelWire):
 
 
 class ChatRecording(Recording):
-    """Chunks; one that only adds to a text or to arguments is joined to the one before it."""
+    """Chunks; one that only adds to a text is joined to the one before it. Calls come in one piece each."""
 
     def __init__(self, *, wants_usage: bool) -> None:
         super().__init__()
         self._wants_usage = wants_usage
-        self._calls: set[tuple[Any, Any]] = set()
-        self._is_ending = False
         self._text = _NO_TEXT
 
     def error(self, event: dict[str, Any]) -> Any:
-        return event if event.get("error") else None
+        if event.get("error"):
+            return event
+        return next(filter(None, map(_failure, items(event.get("choices")))), None)
 
     def add(self, event: dict[str, Any]) -> Part:
         event.pop(_PADDING, None)
-        if self._lengthens(event) or _join(self._last, event):
+        if self._lengthens(event):
             return self._passed()
         self.model = event.get("model") or self.model
         usage, choices = mapping(event.get("usage")), items(event.get("choices"))
@@ -127,20 +151,13 @@ class ChatRecording(Recording):
         return is_same
 
     def _part(self, choices: Sequence[Mapping[str, Any]]) -> Part:
-        deltas = [mapping(choice.get("delta")) for choice in choices]
         self.is_complete |= any(choice.get("finish_reason") for choice in choices)
-        self._look(deltas)
+        deltas = [mapping(choice.get("delta")) for choice in choices]
         has_content = any(value for delta in deltas for name, value in delta.items() if name != "role")
-        return self._passed() if has_content or self._is_ending else Part.OPENING
-
-    def _look(self, deltas: Sequence[Mapping[str, Any]]) -> None:
-        """A tool call is whole when the next one begins, and could be acted upon: then the end begins."""
-        calls = (call for delta in deltas for call in items(delta.get("tool_calls")) if call.get("id"))
-        self._calls.update((call.get("index"), call["id"]) for call in calls)
-        self._is_ending = self.is_complete or len(self._calls) > 1
+        return self._passed() if has_content or self.is_complete else Part.OPENING
 
     def _passed(self) -> Part:
-        return Part.ENDING if self._is_ending else Part.CONTENT
+        return Part.ENDING if self.is_complete else Part.CONTENT
 
 
 def _text(event: dict[str, Any]) -> _Text:
@@ -162,31 +179,17 @@ def _is_more(choice: Mapping[str, Any]) -> bool:
     return bool(choice.get("finish_reason") or choice.get("logprobs"))
 
 
-def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
-    """Add an event's piece of a tool call's arguments to the last one, if there is nothing else to it."""
-    mine, its = items(last.get("choices")), items(event.get("choices"))
-    if not len(mine) == len(its) == 1 or event.get("usage") or not _same(last, event, "choices"):
-        return False
-    if _is_more(its[0]) or not _same(mine[0], its[0], "delta"):
-        return False
-    return _join_arguments(mapping(mine[0].get("delta")), mapping(its[0].get("delta")))
+def _failure(choice: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a choice says of its failure, for which the provider has no other place."""
+    finish = choice.get("finish_reason")
+    if not isinstance(finish, str) or finish.lower() not in FAILED_FINISHES:
+        return None
+    return mapping(choice.get("error")) or {"message": f"it ended the answer with '{finish}'"}
 
 
-def _join_arguments(last: dict[str, Any], delta: dict[str, Any]) -> bool:
-    mine, its = items(last.get("tool_calls")), items(delta.get("tool_calls"))
-    if not (len(mine) == len(its) == 1 and list(last) == list(delta) and mine[0].get("index") == its[0].get("index")):
-        return False
-    if set(its[0]) != {"index", "function"} or set(_function(its[0])) != {"arguments"}:
-        return False
-    function = _function(mine[0])
-    if not isinstance(function.get("arguments"), str):
-        return False
-    function["arguments"] += _function(its[0])["arguments"]
-    return True
-
-
-def _same(one: Mapping[str, Any], other: Mapping[str, Any], but: str) -> bool:
-    return {**one, but: None} == {**other, but: None}
+def _thinks(choice: Mapping[str, Any]) -> bool:
+    said = mapping(choice.get("delta") or choice.get("message"))
+    return any(said.get(name) for name in _THOUGHTS)
 
 
 def _says(choice: Mapping[str, Any]) -> bool:

@@ -18,16 +18,29 @@ from runtimes.types import Wire
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import written
 from services.model_gateway.wires.canonical import messages_body
+from services.model_gateway.wires.mending import CallIds, Mender
+from services.model_gateway.wires.message_blocks import (
+    ENDS,
+    answered_calls,
+    blocks_of,
+    continued_message,
+    events_of,
+    joined_messages,
+)
+from services.model_gateway.wires.message_mending import TEXTS, MessageMender
 from services.model_gateway.wires.wire import (
+    AnsweredCall,
     ModelWire,
     Part,
     Recording,
     count,
     items,
+    kind_of,
     likeness,
     mapping,
     recent,
     status,
+    word,
 )
 
 #: Types of failures that have their own.
@@ -41,8 +54,6 @@ _TYPES: Mapping[type[RuntimeFailure], str] = {
     BudgetExceeded: "permission_error",
     LimitReached: "permission_error",
 }
-#: The deltas that lengthen a text, and where it is.
-_TEXTS = {"text_delta": "text", "input_json_delta": "partial_json", "thinking_delta": "thinking"}
 #: Why a model stops that was not made to.
 _BY_ITSELF = {"end_turn", "stop_sequence"}
 _THOUGHTS = {"thinking", "redacted_thinking", "thinking_delta", "signature_delta"}
@@ -54,6 +65,7 @@ _OPENING = {"message_start", "content_block_start", "ping"}
 class MessagesWire(ModelWire):
     path = "/v1/messages"
     family = Wire.ANTHROPIC
+    ends = ENDS
     headers: ClassVar[tuple[str, ...]] = ("anthropic-version", "anthropic-beta")
 
     def shape(self, body: Mapping[str, Any]) -> Iterator[Any]:
@@ -76,21 +88,44 @@ class MessagesWire(ModelWire):
     def is_silent(self, record: Mapping[str, Any]) -> bool:
         body = mapping(record.get("body"))
         pieces = [*items(body.get("content")), *map(_piece, items(record.get("events")))]
-        ends = {_end(told) for told in (body, *items(record.get("events")))} - {None}
+        ends = {_end(told) for told in (body, *items(record.get("events")))} - {""}
         return bool(ends) and ends <= _BY_ITSELF and not any(map(_says, pieces))
+
+    def is_thought(self, record: Mapping[str, Any]) -> bool:
+        return any(kind_of(block) in {"thinking", "redacted_thinking"} for block in blocks_of(record))
+
+    def is_paused(self, record: Mapping[str, Any]) -> bool:
+        ends = (_end(told) for told in (mapping(record.get("body")), *items(record.get("events"))))
+        return "pause_turn" in ends
+
+    def continued(self, body: Mapping[str, Any], record: Mapping[str, Any], after: int) -> tuple[dict[str, Any], int]:
+        return continued_message(body, record, after)
+
+    def joined(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        return joined_messages(records)
 
     def has_results(self, body: Mapping[str, Any]) -> bool:
         blocks = (block for message in recent(body.get("messages")) for block in items(message.get("content")))
-        return any(block.get("type") == "tool_result" for block in blocks)
+        return any(kind_of(block) == "tool_result" for block in blocks)
 
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
         return message_tokens(mapping(answer.get("usage")))
 
+    def called(self, record: Mapping[str, Any]) -> list[AnsweredCall]:
+        return answered_calls(record)
+
+    def mender(self, body: Mapping[str, Any], seed: str, after: int = 0) -> Mender:
+        blocks = (block for message in items(body.get("messages")) for block in items(message.get("content")))
+        return MessageMender(CallIds("toolu_", seed, lambda: (block.get("id") for block in blocks)), after)
+
     def recording(self, body: Mapping[str, Any]) -> Recording:
         return MessageRecording()
 
+    def streamed(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        return events_of(body)
+
     def stream(self, events: Sequence[Mapping[str, Any]]) -> bytes:
-        return b"".join(written(event, event["type"]) for event in events)
+        return b"".join(written(event, kind_of(event)) for event in events)
 
     def error(self, failure: RuntimeFailure) -> dict[str, Any]:
         usual = "api_error" if status(failure) >= 500 else "invalid_request_error"
@@ -111,10 +146,10 @@ class MessageRecording(Recording):
         self._is_ending = False
 
     def error(self, event: dict[str, Any]) -> Any:
-        return event if event.get("type") == "error" or "error" in event else None
+        return event if kind_of(event) == "error" or "error" in event else None
 
     def add(self, event: dict[str, Any]) -> Part:
-        kind = event.get("type")
+        kind = kind_of(event)
         if kind == "ping":
             return Part.ENDING if self._is_ending else Part.OPENING
         self._look(kind, event)
@@ -128,15 +163,16 @@ class MessageRecording(Recording):
         """A tool call that is whole could be acted upon: it belongs to the end."""
         if kind == "message_start":
             message = mapping(event.get("message"))
-            self.model = message.get("model") or ""
+            self.model = str(message.get("model") or "")
             self._count(message)
         elif kind == "content_block_start":
-            self._block = mapping(event.get("content_block")).get("type") or ""
+            self._block = kind_of(mapping(event.get("content_block")))
         elif kind == "content_block_stop":
             self._is_ending |= self._block == "tool_use"
         elif kind == "message_delta":
             self._count(event)
             self._is_ending = True
+            self.is_complete |= bool(_end(event))
         elif kind == "message_stop":
             self.is_complete = self.is_over = True
 
@@ -153,17 +189,20 @@ def message_tokens(usage: Mapping[str, Any]) -> Tokens:
         output=count(usage.get("output_tokens")),
         cached=cached,
         cache_written=written_,
+        cache_written_for_hour=count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
         reasoning=count(mapping(usage.get("output_tokens_details")).get("thinking_tokens")),
     )
 
 
 def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
     """Add an event's text to the last one, if there is nothing else to it."""
-    if last.get("type") != "content_block_delta":
+    if kind_of(last) != "content_block_delta":
         return False
     mine, its = mapping(last.get("delta")), mapping(event.get("delta"))
-    name = _TEXTS.get(mine.get("type") or "")
-    if name is None or {**last, "delta": {**mine, name: ""}} != {**event, "delta": {**its, name: ""}}:
+    name = TEXTS.get(kind_of(mine))
+    if name is None or not isinstance(mine.get(name), str) or not isinstance(its.get(name), str):
+        return False
+    if {**last, "delta": {**mine, name: ""}} != {**event, "delta": {**its, name: ""}}:
         return False
     mine[name] += its[name]
     return True
@@ -171,18 +210,18 @@ def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
 
 def _piece(event: Mapping[str, Any]) -> dict[str, Any]:
     """The block that an event begins, or the delta that lengthens it."""
-    is_delta = event.get("type") == "content_block_delta"
+    is_delta = kind_of(event) == "content_block_delta"
     return mapping(event.get("delta") if is_delta else event.get("content_block"))
 
 
-def _end(told: Mapping[str, Any]) -> Any:
-    return told.get("stop_reason") or mapping(told.get("delta")).get("stop_reason")
+def _end(told: Mapping[str, Any]) -> str:
+    return word(told.get("stop_reason")) or word(mapping(told.get("delta")).get("stop_reason"))
 
 
 def _says(piece: Mapping[str, Any]) -> bool:
     """Whether it has a text that is not empty, or is a call or something else that is no thought."""
-    kind = piece.get("type")
-    return bool(piece.get("text")) if kind in {"text", "text_delta"} else kind is not None and kind not in _THOUGHTS
+    kind = kind_of(piece)
+    return bool(piece.get("text")) if kind in {"text", "text_delta"} else bool(kind) and kind not in _THOUGHTS
 
 
 def _block(block: Mapping[str, Any]) -> tuple[Any, ...]:

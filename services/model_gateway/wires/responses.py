@@ -8,13 +8,17 @@ from runtimes.types import Wire
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import written
 from services.model_gateway.wires.canonical import response_body
+from services.model_gateway.wires.mending import CallIds, Mender, written_arguments
 from services.model_gateway.wires.openai_errors import openai_error
+from services.model_gateway.wires.response_mending import ResponseMender
 from services.model_gateway.wires.wire import (
+    AnsweredCall,
     ModelWire,
     Part,
     Recording,
     count,
     items,
+    kind_of,
     likeness,
     mapping,
     recent,
@@ -67,21 +71,43 @@ class ResponsesWire(ModelWire):
         return isinstance(answer.get("output"), list) and answer.get("status") != "failed"
 
     def is_silent(self, record: Mapping[str, Any]) -> bool:
-        ended = [event.get("response") for event in items(record.get("events")) if event["type"] in _COMPLETE]
+        ended = [event.get("response") for event in items(record.get("events")) if kind_of(event) in _COMPLETE]
         response = mapping(next(iter(ended), record.get("body")))
         return response.get("status") == "completed" and not any(map(_says, items(response.get("output"))))
 
+    def is_thought(self, record: Mapping[str, Any]) -> bool:
+        return any(kind_of(item) == "reasoning" for item in _output(record))
+
     def has_results(self, body: Mapping[str, Any]) -> bool:
-        return any(str(item.get("type")).endswith("_call_output") for item in recent(body.get("input")))
+        return any(kind_of(item).endswith("_call_output") for item in recent(body.get("input")))
 
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
         return tokens_of(mapping(answer.get("usage")), "input", "output")
 
+    def called(self, record: Mapping[str, Any]) -> list[AnsweredCall]:
+        return [_call(item) for item in _output(record) if kind_of(item) in _CALLS]
+
+    def mender(self, body: Mapping[str, Any], seed: str, after: int = 0) -> Mender:
+        said = items(body.get("input"))
+        return ResponseMender(CallIds("call_", seed, lambda: (item.get("call_id") for item in said if _asks(item))))
+
     def recording(self, body: Mapping[str, Any]) -> Recording:
         return ResponseRecording()
 
+    def streamed(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        begun: dict[str, Any] = {**body, "output": [], "status": "in_progress"}
+        whole = "response.incomplete" if body.get("status") == "incomplete" else "response.completed"
+        items_of = enumerate(items(body.get("output")))
+        told = [event for at, item in items_of for event in _told(at, item)]
+        events: list[dict[str, Any]] = [
+            {"type": "response.created", "response": begun},
+            *told,
+            {"type": whole, "response": body},
+        ]
+        return [{**event, "sequence_number": number} for number, event in enumerate(events)]
+
     def stream(self, events: Sequence[Mapping[str, Any]]) -> bytes:
-        return b"".join(written(event, event["type"]) for event in events)
+        return b"".join(written(event, kind_of(event)) for event in events)
 
     def error(self, failure: RuntimeFailure) -> dict[str, Any]:
         return openai_error(failure)
@@ -100,13 +126,13 @@ class ResponseRecording(Recording):
         self._is_ending = False
 
     def error(self, event: dict[str, Any]) -> Any:
-        if event.get("type") == "response.failed":
+        if kind_of(event) == "response.failed":
             return event.get("response") or event
-        return event if event.get("type") == "error" or event.get("error") else None
+        return event if kind_of(event) == "error" or event.get("error") else None
 
     def add(self, event: dict[str, Any]) -> Part:
         event.pop("obfuscation", None)
-        kind = event.get("type")
+        kind = kind_of(event)
         if kind in _COMPLETE:
             self._complete(mapping(event.get("response")))
         if not (self.events and _join(self.events[-1], event)):
@@ -117,28 +143,57 @@ class ResponseRecording(Recording):
         return Part.OPENING if kind in _OPENING else Part.CONTENT
 
     def _complete(self, response: Mapping[str, Any]) -> None:
-        self.model = response.get("model") or ""
+        self.model = str(response.get("model") or "")
         self.tokens = tokens_of(mapping(response.get("usage")), "input", "output")
         self.is_complete = self.is_over = True
 
 
 def _says(item: Mapping[str, Any]) -> bool:
     """Whether a part of the output is a message with a word in it, or something else that is no thought."""
-    if item.get("type") != "message":
-        return item.get("type") != "reasoning"
+    if kind_of(item) != "message":
+        return kind_of(item) != "reasoning"
     return any(part.get("text") or part.get("refusal") for part in items(item.get("content")))
 
 
+def _output(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    answers = [record.get("body"), *(event.get("response") for event in items(record.get("events")))]
+    outputs = (found for answer in answers if (found := items(mapping(answer).get("output"))))
+    return next(outputs, list[dict[str, Any]]())
+
+
+def _told(at: int, item: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """An item of an output that came whole, its text in deltas."""
+    place = {"output_index": at, "item_id": item.get("id")}
+    parts = items(item.get("content")) if kind_of(item) == "message" else []
+    empty: dict[str, Any] = {**item, "content": []} if parts else item
+    yield {"type": "response.output_item.added", "output_index": at, "item": empty}
+    for number, part in enumerate(parts):
+        if isinstance(text := part.get("text"), str):
+            yield {"type": "response.output_text.delta", **place, "content_index": number, "delta": text}
+    yield {"type": "response.output_item.done", "output_index": at, "item": item}
+
+
+def _call(item: Mapping[str, Any]) -> AnsweredCall:
+    arguments = written_arguments(item.get("arguments", item.get("input")))
+    return AnsweredCall(str(item.get("call_id")), str(item.get("name")), arguments)
+
+
+def _asks(item: Mapping[str, Any]) -> bool:
+    return kind_of(item) in _CALLS
+
+
 def _is_called(event: Mapping[str, Any]) -> bool:
-    is_done = event.get("type") == "response.output_item.done"
-    return is_done and mapping(event.get("item")).get("type") in _CALLS
+    is_done = kind_of(event) == "response.output_item.done"
+    return is_done and kind_of(mapping(event.get("item"))) in _CALLS
 
 
 def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
     """Add an event's text to the last one, if there is nothing else to it."""
-    if event.get("type") not in _TEXTS or event.get("logprobs"):
+    if kind_of(event) not in _TEXTS or event.get("logprobs"):
         return False
     own = {"delta": "", "sequence_number": 0}
+    if not isinstance(last.get("delta"), str) or not isinstance(event.get("delta"), str):
+        return False
     if {**last, **own} != {**event, **own}:
         return False
     last["delta"] += event["delta"]

@@ -3,6 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from itertools import takewhile
@@ -26,6 +27,7 @@ from runtimes.errors import (
 from runtimes.types import Wire
 from services.model_gateway.pricing import Tokens
 from services.model_gateway.sse import written
+from services.model_gateway.wires.mending import Mender
 
 #: Statuses of what a framework is told, by the first class that fits.
 STATUSES: Mapping[type[RuntimeFailure], int] = {
@@ -88,10 +90,25 @@ class Recording:
         return event.get("error")
 
 
+@dataclass(frozen=True, slots=True)
+class AnsweredCall:
+    """A tool call in a recorded answer, its arguments as the model wrote them."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+#: Recorded answers of a turn, as the journal has them, by the ids of their tool calls.
+Answers = Mapping[str, Mapping[str, Any]]
+
+
 class ModelWire(ABC):
     """One kind of call: its path, its requests, its answers whole and streamed, its errors."""
 
     path: ClassVar[str]
+    #: Types of the events with which a stream ends.
+    ends: ClassVar[frozenset[str]] = frozenset()
     #: What traces call it.
     operation: ClassVar[str] = CHAT
     family: ClassVar[Wire]
@@ -114,6 +131,17 @@ class ModelWire(ABC):
         """The body as the provider gets it."""
         return body
 
+    def restored(self, body: Mapping[str, Any], answers: Answers) -> Mapping[str, Any]:
+        """The body with what the provider wants back of this turn's answers, and the framework dropped.
+
+        It is done behind the journal's hash. A body that lacks nothing is returned as it is, not as a copy.
+        """
+        return body
+
+    def called(self, record: Mapping[str, Any]) -> list[AnsweredCall]:
+        """The tool calls of an answer, as the journal has it."""
+        return []
+
     @abstractmethod
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
         """Whether an answer that came whole is one."""
@@ -121,6 +149,25 @@ class ModelWire(ABC):
     def is_silent(self, record: Mapping[str, Any]) -> bool:
         """Whether an answer, as the journal has it, ended by itself without a word and without a call."""
         return False
+
+    def is_thought(self, record: Mapping[str, Any]) -> bool:
+        """Whether an answer, as the journal has it, has thoughts in it."""
+        return False
+
+    def is_paused(self, record: Mapping[str, Any]) -> bool:
+        """Whether the provider wants to be asked to go on with an answer, as the journal has it."""
+        return False
+
+    def continued(self, body: Mapping[str, Any], record: Mapping[str, Any], after: int) -> tuple[dict[str, Any], int]:
+        """The request that has a paused answer gone on with, and how many blocks the answer has so far.
+
+        `after` is that number in the request that was answered: 0 where the framework asked it itself.
+        """
+        raise NotImplementedError
+
+    def joined(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """One answer of the parts of a paused one."""
+        return records[-1]
 
     def has_results(self, body: Mapping[str, Any]) -> bool:
         """Whether a request brings results of tools: to those, silence is an answer."""
@@ -130,9 +177,17 @@ class ModelWire(ABC):
     def tokens(self, answer: Mapping[str, Any]) -> Tokens:
         """What an answer that came whole says of its usage."""
 
+    def mender(self, body: Mapping[str, Any], seed: str, after: int = 0) -> Mender:
+        """What puts the answer to a request right; `seed` is the request's hash, `after` as in `continued`."""
+        return Mender()
+
     def recording(self, body: Mapping[str, Any]) -> Recording:
         """An empty recording for a request."""
         return Recording()
+
+    def streamed(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        """The events of an answer that came whole where a stream was wanted."""
+        return [body]
 
     def stream(self, events: Sequence[Mapping[str, Any]]) -> bytes:
         """Recorded events as a stream."""
@@ -176,7 +231,7 @@ def _without_chance(word: re.Match[str]) -> str:
 def recent(conversation: Any) -> Iterator[dict[str, Any]]:
     """What was added to a conversation since the model spoke, the latest first."""
     said = reversed(items(conversation))
-    return takewhile(lambda item: item.get("role") != "assistant" and item.get("type") not in _SPOKEN, said)
+    return takewhile(lambda item: item.get("role") != "assistant" and kind_of(item) not in _SPOKEN, said)
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -190,17 +245,32 @@ def items(value: Any) -> list[dict[str, Any]]:
     return [cast("dict[str, Any]", item) for item in found if isinstance(item, dict)]
 
 
+def word(value: Any) -> str:
+    """The value, if it is a text; else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def kind_of(holder: Mapping[str, Any]) -> str:
+    """The type that an event, a block or an item says it has; empty if it says none."""
+    return word(holder.get("type"))
+
+
 def count(value: Any) -> int:
     """A number of tokens; 0 if it is none."""
     return int(value) if isinstance(value, int | float) else 0
 
 
 def tokens_of(usage: Mapping[str, Any], read: str, made: str) -> Tokens:
-    """The usage of a wire of OpenAI's; they differ in the words for what was read and what was made."""
+    """The usage of a wire of OpenAI's; they differ in the words for what was read and what was made.
+
+    Some vendors count thoughts in the total only: what the total has more than its parts is output all the same.
+    """
     details_read, details_made = (mapping(usage.get(f"{word}_tokens_details")) for word in (read, made))
+    asked, answered = count(usage.get(f"{read}_tokens")), count(usage.get(f"{made}_tokens"))
+    untold = max(count(usage.get("total_tokens")) - asked - answered, 0) if asked or answered else 0
     return Tokens(
-        input=count(usage.get(f"{read}_tokens")),
-        output=count(usage.get(f"{made}_tokens")),
+        input=asked,
+        output=answered + untold,
         cached=count(details_read.get("cached_tokens")),
-        reasoning=count(details_made.get("reasoning_tokens")),
+        reasoning=max(count(details_made.get("reasoning_tokens")), untold),
     )

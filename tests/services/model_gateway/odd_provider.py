@@ -1,5 +1,6 @@
 """A provider that answers with exactly the bytes that a test gives it."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ EVENTS = "text/event-stream"
 
 @dataclass(slots=True)
 class Odd:
-    """`bodies` are what it was sent; every answer is the same."""
+    """`bodies` are what it was sent; every answer is the same. `before` is sent first, then it pauses, in seconds."""
 
     url: str = ""
     answer: bytes = b""
@@ -22,13 +23,22 @@ class Odd:
     bodies: list[bytes] = field(default_factory=list[bytes])
     received: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])
     queries: list[str] = field(default_factory=list[str])
+    before: bytes = b""
+    pause: float = 0.0
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         self.bodies.append(await request.read())
         self.received.append(request.headers)
         self.queries.append(request.path_qs)
         headers = {"content-type": self.content_type, **self.headers}
-        return web.Response(body=self.answer, status=self.status, headers=headers)
+        if not self.before:
+            return web.Response(body=self.answer, status=self.status, headers=headers)
+        response = web.StreamResponse(status=self.status, headers=headers)
+        await response.prepare(request)
+        await response.write(self.before)
+        await asyncio.sleep(self.pause)
+        await response.write_eof(self.answer)
+        return response
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import pytest
 from runtimes.errors import ModelAnswerInvalid, ModelFailure
 from runtimes.types import Usage, Wire
 from services.control_plane_client.models import StepStatus
-from services.model_gateway.policy import ModelPolicy, ModelRetries
+from services.model_gateway.policy import ModelPolicy, ModelRetries, ModelTimeouts
 from services.model_gateway.server import ModelGateway
 from services.providers import Provider, ProviderRegistry
 from tests.runtimes.model_server import ModelServer
@@ -200,3 +200,48 @@ async def test_anthropic_headers_go_through(turns: Turns, odd: Odd) -> None:
     (received,) = odd.received
     assert received["x-api-key"] == KEY
     assert (received["anthropic-beta"], received["anthropic-version"]) == ("one,two", "2024-01-01")
+
+
+async def test_a_message_that_stopped_needs_no_last_event(turns: Turns, odd: Odd) -> None:
+    turns.wire = Wire.ANTHROPIC
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": {"id": "m", "type": "message", "role": "assistant", "content": []}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+    ]
+    odd.answer = b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events)
+
+    async with turns.open(policy=ONCE) as turn:
+        body = {"model": "scripted-1", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+        headers = {"x-api-key": turn.endpoint.api_key}
+        url = f"{turn.endpoint.base_url}/v1/messages"
+        async with aiohttp.ClientSession() as http, http.post(url, json=body, headers=headers) as response:
+            text = await response.text()
+
+    assert turn.steps.done.status is StepStatus.DONE
+    assert text.endswith('event: message_stop\ndata: {"type":"message_stop"}\n\n')
+
+
+async def test_an_answer_that_breaks_off_is_a_broken_connection(turns: Turns, odd: Odd) -> None:
+    odd.answer = chunks(chunk({"role": "assistant", "content": "Half an "}))
+
+    async with turns.open(policy=ONCE) as turn:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await raw(turn)
+
+    assert turn.session.failure is not None
+    assert turn.session.failure.code == "model_connection_broken"
+
+
+async def test_a_comment_is_no_first_byte(turns: Turns, odd: Odd) -> None:
+    odd.before, odd.pause = b": OPENROUTER PROCESSING\n\n", 0.6
+    odd.answer = chunks(chunk({"content": "hi"}), chunk({}, "stop"), "data: [DONE]\n\n")
+    patient = ModelTimeouts(first_byte_seconds=5.0, idle_seconds=0.2)
+
+    async with turns.open(policy=ModelPolicy(model_timeouts=patient)) as turn:
+        await raw(turn)
+
+    assert turn.session.failure is None
+    assert len(odd.bodies) == 1

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from services.model_gateway.pricing import Tokens
-from services.model_gateway.sse import EventReader, written
+from services.model_gateway.sse import DONE, EventReader, written
 from services.model_gateway.wires.chat import ChatWire
 from services.model_gateway.wires.messages import MessagesWire
 from services.model_gateway.wires.responses import ResponsesWire
@@ -50,23 +50,25 @@ def test_chat_text_is_joined_and_its_padding_dropped() -> None:
     assert recording.events == [chunk({"role": "assistant", "content": ""}), chunk({"content": "abc"})]
 
 
-def test_chat_arguments_are_joined_call_by_call() -> None:
-    recording = ChatWire().recording({})
-
-    parts = record(
-        recording,
+def test_chat_calls_are_held_until_they_are_whole() -> None:
+    mender = ChatWire().mender({}, "seed")
+    events = [
         begun(0, "one"),
         arguments(0, '{"a"'),
         arguments(0, ": 1}"),
         begun(1, "two"),
         arguments(1, "{}"),
         chunk({}, "tool_calls"),
-    )
+    ]
 
-    calls = [event["choices"][0]["delta"].get("tool_calls") for event in recording.events]
-    assert [call[0]["function"]["arguments"] for call in calls if call] == ['{"a": 1}', "{}"]
-    assert [call[0]["id"] for call in calls if call] == ["call_0", "call_1"]
-    assert parts == [Part.CONTENT] * 3 + [Part.ENDING] * 3
+    told = [event for each in events for event in mender.mend(each, "") or ()]
+    rest = mender.rest(is_told=True)
+
+    *calling, end = [event["choices"][0] for event in rest]
+    calls = [choice["delta"]["tool_calls"][0] for choice in calling]
+    assert [event["choices"][0]["delta"] for event in told] == [{}]
+    assert [(call["id"], call["function"]["arguments"]) for call in calls] == [("call_0", '{"a": 1}'), ("call_1", "{}")]
+    assert (end["delta"], end["finish_reason"]) == ({}, "tool_calls")
 
 
 def test_what_is_not_known_is_kept_as_it_came() -> None:
@@ -165,7 +167,7 @@ def test_events_are_read_however_they_are_cut() -> None:
     for size in range(1, len(stream)):
         reader = EventReader()
         pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
-        assert [event.data for piece in pieces for event in reader.feed(piece)] == [*data, None]
+        assert [event.data for piece in pieces for event in reader.feed(piece)] == [*data, DONE]
 
 
 def test_time_and_chance_are_no_likeness() -> None:

@@ -1,0 +1,106 @@
+"""Content blocks of recorded messages, whole."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from services.model_gateway.wires.mending import written_arguments
+from services.model_gateway.wires.message_mending import TEXTS
+from services.model_gateway.wires.wire import AnsweredCall, items, kind_of, mapping, word
+
+#: Events of an answer's end.
+ENDS = frozenset({"message_delta", "message_stop"})
+#: Deltas that say something whole, and where it belongs.
+_WHOLES = {"signature_delta": "signature"}
+#: Texts of blocks that streams tell in deltas, by the deltas' types.
+_IN_DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
+
+
+def blocks_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The content of an answer, as the journal has it: as it would be in an answer that is not streamed."""
+    if "body" in record:
+        return items(mapping(record["body"]).get("content"))
+    blocks: dict[str, dict[str, Any]] = {}
+    written: dict[str, str] = {}
+    for event in items(record.get("events")):
+        at = str(event.get("index"))
+        if kind_of(event) == "content_block_start":
+            blocks[at] = dict(mapping(event.get("content_block")))
+        elif kind_of(event) == "content_block_delta" and at in blocks:
+            written[at] = written.get(at, "") + _lengthen(blocks[at], mapping(event.get("delta")))
+    return [_with_input(block, written.get(at, "")) for at, block in blocks.items()]
+
+
+def answered_calls(record: Mapping[str, Any]) -> list[AnsweredCall]:
+    """The calls of an answer, as the journal has it."""
+    calls = (block for block in blocks_of(record) if kind_of(block) == "tool_use")
+    return [_answered(call) for call in calls]
+
+
+def events_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The events of an answer that came whole."""
+    reason = {name: message.get(name) for name in ("stop_reason", "stop_sequence")}
+    start: dict[str, Any] = {**message, "content": [], "stop_reason": None, "stop_sequence": None}
+    blocks = [event for at, block in enumerate(items(message.get("content"))) for event in _told(at, block)]
+    end = {"type": "message_delta", "delta": reason, "usage": mapping(message.get("usage"))}
+    return [{"type": "message_start", "message": start}, *blocks, end, {"type": "message_stop"}]
+
+
+def continued_message(body: Mapping[str, Any], record: Mapping[str, Any], after: int) -> tuple[dict[str, Any], int]:
+    """A request with a paused answer at its end, and how many blocks that has; a part before it is joined to it."""
+    messages, blocks = items(body.get("messages")), blocks_of(record)
+    if after:
+        blocks = [*items(messages[-1].get("content")), *blocks]
+        messages = messages[:-1]
+    return {**body, "messages": [*messages, {"role": "assistant", "content": blocks}]}, len(blocks)
+
+
+def joined_messages(records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """One answer of the parts of a paused one: no end but the last, no beginning but the first."""
+    if "body" in records[-1]:
+        content = [block for record in records for block in blocks_of(record)]
+        return {"body": {**records[-1]["body"], "content": content}}
+    *paused, last = (items(record.get("events")) for record in records)
+    return {"events": [*(event for events in paused for event in events if kind_of(event) not in ENDS), *last]}
+
+
+def _told(at: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A block, its texts in deltas."""
+    deltas = [{"type": kind, name: block[name]} for kind, name in _IN_DELTAS.items() if block.get(name)]
+    start = {**block, **{name: "" for name in _IN_DELTAS.values() if name in block}}
+    if isinstance(block.get("input"), dict):
+        deltas = [{"type": "input_json_delta", "partial_json": written_arguments(block["input"])}]
+        start["input"] = {}
+    yield {"type": "content_block_start", "index": at, "content_block": start}
+    for delta in deltas:
+        yield {"type": "content_block_delta", "index": at, "delta": delta}
+    yield {"type": "content_block_stop", "index": at}
+
+
+def _lengthen(block: dict[str, Any], delta: Mapping[str, Any]) -> str:
+    """Add a delta to its block; a piece of a call's input is given back."""
+    kind = kind_of(delta)
+    if kind == "input_json_delta":
+        return word(delta.get("partial_json"))
+    if kind == "citations_delta":
+        block["citations"] = [*(block.get("citations") or ()), delta.get("citation")]
+    elif name := TEXTS.get(kind):
+        block[name] = word(block.get(name)) + word(delta.get(name))
+    elif name := _WHOLES.get(kind):
+        block[name] = delta.get(name)
+    return ""
+
+
+def _with_input(block: dict[str, Any], written: str) -> dict[str, Any]:
+    """The block with its input as an object; one that was cut off stays a text."""
+    if not written:
+        return block
+    try:
+        return {**block, "input": orjson.loads(written)}
+    except orjson.JSONDecodeError:
+        return {**block, "input": written}
+
+
+def _answered(call: Mapping[str, Any]) -> AnsweredCall:
+    return AnsweredCall(str(call.get("id")), str(call.get("name")), written_arguments(call.get("input")))
