@@ -89,8 +89,10 @@ class Turns:
 def tool(call: Callable[[str, Mapping[str, Any] | str], Awaitable[ToolResult]], name: str = "lookup") -> Tool:
     schema = {"type": "object", "properties": {"q": {"type": "integer"}}, "required": ["q"]}
 
-    async def called(call_id: str | None, arguments: Mapping[str, Any] | str, *, from_model: bool = True) -> ToolResult:
-        return await call(call_id or "", arguments)
+    async def called(
+        tool_call_id: str | None, arguments: Mapping[str, Any] | str, *, from_model: bool = True
+    ) -> ToolResult:
+        return await call(tool_call_id or "", arguments)
 
     return Tool(name, "Looks something up.", schema, called)
 
