@@ -7,7 +7,7 @@ from typing import Any
 from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, ModelFailure, ModelTimeout
 from runtimes.types import ModelEndpoint
 from services.model_gateway.door import Door
-from services.model_gateway.errors import failure, of_body
+from services.model_gateway.errors import ModelAnswerTooLarge, failure, of_body
 from services.model_gateway.provider import ProviderAnswer
 from services.model_gateway.reply import Reply
 from services.model_gateway.sse import DONE, Event
@@ -15,6 +15,8 @@ from services.model_gateway.wires.wire import Part, Recording, kind_of
 
 #: What may follow a complete answer, usage and the end's mark, has so many seconds.
 AFTERMATH_SECONDS = 5.0
+#: Events of one record; pieces of a text that were joined are one.
+_MOST_EVENTS = 200_000
 
 
 class Relay:
@@ -85,6 +87,8 @@ class Relay:
             self._refuse(event.data)
             for told in (entered := self.door.enter(event)):
                 self._sort(told, passing)
+            if len(self.recording.events) > _MOST_EVENTS:
+                raise failure(ModelAnswerTooLarge, f"it has more than {_MOST_EVENTS} events", self._endpoint)
             if not entered and self.first_token_at is None:
                 self.first_token_at = perf_counter()
         if passing:

@@ -12,7 +12,7 @@ DONE = b"[DONE]"
 #: Values that may have as many levels are tried out: orjson writes 254, and a journal's step is some of them.
 _LEVELS_TRIED, _LEVELS_AROUND = 120, 100
 #: Bytes of one event: no answer has that many.
-_LARGEST_EVENT = 64 * 1024 * 1024
+_LARGEST_EVENT = 16 * 1024 * 1024
 _NUL = b"\\u0000"
 
 

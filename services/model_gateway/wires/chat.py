@@ -13,6 +13,7 @@ from services.model_gateway.wires.chat_messages import answered_call, chunks_of,
 from services.model_gateway.wires.mending import CallIds, Mender
 from services.model_gateway.wires.openai_errors import openai_error
 from services.model_gateway.wires.wire import (
+    LONGEST_JOINED,
     AnsweredCall,
     Answers,
     ModelWire,
@@ -142,7 +143,7 @@ class ChatRecording(Recording):
         choices = items(event.get("choices"))
         its = mapping(choices[0].get("delta")) if choices else {}
         more = its.get(name)
-        if not name or not isinstance(more, str):
+        if not name or not isinstance(more, str) or len(mine[name]) > LONGEST_JOINED:
             return False
         before = mine[name]
         mine[name] = its[name] = ""

@@ -29,6 +29,7 @@ from services.model_gateway.wires.message_blocks import (
 )
 from services.model_gateway.wires.message_mending import TEXTS, MessageMender
 from services.model_gateway.wires.wire import (
+    LONGEST_JOINED,
     AnsweredCall,
     ModelWire,
     Part,
@@ -202,7 +203,8 @@ def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
     name = TEXTS.get(kind_of(mine))
     if name is None or not isinstance(mine.get(name), str) or not isinstance(its.get(name), str):
         return False
-    if {**last, "delta": {**mine, name: ""}} != {**event, "delta": {**its, name: ""}}:
+    is_same = {**last, "delta": {**mine, name: ""}} == {**event, "delta": {**its, name: ""}}
+    if len(mine[name]) > LONGEST_JOINED or not is_same:
         return False
     mine[name] += its[name]
     return True

@@ -12,6 +12,7 @@ from services.model_gateway.wires.mending import CallIds, Mender, written_argume
 from services.model_gateway.wires.openai_errors import openai_error
 from services.model_gateway.wires.response_mending import ResponseMender
 from services.model_gateway.wires.wire import (
+    LONGEST_JOINED,
     AnsweredCall,
     ModelWire,
     Part,
@@ -194,7 +195,7 @@ def _join(last: dict[str, Any], event: dict[str, Any]) -> bool:
     own = {"delta": "", "sequence_number": 0}
     if not isinstance(last.get("delta"), str) or not isinstance(event.get("delta"), str):
         return False
-    if {**last, **own} != {**event, **own}:
+    if len(last["delta"]) > LONGEST_JOINED or {**last, **own} != {**event, **own}:
         return False
     last["delta"] += event["delta"]
     return True

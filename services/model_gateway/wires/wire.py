@@ -59,6 +59,10 @@ _CALENDAR = re.compile(
 )
 
 
+#: Characters of a recorded text that the next piece is still joined to: strings are copied when they grow.
+LONGEST_JOINED = 16 * 1024
+
+
 class Part(Enum):
     """What an event of a stream is: from the first ENDING one on nothing is passed on before the commit."""
 

@@ -1,7 +1,9 @@
 """Answers without an end, without a newline, or that unpack to many times their size: bounded, and told."""
 
+import asyncio
 import gzip
 import json
+import time
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -15,6 +17,10 @@ from runtimes.types import Wire
 from services.model_gateway.bounds import REFUSAL_BYTES, STREAM_BYTES, WHOLE_BYTES
 from services.model_gateway.policy import ModelPolicy, ModelRetries
 from services.model_gateway.server import ModelGateway
+from services.model_gateway.wires.chat import ChatWire
+from services.model_gateway.wires.messages import MessagesWire
+from services.model_gateway.wires.responses import ResponsesWire
+from services.model_gateway.wires.wire import ModelWire
 from services.providers import Provider, ProviderRegistry
 from tests.runtimes.model_server import ModelServer
 from tests.services.model_gateway.gateways import KEY, Turn, Turns
@@ -89,6 +95,31 @@ def packed_zeros(megabytes: int) -> bytes:
     return b"".join((*pieces, packer.flush()))
 
 
+async def longest_pause(stop: asyncio.Event) -> float:
+    """The longest time for which nobody else had a turn."""
+    longest, before = 0.0, time.monotonic()
+    while not stop.is_set():
+        await asyncio.sleep(0.005)
+        longest, before = max(longest, time.monotonic() - before), time.monotonic()
+    return longest
+
+
+@pytest.mark.parametrize("begin", [b"data: ", b": "])
+async def test_a_stream_without_newlines_is_read_once_and_ended(turns: Turns, flood: Flood, begin: bytes) -> None:
+    flood.begin = begin
+    stop = asyncio.Event()
+    watching = asyncio.create_task(longest_pause(stop))
+    began = time.monotonic()
+
+    async with turns.open(policy=ONCE) as turn:
+        status, _ = await asked(turn, stream=True)
+    stop.set()
+
+    assert (status, turn.session.failure and turn.session.failure.code) == (500, "model_answer_invalid")
+    assert time.monotonic() - began < 15
+    assert await watching < 1
+
+
 async def test_a_whole_answer_without_an_end_is_ended_and_not_asked_for_again(turns: Turns, flood: Flood) -> None:
     flood.content_type, flood.begin, flood.piece = JSON, b"[", b" " * PIECE
 
@@ -119,13 +150,14 @@ async def test_a_refusal_without_an_end_is_judged_by_its_status(
     assert flood.sent < 100 * REFUSAL_BYTES
 
 
-async def test_what_unpacks_to_hundreds_of_megabytes_is_not_unpacked(turns: Turns, flood: Flood) -> None:
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_unpacks_to_hundreds_of_megabytes_is_not_unpacked(turns: Turns, flood: Flood, stream: bool) -> None:
     flood.piece = packed_zeros(200)
     flood.most, flood.headers = 1, {"content-encoding": "gzip"}
-    flood.content_type = JSON
+    flood.content_type = EVENTS if stream else JSON
 
     async with turns.open(policy=ONCE) as turn:
-        status, _ = await asked(turn, stream=False)
+        status, _ = await asked(turn, stream=stream)
 
     assert status == 500
     assert turn.session.failure is not None
@@ -158,3 +190,24 @@ async def test_what_cannot_be_unpacked_is_told(turns: Turns, flood: Flood, codin
 
     assert status == 500
     assert "packed" in text
+
+
+def deltas(wire: ModelWire, text: str) -> dict[str, Any]:
+    """A piece of a text on a wire."""
+    if isinstance(wire, ChatWire):
+        return {**CHUNK, "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+    if isinstance(wire, MessagesWire):
+        return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+    return {"type": "response.output_text.delta", "item_id": "i", "output_index": 0, "content_index": 0, "delta": text}
+
+
+@pytest.mark.parametrize("wire", [ChatWire(), MessagesWire(), ResponsesWire()])
+def test_a_long_text_is_recorded_in_a_time_that_grows_with_its_length(wire: ModelWire) -> None:
+    recording = wire.recording({})
+    began = time.monotonic()
+
+    for _ in range(100_000):
+        recording.add(deltas(wire, "x" * 100))
+
+    assert time.monotonic() - began < 20
+    assert 100 < len(recording.events) < 1000

@@ -89,11 +89,11 @@ def test_no_whole_answer_breaks_it(wire: ModelWire, body: dict[str, Any]) -> Non
 def test_a_stream_without_a_line_is_read_in_a_time_that_grows_with_its_length() -> None:
     reader = EventReader()
 
-    for _ in range(20_000):
+    for _ in range(8_000):
         reader.feed(b"x" * 2048)
 
     with pytest.raises(ValueError, match="too large"):
-        reader.feed(b"x" * 40_000_000)
+        reader.feed(b"x" * 1_000_000)
 
 
 @pytest.mark.parametrize("text", [b"[" * 400 + b"]" * 400, b'{"a":' * 300 + b"1" + b"}" * 300])

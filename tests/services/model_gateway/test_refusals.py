@@ -62,6 +62,7 @@ EXPECTED = {
     "groq-tool-use-failed": Expected(2),
     "bedrock-too-long": Expected(1, "context_too_long", ": Input is too long for requested model."),
     "503-html": Expected(2),
+    "json-429": Expected(2),
     "a-529": Expected(2),
     "a-error-first": Expected(2),
     "a-error-mid": Expected(1, "model_overloaded", ": Overloaded"),
@@ -101,7 +102,7 @@ async def test_what_a_provider_says_at_last_is_told_in_its_words(
 ) -> None:
     once = ModelPolicy(model_retries=ModelRetries(attempts=1))
     told: dict[str, str] = {}
-    for name in ("503-html", "a-529", "a-error-first", "groq-tool-use-failed"):
+    for name in ("503-html", "json-429", "a-529", "a-error-first", "groq-tool-use-failed"):
         async with Turns(gateway, model, named(name).wire).open(
             model_id=f"{named(name).wire}/{name}", policy=once
         ) as turn:
@@ -111,6 +112,7 @@ async def test_what_a_provider_says_at_last_is_told_in_its_words(
 
     assert told == {
         "503-html": "model_overloaded: 503 Service Temporarily Unavailable",
+        "json-429": "model_rate_limited: Provider returned error",
         "a-529": "model_overloaded: Overloaded",
         "a-error-first": "model_overloaded: Overloaded",
         "groq-tool-use-failed": "model_answer_invalid: Failed to call a function. Please adjust your prompt."
