@@ -100,14 +100,19 @@ class AskedCalls:
 
         It is found by its id; else by name and arguments; else by name, if one is open only; else in order.
         """
-        same = [call for call in self._calls if call_id and call.id == call_id]
-        found = next((call for call in same if not call.is_taken), same[-1] if same else None)
-        if found is None:
-            named = [call for call in self._calls if call.name == name and not (call.is_taken or call.is_told)]
-            found = next((call for call in named if call.wants(name, arguments)), next(iter(named), None))
+        found = self._by_id(call_id) if call_id else None
+        found = found or self._by_name(name, arguments)
         if found is not None:
             found.is_taken = True
         return found
+
+    def _by_id(self, call_id: str) -> AskedCall | None:
+        same = [call for call in self._calls if call.id == call_id]
+        return next((call for call in same if not call.is_taken), same[-1] if same else None)
+
+    def _by_name(self, name: str, arguments: Mapping[str, Any] | str) -> AskedCall | None:
+        named = [call for call in self._calls if call.name == name and not (call.is_taken or call.is_told)]
+        return next((call for call in named if call.wants(name, arguments)), next(iter(named), None))
 
     def own_id(self, name: str, arguments: Mapping[str, Any] | str) -> str:
         """An id for a call that no model asked for: the same in every attempt."""

@@ -192,7 +192,7 @@ class ModelCall:
         wire = self._request.wire
         self._opened.answers.note(wire, record)
         if self._session.calls is not None and wire.operation == CHAT and not wire.is_paused(record):
-            self._session.calls.answered(end_of(record), asked_calls(record, self._request.body))
+            self._session.calls.answered(end_of(record), asked_calls(wire, record, self._request.body))
 
     async def _recorded(self) -> Any:
         """The answer of an earlier attempt. A call that was only begun has none, but stands for its own request."""

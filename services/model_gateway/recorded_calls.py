@@ -3,16 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from runtimes.finish_reasons import finish_of
 from runtimes.types import FinishReason
 from services.asked_calls import AskedCall
-from services.model_gateway.wires.wire import items, mapping
+from services.model_gateway.wires.wire import ModelWire, items, mapping
 
-#: A call: its id, its tool, its arguments.
-_Called = tuple[str, str, str]
-_CALLS = {"function_call", "custom_tool_call"}
 #: What the responses wire calls an answer that was cut.
 _INCOMPLETE = {"max_output_tokens": "length"}
 
@@ -23,61 +18,17 @@ def end_of(record: Mapping[str, Any]) -> FinishReason:
     return next((reason for word in words if (reason := finish_of(word)) is not FinishReason.STOP), FinishReason.STOP)
 
 
-def asked_calls(record: Mapping[str, Any], body: Mapping[str, Any]) -> list[AskedCall]:
+def asked_calls(wire: ModelWire, record: Mapping[str, Any], body: Mapping[str, Any]) -> list[AskedCall]:
     """The tool calls of an answer, as the journal has it, to a request."""
     offered = set(_offered(body))
-    called = [*_of_chat(record), *_of_messages(record), *_of_responses(record)]
-    return [AskedCall(*call, is_known=call[1] in offered) for call in called]
+    return [
+        AskedCall(call.id, call.name, call.arguments, is_known=call.name in offered) for call in wire.called(record)
+    ]
 
 
 def results_of(body: Mapping[str, Any]) -> dict[str, str]:
     """The results of tools that a request brings back, by their calls' ids."""
     return dict(_results(body))
-
-
-def _of_chat(record: Mapping[str, Any]) -> Iterator[_Called]:
-    pieces: dict[Any, list[dict[str, Any]]] = {}
-    for told in _told(record):
-        for choice in items(told.get("choices"))[:1]:
-            said = mapping(choice.get("delta") or choice.get("message"))
-            for at, piece in enumerate(items(said.get("tool_calls"))):
-                pieces.setdefault(piece.get("index", at), []).append(piece)
-    for call in pieces.values():
-        inner = [mapping(piece.get("function") or piece.get("custom")) for piece in call]
-        name, call_id = _first(inner, "name"), _first(call, "id")
-        yield call_id, name, "".join(_written(each.get("arguments") or each.get("input")) for each in inner)
-
-
-def _of_messages(record: Mapping[str, Any]) -> Iterator[_Called]:
-    begun: dict[Any, dict[str, Any]] = dict(enumerate(items(mapping(record.get("body")).get("content"))))
-    inputs: dict[Any, str] = {}
-    for event in items(record.get("events")):
-        if event.get("type") == "content_block_start":
-            begun[event.get("index")] = mapping(event.get("content_block"))
-        elif event.get("type") == "content_block_delta":
-            piece = mapping(event.get("delta")).get("partial_json")
-            inputs[event.get("index")] = inputs.get(event.get("index"), "") + str(piece or "")
-    for at, block in begun.items():
-        if block.get("type") == "tool_use":
-            yield str(block.get("id")), str(block.get("name")), inputs.get(at) or _written(block.get("input"))
-
-
-def _of_responses(record: Mapping[str, Any]) -> Iterator[_Called]:
-    outputs = [items((mapping(told.get("response")) or told).get("output")) for told in _told(record)]
-    for item in next((output for output in outputs if output), list[dict[str, Any]]()):
-        if item.get("type") in _CALLS:
-            written = _written(item.get("arguments") or item.get("input"))
-            yield str(item.get("call_id")), str(item.get("name")), written
-
-
-def _first(pieces: Sequence[Mapping[str, Any]], name: str) -> str:
-    return next((str(piece[name]) for piece in pieces if piece.get(name)), "")
-
-
-def _written(arguments: Any) -> str:
-    if arguments is None or isinstance(arguments, str):
-        return arguments or ""
-    return orjson.dumps(arguments).decode()
 
 
 def _told(record: Mapping[str, Any]) -> Sequence[dict[str, Any]]:

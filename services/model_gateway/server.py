@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from aiohttp import web
@@ -164,21 +164,25 @@ async def _read(request: web.Request, wire: ModelWire, opened: OpenSession) -> C
         ModelNotFound: the agent has no such model.
     """
     began, raw = perf_counter(), await request.read()
+    given = _body(raw)
+    body = without(given, opened.session.unasked)
+    raw = raw if body is given else orjson.dumps(body)
+    headers = {name: request.headers[name] for name in wire.headers if name in request.headers}
+    call = CallRequest(wire, body, raw, request.query_string, headers, began)
+    if opened.primary.wire is not wire.family or not opened.models(call.model):
+        known = ", ".join(endpoint.model for endpoint in opened.endpoints)
+        raise ModelNotFound(f"The agent has no model '{call.model[:80]}' on this wire; it has: {known}.")
+    return call
+
+
+def _body(raw: bytes) -> dict[str, Any]:
     try:
         body: Any = loads(raw)
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict) or not isinstance(body.get("model"), str):  # pyright: ignore[reportUnknownMemberType]
         raise ModelRequestRejected("The request's body is no JSON object with a 'model'.")
-    asked = without(body, opened.session.unasked)  # pyright: ignore[reportUnknownArgumentType]
-    if asked is not body:
-        body, raw = asked, orjson.dumps(asked)
-    headers = {name: request.headers[name] for name in wire.headers if name in request.headers}
-    call = CallRequest(wire, body, raw, request.query_string, headers, began)  # pyright: ignore[reportUnknownArgumentType]
-    if opened.primary.wire is not wire.family or not opened.models(call.model):
-        known = ", ".join(endpoint.model for endpoint in opened.endpoints)
-        raise ModelNotFound(f"The agent has no model '{call.model[:80]}' on this wire; it has: {known}.")
-    return call
+    return cast("dict[str, Any]", body)
 
 
 def _tokens(request: web.Request) -> Sequence[str]:
