@@ -37,7 +37,7 @@ ESSENTIAL = {
     "replay out of the journal",
 }
 #: And of one whose model has a name that it knows.
-ESSENTIAL_WHERE_KNOWN = {"parallel tool calls", "replay out of the journal"}
+ESSENTIAL_WHERE_KNOWN = {"parallel tool calls", "thoughts go back", "replay out of the journal"}
 HEAVY_MB = 100
 
 
