@@ -188,10 +188,11 @@ class McpServerRefused(McpServerFailed):
 
 
 class BudgetExceeded(RuntimeFailure):
-    """`limit` names the limit that is reached."""
+    """`limit` names the limit that is reached; `is_inherited`: it is that of an execution above."""
 
     code = "budget_exceeded"
     limit = ""
+    is_inherited = False
     default_hint = "Raise the limit in the agent's configuration (budget), or start with a smaller task."
 
 

@@ -35,13 +35,17 @@ class AgentSettings(BaseModel):
     def limits(self, asked: Mapping[str, Any], decisions: Sequence[Decision]) -> Limits:
         """The execution's limits: the agent's, lowered by what the start asked for, raised by what humans allowed."""
         limits = self.budget.within(Limits.model_validate(asked))
-        raised = {
+        allowed = {
             decision.key: decision.limit
             for decision in decisions
             if decision.kind is QuestionKind.BUDGET and decision.status == "approved" and decision.limit is not None
         }
-        whole = {name: int(value) if name not in {"cost_usd", "seconds"} else value for name, value in raised.items()}
-        return limits.model_copy(update=whole)
+        return limits.model_copy(update=raised(allowed))
+
+
+def raised(allowed: Mapping[str, float]) -> dict[str, float]:
+    """Limits as their kinds have them, of what humans allowed."""
+    return {name: value if name in {"cost_usd", "seconds"} else int(value) for name, value in allowed.items()}
 
 
 def read_settings(model: type[Settings], configuration: Mapping[str, Any]) -> Settings:

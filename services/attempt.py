@@ -26,7 +26,6 @@ from runtimes.types import (
 )
 from services.agent_settings import AgentSettings, read_settings
 from services.asked_calls import AskedCalls
-from services.budget import Budget
 from services.calls import CallLog
 from services.cancellation import RunningTurn
 from services.control_plane_client.attempt_store import AttemptStore
@@ -36,6 +35,7 @@ from services.event_publisher import EventPublisher
 from services.journal import Journal
 from services.metrics import TurnMetrics
 from services.output import answered
+from services.shared_budget import budget_of
 from services.storable import storable
 from services.suspension import Suspension
 from services.tools.desk import TurnDesk, Wanted
@@ -179,7 +179,7 @@ class AttemptRun:
             execution_id=turn.execution_id,
             turn=turn.turn,
             journal=self._journal,
-            budget=Budget(settings.limits(opened.budget, opened.decisions), opened.used),
+            budget=budget_of(settings, opened, self._store),
             control=self._suspension,
             observer=self._calls,
             decisions=opened.decisions,

@@ -94,6 +94,10 @@ class Budget:
         self._out_of_time = exceeded
         return exceeded
 
+    async def begin_tool_call(self) -> None:
+        """Count a tool call, wherever it is counted."""
+        self.tool_call()
+
     def tool_call(self) -> None:
         """Count a tool call."""
         self._check_time()

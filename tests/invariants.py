@@ -27,7 +27,7 @@ async def assert_ended_well(stack: Stack, execution: str, status: str = "complet
     steps = (await stack.http.get(f"/api/v1/executions/{execution}/steps", params={"limit": 200})).json()["items"]
     assert [step for step in steps if step["status"] == "claimed"] == []
     used = [Usage.model_validate(event["data"]) for event in events if event["type"] == "usage"]
-    assert Usage.model_validate(shown["usage"]) == sum(used, Usage())
+    assert Usage.model_validate(shown["usage"]) == sum(used, Usage.model_validate(shown["children_usage"]))
     return events
 
 

@@ -113,13 +113,17 @@ def _is_admitted(given: Any, info: Info) -> bool:
 
 
 class AgentExecutionResult(BaseModel):
-    """What an execution came to; long texts are cut, the whole ones are in the database."""
+    """What an execution came to; long texts are cut, the whole ones are in the database.
+
+    The API adds what executions used that it had started, to `usage` and as `children_usage`.
+    """
 
     success: bool
     execution_id: str
     session_id: str
     response: str = ""
     usage: Usage = Field(default_factory=Usage)
+    children_usage: Usage = Field(default_factory=Usage)
     tool_messages: list[ToolMessage] = Field(default_factory=list[ToolMessage])
     model: str = ""
     runtime: str = ""

@@ -121,6 +121,22 @@ class Turn(Owned, Base):
     ended_at: Mapped[datetime | None]
 
 
+class Reservation(Owned, Created, Base):
+    """A call of an execution that shares a budget: what it may use, once `settled` what it used."""
+
+    __tablename__ = "reservations"
+    __table_args__ = (Index("ix_reservations_execution_id", "execution_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    execution_id: Mapped[UUID] = mapped_column(ForeignKey("executions.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    settled: Mapped[bool] = mapped_column(server_default=text("false"))
+    model_calls: Mapped[int] = mapped_column(server_default="0")
+    tool_calls: Mapped[int] = mapped_column(server_default="0")
+    tokens: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    cost_usd: Mapped[float] = mapped_column(server_default="0")
+
+
 class Attempt(Owned, Base):
     __tablename__ = "attempts"
     __table_args__ = (one_of("status", AttemptState),)

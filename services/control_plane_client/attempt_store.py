@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
+from uuid import UUID
 
 import orjson
 
+from runtimes.types import Usage
 from services.control_plane_client.client import ControlPlaneClient
-from services.control_plane_client.models import AppendEntries, CacheResponse
+from services.control_plane_client.models import AppendEntries, CacheResponse, Reserve, Reserved, Settle
 
 BYTES, JSON = "application/octet-stream", "application/json"
 
@@ -75,6 +77,17 @@ class AttemptStore:
         """Keep the list of the turn's tools, for all later attempts at it."""
         path = f"{self._path}/attempts/{self._attempt}/offered"
         await self._client.put(path, tools, BYTES, organization=self._organization_id)
+
+    async def reserve(self, wanted: Reserve) -> Reserved:
+        """Reserve a call from the budget that the execution shares."""
+        body = wanted.model_copy(update={"organization_id": self._organization_id})
+        path = f"{self._path}/attempts/{self._attempt}/reservations"
+        return await self._client.post(path, body, Reserved.model_validate_json)
+
+    async def settle(self, reservation: UUID, usage: Usage) -> None:
+        """Say what a reserved call has used."""
+        body = Settle(organization_id=self._organization_id, id=reservation, usage=usage)
+        await self._client.post(f"{self._path}/reservations", body)
 
     async def get(self, digest: str) -> Any | None:
         """The cached answer to a request; None if there is none."""

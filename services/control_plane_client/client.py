@@ -181,9 +181,9 @@ class ControlPlaneClient:
         headers = {"Content-Type": kind}
         await self._call(partial(self._send, "PUT", path, data=content, params=query, headers=headers), _nothing)
 
-    async def post(self, path: str, body: BaseModel) -> None:
+    async def post(self, path: str, body: BaseModel, decode: Callable[[bytes], Any] = _nothing) -> Any:
         """Add something to an execution."""
-        await self._post(path, body, _nothing)
+        return await self._post(path, body, decode)
 
     async def _post(self, path: str, body: BaseModel, decode: Callable[[bytes], Any]) -> Any:
         content = body.model_dump_json(exclude_defaults=True).encode()

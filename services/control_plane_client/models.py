@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from runtimes.pools import PoolName
 from runtimes.turns import ApprovalDecision, StopReason, TurnOutcome
 from runtimes.types import ExecutionError, FinishReason, Message, ToolMessage, Usage
+from services.budget import Limits
 from services.turn_control import QuestionKind
 
 
@@ -116,6 +117,48 @@ class OpenAttempt(BaseModel):
     run_id: str = ""
 
 
+class SharedBudget(BaseModel):
+    """What an execution may spend that shares a budget: `limits` are the lowest of its own and of all above it."""
+
+    limits: Limits
+
+
+class Reserve(BaseModel):
+    """A call that is about to be made: what it uses at least, and at most; the same `id` is the same call."""
+
+    organization_id: str = ""
+    id: UUID
+    model_calls: tuple[int, int] = (0, 0)
+    tokens: tuple[int, int] = (0, 0)
+    cost_usd: tuple[float, float] = (0.0, 0.0)
+    tool_calls: int = 0
+
+    def amounts(self, name: str) -> tuple[float, float]:
+        """Of one limit, at least and at most."""
+        return (self.tool_calls, self.tool_calls) if name == "tool_calls" else getattr(self, name)
+
+    def most(self) -> dict[str, float]:
+        """Of each limit that is counted."""
+        return {name: self.amounts(name)[1] for name in ("model_calls", "tool_calls", "tokens", "cost_usd")}
+
+
+class Reserved(BaseModel):
+    """Whether a call may be made; if not, a limit is `exceeded`, or calls of others have what is left meanwhile."""
+
+    is_granted: bool = False
+    exceeded: str = ""
+    limit: float = 0.0
+    is_own: bool = True
+
+
+class Settle(BaseModel):
+    """What a reserved call has used."""
+
+    organization_id: str
+    id: UUID
+    usage: Usage
+
+
 class AttemptOpened(BaseModel):
     """All that a worker needs to run the turn; `closed` is set if the turn has ended already.
 
@@ -145,6 +188,7 @@ class AttemptOpened(BaseModel):
     output_schema: dict[str, Any] | None = None
     workspace: str | None = None
     offered: str | None = None
+    shared: SharedBudget | None = None
     closed: TurnOutcome | None = None
 
 

@@ -396,7 +396,7 @@ class ModelCall:
 
     async def _beyond(self, failure: BudgetExceeded) -> None:
         """At a limit: the turn ends, or waits for a human."""
-        if self._session.pause_on_budget:
+        if self._session.pause_on_budget and not failure.is_inherited:
             await self._session.control.ask(budget_question(failure, self._session.budget, of_call=False))
         raise failure
 

@@ -291,9 +291,9 @@ class TurnDesk:
 
     async def _reserve(self) -> None:
         try:
-            self.budget.tool_call()
+            await self.budget.begin_tool_call()
         except BudgetExceeded as exceeded:
-            if self.pause_on_budget:
+            if self.pause_on_budget and not exceeded.is_inherited:
                 await self.control.ask(budget_question(exceeded, self.budget, of_call=True))
             self.control.abort(exceeded)
             raise

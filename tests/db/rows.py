@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, insert
 from db.models.agents import Agent, AgentVersion, Template
 from db.models.base import Base
 from db.models.events import Delta, Event
-from db.models.executions import Attempt, Execution, Turn
+from db.models.executions import Attempt, Execution, Reservation, Turn
 from db.models.journal import Approval, Blob, CachedResponse, Step, TurnEntry
 from db.models.organizations import ApiKey, Installation, Organization
 from db.models.sessions import Message, Session
@@ -28,6 +28,7 @@ MODELS = (
     Message,
     Turn,
     Attempt,
+    Reservation,
     Event,
     Delta,
     Step,
@@ -63,6 +64,7 @@ def owned_rows(organization_id: UUID) -> dict[str, dict[str, Any]]:
         | {"id": uuid4(), "session_id": session_id, "role": "user", "content": "Hello", "execution_id": execution_id},
         "turns": mine | execution | {"turn": 1},
         "attempts": mine | execution | {"attempt": 1, "turn": 1, "dispatch": 1, "try_number": 1, "worker_id": "worker"},
+        "reservations": mine | execution | {"id": uuid4(), "attempt": 1},
         "events": mine | execution | {"seq": 1, "type": "execution.accepted", "data": {}},
         "steps": mine | execution | {"turn": 1, "ordinal": 1, "attempt": 1, "kind": "tool_call", "status": "done"},
         "blobs": mine | execution | {"hash": "00", "data": b"x", "size": 1},

@@ -59,3 +59,25 @@ async def test_who_stops_a_waiting_parent_stops_its_child(stack: Stack, parent: 
         await stack.http.post(f"/api/v1/executions/{execution}/close")
     await stack.result(execution)
     await assert_ended_well(stack, execution, "completed" if verb == "interrupt" else "cancelled")
+
+
+async def test_a_parent_and_its_children_stay_within_its_limit_together(stack: Stack) -> None:
+    marker = uuid4().hex
+    worker = f"worker-{marker}"
+    await stack.agent(worker)
+    limits = {"budget": {"model_calls": 6}}
+    toolsets = [{"type": "task", "agents": [worker]}]
+    parent = await stack.agent(f"family-{marker}", toolsets=toolsets, configuration=limits)
+    asks = [
+        json.dumps({"agent": worker, "prompt": f"[[say one]] {marker} {number}"}).replace("[", OPENING)
+        for number in range(8)
+    ]
+    script = " && ".join(f"run_agent {each.replace(']', CLOSING)}" for each in asks)
+
+    execution = await stack.start(f"[[tool {script};; say done]] {marker}", parent["name"])
+    result = await stack.result(execution)
+
+    shown = await stack.get(execution)
+    assert len(await stack.model_calls(marker)) == 6
+    assert (result["error"]["code"], shown["usage"]["model_calls"]) == ("budget_exceeded", 6)
+    assert shown["children_usage"]["model_calls"] == 5

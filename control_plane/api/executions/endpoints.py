@@ -114,16 +114,19 @@ async def list_executions(query: Annotated[ExecutionList, Query()], principal: R
     cursors = Cursors("executions", principal.organization_id)
     after = cursors.decode(query.cursor, datetime.fromisoformat, UUID) if query.cursor else None
     async with state.database.transaction(principal.organization_id) as connection:
-        rows = await Executions(connection, principal.organization_id).page(query, after)
-    shown, cursor = page(rows, query.limit, lambda row: cursors.encode(row.created_at.isoformat(), row.id))
-    return ExecutionPage(items=[service.body_of(row) for row in shown], next_cursor=cursor)
+        executions = Executions(connection, principal.organization_id)
+        rows = await executions.page(query, after)
+        shown, cursor = page(rows, query.limit, lambda row: cursors.encode(row.created_at.isoformat(), row.id))
+        return ExecutionPage(items=await executions.bodies(shown), next_cursor=cursor)
 
 
 @router.get("/{execution_id}", operation_id="get_execution", responses=problems(KEYED, NotFound))
 async def get_execution(execution_id: UUID, principal: Reader, state: State) -> Execution:
     """One execution."""
     async with state.database.transaction(principal.organization_id) as connection:
-        return service.body_of(await Executions(connection, principal.organization_id).get(execution_id))
+        executions = Executions(connection, principal.organization_id)
+        (body,) = await executions.bodies([await executions.get(execution_id)])
+    return body
 
 
 @router.post("/{execution_id}/cancel", operation_id="cancel_execution", status_code=202, responses=STOPPING)

@@ -113,7 +113,10 @@ class Execution(BaseModel):
     model: str | None
     finish_reason: FinishReason | None
     error: ExecutionError | None
-    usage: Usage
+    usage: Usage = Field(description="With that of the executions that it has started.")
+    children_usage: Usage = Field(
+        default_factory=Usage, description="The part of `usage` that the executions have which it has started."
+    )
     seconds: float = Field(description="While a worker ran a turn.")
     budget: dict[str, Any]
     output_schema: dict[str, Any] | None

@@ -1,6 +1,6 @@
 """Executions as clients see them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 
 from control_plane import errors
 from control_plane.api.executions import admission
+from control_plane.api.executions.family import usage_below
 from control_plane.api.executions.placement import Placement
 from control_plane.api.executions.schemas import Execution as ExecutionBody
 from control_plane.api.executions.schemas import ExecutionCreate, ExecutionList
@@ -40,6 +41,7 @@ _LATER = {
 }
 #: The turn of a message that no turn is to have.
 WITHDRAWN = 0
+NOTHING = Usage()
 _GET = Sql("SELECT * FROM executions WHERE id = :id AND organization_id = :organization_id")
 
 
@@ -114,7 +116,17 @@ class Executions:
             return ExecutionStatus(row.status)
         query = select(Turn.outcome).where(Turn.execution_id == execution_id, Turn.outcome.is_not(None))
         last = (await self.connection.execute(query.order_by(Turn.turn.desc()).limit(1))).scalar_one_or_none()
-        return _result(row, None if last is None else TurnOutcome.model_validate(last))
+        children = (await self.children_usage([row])).get(row.id, NOTHING)
+        return _result(row, None if last is None else TurnOutcome.model_validate(last), children)
+
+    async def bodies(self, rows: Sequence[Row[Any]]) -> list[ExecutionBody]:
+        """Executions as the API shows them."""
+        children = await self.children_usage(rows)
+        return [body_of(row, children=children.get(row.id, NOTHING)) for row in rows]
+
+    async def children_usage(self, rows: Sequence[Row[Any]]) -> Mapping[UUID, Usage]:
+        """What the executions have used that these have started, and so on; nothing for those without any."""
+        return await usage_below(self.connection, [row.id for row in rows])
 
     async def store_message(self, row: Row[Any], content: str, key: str | None) -> StoredMessage:
         """Keep a message for a coming turn; the same key gives the same message, also one that was withdrawn.
@@ -245,10 +257,11 @@ def deploy_of(row: Row[Any]) -> str:
     return row.resolution["deploy"] if row.status == ExecutionStatus.WAITING_FOR_POOL else ""
 
 
-def body_of(row: Row[Any], warnings: list[Notice] | None = None) -> ExecutionBody:
-    """The execution as the API shows it."""
+def body_of(row: Row[Any], warnings: list[Notice] | None = None, children: Usage = NOTHING) -> ExecutionBody:
+    """The execution as the API shows it; `children` is what those have used that it has started."""
     values = row._asdict()  # pyright: ignore[reportPrivateUsage]
-    return ExecutionBody.model_validate({**values, "turn": row.attempt_turn, "warnings": warnings or []})
+    shown = ExecutionBody.model_validate({**values, "turn": row.attempt_turn, "warnings": warnings or []})
+    return shown.model_copy(update={"usage": shown.usage + children, "children_usage": children})
 
 
 def budget_of(body: ExecutionCreate) -> dict[str, Any]:
@@ -263,13 +276,14 @@ def _hash(body: ExecutionCreate) -> bytes:
     return sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).digest()
 
 
-def _result(row: Row[Any], last: TurnOutcome | None) -> AgentExecutionResult:
+def _result(row: Row[Any], last: TurnOutcome | None, children: Usage) -> AgentExecutionResult:
     return AgentExecutionResult(
         success=row.status == ExecutionStatus.COMPLETED,
         execution_id=str(row.id),
         session_id=str(row.session_id or ""),
         response=row.response or "",
-        usage=Usage.model_validate(row.usage),
+        usage=Usage.model_validate(row.usage) + children,
+        children_usage=children,
         tool_messages=last.tool_messages if last else [],
         model=row.model or "",
         runtime=row.runtime,

@@ -83,7 +83,6 @@ class Children:
             workflow_id=workflow_id_of(child_id),
             prompt=request.prompt,
             source=Source.API,
-            budget=parent.budget,
             parent_id=parent.id,
             depth=parent.depth + 1,
             priority=parent.priority,

@@ -13,6 +13,7 @@ from control_plane.api.executions.session_queue import call_next
 from control_plane.api.internal import admission, runs, workers
 from control_plane.api.internal.access import organization_of
 from control_plane.api.internal.children import Children, cancel_children
+from control_plane.api.internal.family import FamilyBudget
 from control_plane.api.internal.places import Places
 from control_plane.api.internal.service import turn_ledger
 from control_plane.api.state import ApiState, State
@@ -27,6 +28,9 @@ from services.control_plane_client.models import (
     ChildState,
     CloseAttempt,
     OpenAttempt,
+    Reserve,
+    Reserved,
+    Settle,
     StartChild,
     WorkerAnnounced,
 )
@@ -104,6 +108,20 @@ async def close_attempt(
         await call_next(state.database, state.gateway, organization_id, execution_id)
     if request.end is AttemptEnd.INTERRUPTED:
         await cancel_children(state.database, state.gateway, organization_id, execution_id)
+
+
+@router.post("/executions/{execution_id}/attempts/{attempt}/reservations")
+async def reserve_call(
+    execution_id: UUID, attempt: int, request: Reserve, principal: WorkerKey, state: State
+) -> Reserved:
+    async with state.database.transaction(organization_of(principal, request.organization_id)) as connection:
+        return await FamilyBudget(connection, execution_id).reserve(attempt, request)
+
+
+@router.post("/executions/{execution_id}/reservations", status_code=204)
+async def settle_call(execution_id: UUID, request: Settle, principal: WorkerKey, state: State) -> None:
+    async with state.database.transaction(organization_of(principal, request.organization_id)) as connection:
+        await FamilyBudget(connection, execution_id).settle(request)
 
 
 @router.post("/workers")

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane import errors
 from control_plane.api.internal import statements
+from control_plane.api.internal.family import FamilyBudget
 from control_plane.api.internal.journal import TurnJournal
 from control_plane.events import log
 from control_plane.metrics import ApiMetrics, LedgerCounts
@@ -232,6 +233,7 @@ class TurnLedger:
             budget=row.budget,
             output_schema=row.output_schema,
             workspace=row.workspace,
+            shared=await FamilyBudget(self.connection, self.execution_id).shared(row, row.seconds),
         )
         if turn > 1 or turn == row.attempt_turn:
             opened.decisions = await self._journal(turn).decisions()

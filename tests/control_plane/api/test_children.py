@@ -50,7 +50,7 @@ async def test_the_same_call_starts_one_child_and_hears_of_its_end(
     assert (ended["status"], ended["response"], ended["output"]) == ("completed", "done", {"n": 1})
     assert [each.parent_workflow_id for each in temporal.started] == [None, *[parent.execution["workflow_id"]] * 2]
     shown = child.execution
-    assert (shown["parent_id"], shown["budget"], shown["source"]) == (parent.execution["id"], {"tokens": 100}, "api")
+    assert (shown["parent_id"], shown["budget"], shown["source"]) == (parent.execution["id"], {}, "api")
 
 
 async def test_a_failed_child_says_why(installation: Installation) -> None:
