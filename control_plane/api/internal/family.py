@@ -1,6 +1,6 @@
 """Executions that spend from one budget: each from its own limits and from those of all that are above it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -145,13 +145,9 @@ class FamilyBudget:
         """None if the call fits beneath the member's limits; what it may use at most is lowered to what is left."""
         sums = {row.is_spent: row for row in await _SPENT.execute(self.connection, {"id": member.id})}
         spent, held = sums.get(True), sums.get(False)
-        for name in COUNTED:
-            limit: float | None = getattr(member.limits, name)
-            least, _ = request.amounts(name)
-            if limit is None or (not least and not amounts[name]):
-                continue
-            left = limit - (getattr(spent, name) if spent else 0)
-            if left <= 0 or least > left:
+        for name, limit in _limited(member, amounts):
+            left = limit - getattr(spent, name, 0)
+            if left <= 0 or request.amounts(name)[0] > left:
                 return Reserved(exceeded=name, limit=limit, is_own=member.id == self.execution_id)
             if held is not None and getattr(held, name) + amounts[name] > left:
                 return Reserved()
@@ -167,6 +163,12 @@ class FamilyBudget:
         rows = await _CHAIN.execute(self.connection, {"id": self.execution_id})
         members = [Member(row.id, _limits(row)) for row in rows]
         return [member for member in members if member.limits != Limits()]
+
+
+def _limited(member: Member, amounts: Mapping[str, float]) -> list[tuple[str, float]]:
+    """The limits that a call of these amounts comes under."""
+    limits = [(name, getattr(member.limits, name)) for name in COUNTED if amounts[name]]
+    return [(name, limit) for name, limit in limits if limit is not None]
 
 
 def _limits(row: Row[Any]) -> Limits:

@@ -115,7 +115,15 @@ async def test_only_who_shares_a_budget_asks_for_each_call(installation: Install
     assert 0 < shared["limits"]["seconds"] <= 9
 
 
-@pytest.mark.parametrize("path", ["get", "list", "result"])
+async def seen(installation: Installation, execution: str, path: str) -> dict[str, Any]:
+    """An execution as one of the API's answers shows it."""
+    if path == "list":
+        listed = (await installation.http.get("/api/v1/executions")).json()["items"]
+        return next(each for each in listed if each["id"] == execution)
+    return (await installation.http.get(f"/api/v1/executions/{execution}{path}")).json()
+
+
+@pytest.mark.parametrize("path", ["", "list", "/result"], ids=["get", "list", "result"])
 async def test_what_children_used_is_in_their_parents_usage_and_told_apart(
     installation: Installation, path: str
 ) -> None:
@@ -123,14 +131,7 @@ async def test_what_children_used_is_in_their_parents_usage_and_told_apart(
     for turn, calls in zip(reversed(members), (1, 2, 3, 4), strict=True):
         await turn.close(AttemptEnd.COMPLETED, response="done", usage=Usage(model_calls=calls, cost_usd=0.5))
 
-    ids = [turn.execution["id"] for turn in members]
-    if path == "get":
-        shown = [await installation.get(each) for each in ids]
-    elif path == "list":
-        listed = {each["id"]: each for each in (await installation.http.get("/api/v1/executions")).json()["items"]}
-        shown = [listed[each] for each in ids]
-    else:
-        shown = [(await installation.http.get(f"/api/v1/executions/{each}/result")).json() for each in ids]
+    shown = [await seen(installation, turn.execution["id"], path) for turn in members]
 
     assert [each["usage"]["model_calls"] for each in shown] == [10, 4, 2, 1]
     assert [each["usage"]["cost_usd"] for each in shown] == [2.0, 1.0, 0.5, 0.5]
