@@ -134,10 +134,11 @@ class FamilyBudget:
     async def settle(self, request: Settle) -> None:
         """Count what a call has used in place of what was reserved; once."""
         used = request.usage
+        cost = None if used.reserved_cost_usd is None else used.known_cost_usd + used.reserved_cost_usd
         amounts = {
             "model_calls": used.model_calls,
-            "tokens": used.input_tokens + used.output_tokens,
-            "cost_usd": used.cost_usd,
+            "tokens": used.input_tokens + used.output_tokens + used.reserved_tokens,
+            "cost_usd": cost,
         }
         await _SETTLE.execute(self.connection, {"id": self.execution_id, "reservation_id": request.id, **amounts})
 
