@@ -24,6 +24,9 @@ class Temporal(TemporalGateway):
         self.asked: list[str] = []
         self.ends: dict[str, Exception | None] = {}
 
+    async def hold_namespace(self) -> None:
+        """It is nobody else's."""
+
     async def start(self, *_: object, **__: object) -> None:
         raise TemporalUnavailable("Temporal cannot be reached.")
 

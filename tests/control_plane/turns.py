@@ -38,6 +38,9 @@ class Temporal(TemporalGateway):
         self.sent: list[str] = []
         self.failure: HoldfastError | None = None
 
+    async def hold_namespace(self) -> None:
+        """It is nobody else's."""
+
     async def start(self, workflow_id: str, admission: Admission, **_: object) -> None:
         self._answer()
         self.started.append(admission)
