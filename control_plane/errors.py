@@ -1,11 +1,9 @@
 """Errors of the API. The hierarchy, with status and code:
 
 HoldfastError
-├── BadRequest 400
-│   ├── BodyRequired body_required · BodyNotUtf8 body_not_utf8 · JsonInvalid json_invalid
-│   ├── JsonDuplicateKey json_duplicate_key · JsonTooDeep json_too_deep
-│   ├── CursorInvalid cursor_invalid · SeqInvalid seq_invalid
-│   └── IdempotencyKeyInvalid idempotency_key_invalid
+├── BadRequest 400 · IdempotencyKeyInvalid idempotency_key_invalid
+│   ├── BodyRequired body_required · BodyNotUtf8 body_not_utf8 · JsonInvalid json_invalid · JsonTooDeep json_too_deep
+│   └── JsonDuplicateKey json_duplicate_key · CursorInvalid cursor_invalid · SeqInvalid seq_invalid
 ├── Unauthorized 401
 │   └── AuthMissing auth_missing · KeyInvalid key_invalid · KeyExpired key_expired · KeyRevoked key_revoked
 ├── Forbidden 403
@@ -16,12 +14,11 @@ HoldfastError
 ├── BodyTimeout 408 body_timeout
 ├── Conflict 409
 │   ├── NameConflict name_conflict · AgentInUse agent_in_use · SessionInUse session_in_use
-│   ├── SessionBusy session_busy
 │   ├── TemplateInUse template_in_use · TemplateBuiltIn template_built_in · PoolMissing pool_missing
 │   ├── ExecutionClosed execution_closed · ExecutionNotInteractive execution_not_interactive
-│   ├── TurnNotRunning turn_not_running · QueueFull queue_full
-│   ├── ApprovalClosed approval_closed · ArgumentsChanged args_changed
-│   └── DepthExceeded depth_exceeded · AttemptFenced attempt_fenced · WorkerLost worker_lost
+│   ├── TurnNotRunning turn_not_running · QueueFull queue_full · SessionBusy session_busy
+│   ├── ApprovalClosed approval_closed · ArgumentsChanged args_changed · DepthExceeded depth_exceeded
+│   └── AttemptFenced attempt_fenced · WorkerLost worker_lost
 ├── ApprovalExpired 410 approval_expired
 ├── VersionConflict 412 version_conflict
 ├── TooLarge 413
@@ -31,12 +28,11 @@ HoldfastError
 ├── SeqBeyondEnd 416 seq_beyond_end
 ├── ValidationFailed 422
 │   ├── FieldMissing field_missing · FieldUnknown field_unknown · FieldReadonly field_readonly
-│   ├── TypeMismatch type_error · ValueInvalid value_invalid · NumberOutOfRange number_out_of_range
-│   ├── TextNul text_nul · TextNotUtf8 text_not_utf8 · MetadataLimits metadata_limits
-│   ├── RuntimeUnknown runtime_unknown · RuntimeUnfit runtime_unfit · TemplateUnknown template_unknown
-│   ├── OptionUnsupported option_unsupported
-│   ├── UrlForbidden url_forbidden · CommandForbidden command_forbidden
-│   └── SchemaInvalid schema_invalid · IdempotencyMismatch idempotency_mismatch
+│   ├── TypeMismatch type_error · ValueInvalid value_invalid · NumberOutOfRange number_out_of_range · TextNul text_nul
+│   ├── TextNotUtf8 text_not_utf8 · MetadataLimits metadata_limits · TemplateUnknown template_unknown
+│   ├── RuntimeUnknown runtime_unknown · RuntimeUnfit runtime_unfit · SchemaInvalid schema_invalid
+│   ├── OptionUnsupported option_unsupported · UrlForbidden url_forbidden · CommandForbidden command_forbidden
+│   └── IdempotencyMismatch idempotency_mismatch
 ├── HeadersTooLarge 431 headers_too_large
 ├── InternalError 500 internal_error
 ├── TemporalRejected 502 temporal_rejected
@@ -483,10 +479,7 @@ class TemporalRejected(HoldfastError):
 class InstallationForeign(TemporalRejected):
     code = "installation_foreign"
     title = "Another installation's namespace"
-    default_hint = (
-        "Give this installation a namespace of its own (TEMPORAL_NAMESPACE). If the other one is gone for good, release"
-        " the namespace: temporal schedule delete --schedule-id holdfast-installation"
-    )
+    default_hint = "Give each installation a namespace of its own (TEMPORAL_NAMESPACE); see docs/operations.md."
 
 
 class Unavailable(HoldfastError):

@@ -2,8 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -129,16 +129,15 @@ async def check(place: Stand, runtime: str, scenarios: Sequence[Scenario] = ALL)
 
 def _unusable(runtimes: RuntimeFactory, manifest: RuntimeManifest, wire: Wire) -> Result | None:
     """Why nothing can be checked: the framework is not here, or the adapter cannot be imported, which is its fault."""
-    try:
+    with _raised() as raised:
         runtimes.load(manifest.name)
-    except RuntimeNotInstalled as missing:
+    if not raised:
+        return None
+    error = raised[0]
+    if isinstance(missing := error, RuntimeNotInstalled):
         error = origin_of(missing)
         if error is missing or (isinstance(error, ModuleNotFoundError) and not installed_version(manifest)):
             return Result(manifest.name, wire, "all", "skipped", f"{missing.message} {missing.hint}")
-    except Exception as raised:  # noqa: BLE001  a runtime is somebody else's code
-        error = raised
-    else:
-        return None
     detail = f"the adapter cannot be loaded: {type(error).__name__}: {error}"
     return Result(manifest.name, wire, "all", "failed", detail, trace=trace_of(error, manifest))
 
@@ -164,14 +163,25 @@ def why_not(manifest: RuntimeManifest, scenario: Scenario) -> str:
 
 async def _outcome(place: Bench, scenario: Scenario) -> tuple[Outcome, str, list[BaseException]]:
     """How a scenario ended, what is to be said of it, and what it raised that nobody expected."""
-    try:
+    with _raised() as raised:
         async with asyncio.timeout(PATIENCE):
             return "passed", await scenario.check(place) or "", []
-    except NotHere as missing:
-        return "skipped", str(missing), []
-    except Mismatch as mismatch:
-        return "failed", str(mismatch), []
-    except TimeoutError:
-        return "failed", f"it did not end within {PATIENCE:.0f} s", []
-    except Exception as error:  # noqa: BLE001  a runtime is somebody else's code
-        return "failed", f"{type(error).__name__}: {error}", [error]
+    match raised[0]:
+        case NotHere() as missing:
+            return "skipped", str(missing), []
+        case Mismatch() as mismatch:
+            return "failed", str(mismatch), []
+        case TimeoutError():
+            return "failed", f"it did not end within {PATIENCE:.0f} s", []
+        case error:
+            return "failed", f"{type(error).__name__}: {error}", [error]
+
+
+@contextmanager
+def _raised() -> Generator[list[Exception]]:
+    """What the block raises, if anything: a runtime is somebody else's code."""
+    raised: list[Exception] = []
+    try:
+        yield raised
+    except Exception as error:  # noqa: BLE001
+        raised.append(error)

@@ -13,6 +13,7 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from control_plane.local.keys import insert_key
 from control_plane.local.temporal import SEARCH_ATTRIBUTES
@@ -139,7 +140,7 @@ async def _new_namespace(stack: Stack) -> str:
             await client.operator_service.add_search_attributes(attributes, timeout=timedelta(seconds=5))
             await client.count_workflows(f"{SEARCH_ATTRIBUTES[0]} = ''")
             return await namespace_owner(client) is None
-        except Exception:  # noqa: BLE001
+        except RPCError:
             return False
 
     await stack.until(is_there)
