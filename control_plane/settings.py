@@ -253,6 +253,18 @@ class Settings(BaseSettings):
     """whether agents may give their commands, and Claude Code, the network, which is then all of the worker's own"""
     sandbox_paths: Annotated[Words, _POOL] = Field(default_factory=list[str])
     """directories that commands in the sandbox may read, beside the system's programs"""
+    sandbox_cpu_seconds: Annotated[int, _POOL] = Field(default=3600, ge=1)
+    """the most that an agent may ask for its commands, for each process"""
+    sandbox_memory_mb: Annotated[int, _POOL] = Field(default=4096, ge=16)
+    """the same, for all processes of a command"""
+    sandbox_processes: Annotated[int, _POOL] = Field(default=1024, ge=4)
+    """the same, at once"""
+    sandbox_file_size_mb: Annotated[int, _POOL] = Field(default=4096, ge=1)
+    """the same, of one file"""
+    sandbox_disk_mb: Annotated[int, _POOL] = Field(default=4096, ge=1)
+    """what a workspace may have on disk while a command runs; looked at every second or so"""
+    sandbox_files: Annotated[int, _POOL] = Field(default=200_000, ge=100)
+    """the same in files and directories"""
     web_allow: Annotated[Words, ReadBy((Process.API, Process.POOL))] = Field(default_factory=list[str])
     """places (`host:port`) that agents may ask although they are no part of the internet, such as `wiki.internal:443`;
     workers ask there, the API accepts URLs that lead there"""

@@ -32,7 +32,7 @@ class CliProcess(Transport):
         pipe = asyncio.subprocess.PIPE
         self._process = await start(self._command, self._room, stdin=pipe, stdout=pipe, stderr=pipe, limit=_MOST_LINE)
         self._listening = asyncio.ensure_future(self._listen(self._process))
-        self._watching = asyncio.ensure_future(watch(self._process, self._room.limits))
+        self._watching = asyncio.ensure_future(watch(self._process, self._room))
 
     def is_ready(self) -> bool:
         """Whether the process runs."""

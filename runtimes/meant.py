@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
+
+#: Characters of a name, and names, that are looked at: to compare takes the square of their length.
+_LENGTH = 200
+_KNOWN = 1000
 
 
 def meant(name: str, known: Iterable[str]) -> str:
     """A question for the name that is most like it; empty if none is."""
-    close = get_close_matches(name, list(known), n=1)
+    close = get_close_matches(name[:_LENGTH], [each for each in islice(known, _KNOWN) if len(each) <= _LENGTH], n=1)
     return f"Did you mean '{close[0]}'?" if close else ""
 
 

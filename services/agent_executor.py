@@ -126,7 +126,8 @@ class AgentExecutorService:
         async with AsyncExitStack() as stack:
             model = await self._model(scope, manifest, stack)
             tools = await self._tools(scope, manifest, snapshots, stack)
-            yield Prepared(self._context(scope, model.endpoint, tools, snapshots), model.failure, model.name)
+            context = self._context(scope, model.endpoint, tools, snapshots)
+            yield Prepared(context, model.failure, model.name, self._toolsets.processes)
 
     def _fitting(self, agent: AgentSpec) -> RuntimeManifest:
         manifest = self._runtimes.manifest(agent.runtime)
@@ -168,7 +169,8 @@ class AgentExecutorService:
         ours = [toolset for toolset in opened.agent.toolsets if toolset.get("type") not in manifest.own_toolsets]
         absent: list[str] | None = None if opened.offered is None else []
         specs = await stack.enter_async_context(self._toolsets.open(ours, self._place(scope), absent))
-        return ToolGateway(await self._offered(scope, specs, absent or ()), scope.desk, snapshots.keep).tools()
+        offered = await self._offered(scope, specs, absent or ())
+        return ToolGateway(offered, scope.desk, snapshots.keep, self._toolsets.processes).tools()
 
     async def _offered(
         self, scope: AttemptScope, specs: Sequence[ToolSpec], absent: Sequence[str]

@@ -26,6 +26,7 @@ from runtimes.types import (
 )
 from services.agent_settings import AgentSettings, read_settings
 from services.asked_calls import AskedCalls
+from services.bounded.process import BoundedProcesses
 from services.calls import CallLog
 from services.cancellation import RunningTurn
 from services.control_plane_client.attempt_store import AttemptStore
@@ -74,6 +75,7 @@ class Prepared:
     context: RuntimeExecutionContext
     failure: Callable[[], RuntimeFailure | None]
     model: Callable[[], str]
+    processes: BoundedProcesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ class AttemptRun:
         with self._scope() as scope, self._within_time(scope):
             async with parts.prepared(scope) as prepared:
                 self._model, self._model_failure = prepared.model, prepared.failure
-                return await answered(prepared.context, partial(self._stream, parts))
+                return await answered(prepared.context, partial(self._stream, parts), prepared.processes)
 
     @contextmanager
     def _scope(self) -> Generator[AttemptScope]:

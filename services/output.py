@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import jsonschema_rs
 import orjson
 
 from runtimes.errors import ConfigurationInvalid, OutputInvalid
 from runtimes.types import FinishReason, Message, RuntimeExecutionContext, TurnFinished
+from services.bounded.checker import Checker
+from services.bounded.process import BoundedProcesses, WorkUnbounded
 
 Run = Callable[[RuntimeExecutionContext], Awaitable[TurnFinished]]
 
@@ -18,7 +19,7 @@ _FENCE = "```"
 _MISTAKE_LIMIT = 500
 
 
-async def answered(context: RuntimeExecutionContext, run: Run) -> TurnFinished:
+async def answered(context: RuntimeExecutionContext, run: Run, processes: BoundedProcesses) -> TurnFinished:
     """Run the turn; where it has an output schema, until its output fits, with one repair.
 
     Raises:
@@ -27,28 +28,21 @@ async def answered(context: RuntimeExecutionContext, run: Run) -> TurnFinished:
     """
     if context.output_schema is None:
         return await run(context)
-    validator = validator_of(context.output_schema)
+    checker = _checker(context.output_schema, processes)
     asked = replace(context, system_prompt=_with_schema(context.system_prompt, context.output_schema))
     finished = await run(asked)
-    output, problem = _read(finished, validator)
+    output, problem = await _read(finished, checker)
     if problem and finished.finish_reason is FinishReason.STOP:
         finished = await run(_repair(asked, finished, problem))
-        output, problem = _read(finished, validator)
+        output, problem = await _read(finished, checker)
     if problem:
         raise OutputInvalid(f"The answer does not fit the output schema: {problem}")
     return replace(finished, output=output)
 
 
-def validator_of(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
-    """A checker for an output schema.
-
-    Raises:
-        ConfigurationInvalid: it is no JSON schema, or refers to something outside of it.
-    """
+def _checker(schema: Mapping[str, Any], processes: BoundedProcesses) -> Checker:
     try:
-        return jsonschema_rs.validator_for(
-            dict(schema), retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions()
-        )
+        return Checker(schema, processes)
     except ValueError as error:
         raise ConfigurationInvalid(f"The output schema cannot be used: {str(error)[:_MISTAKE_LIMIT]}") from error
 
@@ -64,7 +58,7 @@ def _repair(context: RuntimeExecutionContext, finished: TurnFinished, problem: s
     return replace(context, history=history, prompt=_REPAIR.format(problem=problem))
 
 
-def _read(finished: TurnFinished, validator: jsonschema_rs.Validator) -> tuple[Any, str]:
+async def _read(finished: TurnFinished, checker: Checker) -> tuple[Any, str]:
     """The output, and what is wrong with it."""
     output = finished.output
     if output is None:
@@ -72,8 +66,15 @@ def _read(finished: TurnFinished, validator: jsonschema_rs.Validator) -> tuple[A
             output = orjson.loads(_bare(finished.response))
         except orjson.JSONDecodeError as error:
             return None, f"it is no JSON: {error}"
-    mistake = next(validator.iter_errors(output), None)
-    return output, "" if mistake is None else mistake.message[:_MISTAKE_LIMIT]
+    return output, await _mistake(output, checker)
+
+
+async def _mistake(output: Any, checker: Checker) -> str:
+    try:
+        mistakes = await checker.mistakes(output, 1, _MISTAKE_LIMIT)
+    except (ValueError, WorkUnbounded) as error:
+        return str(error)
+    return mistakes[0][1] if mistakes else ""
 
 
 def _bare(text: str) -> str:
@@ -82,7 +83,3 @@ def _bare(text: str) -> str:
     if text.startswith(_FENCE) and text.endswith(_FENCE):
         return text.removeprefix(_FENCE).removeprefix("json").removesuffix(_FENCE)
     return text
-
-
-def _refuse(uri: str) -> Any:
-    raise ValueError(f"a schema must not refer to '{uri[:200]}'")

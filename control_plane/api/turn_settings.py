@@ -7,12 +7,13 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from control_plane.api.schemas import Notice, Strict
-from runtimes.errors import ConfigurationInvalid
+from services.bounded.checker import check_schema
 from services.budget import Limits
-from services.output import validator_of
 
 #: Bytes of JSON: it travels with every attempt and every prompt.
 MAX_SCHEMA = 64 * 1024
+#: Characters that are told of what is wrong with one.
+MISTAKE_LIMIT = 500
 
 
 class Budget(Limits, Strict):
@@ -26,9 +27,10 @@ def _is_usable(schema: dict[str, Any]) -> dict[str, Any]:
     if len(orjson.dumps(schema)) > MAX_SCHEMA:
         raise PydanticCustomError("schema_invalid", "A JSON schema has at most {bytes} bytes.", {"bytes": MAX_SCHEMA})
     try:
-        validator_of(schema)
-    except ConfigurationInvalid as invalid:
-        raise PydanticCustomError("schema_invalid", "{reason}", {"reason": invalid.message}) from invalid
+        check_schema(schema)
+    except ValueError as error:
+        reason = f"The output schema cannot be used: {str(error)[:MISTAKE_LIMIT]}"
+        raise PydanticCustomError("schema_invalid", "{reason}", {"reason": reason}) from error
     return schema
 
 

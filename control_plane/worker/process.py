@@ -31,6 +31,7 @@ from control_plane.worker.canary import CORE_HEARTBEAT, Canary
 from control_plane.worker.health import WorkerHealth
 from control_plane.worker.slots import Capacity, available_memory, memory_limit
 from control_plane.worker.versions import deployment_name
+from control_plane.worker.watchdog import HUNG, Watchdog
 from runtimes.errors import RuntimeFailure, WorkerRefused
 from runtimes.turns import StopReason
 from services.cancellation import CancellationManager
@@ -50,8 +51,6 @@ REPORT_SECONDS = 0.5
 HAND_BACK = timedelta(seconds=15)
 #: What keeps the API from hearing of a worker.
 UNHEARD = (RuntimeFailure, aiohttp.ClientError, TimeoutError)
-#: Exit code of a worker whose SDK core has hung.
-HUNG = 70
 
 
 class _StoppedEarly(Exception):
@@ -190,9 +189,8 @@ async def serve(
     await _check_namespace(process, told.installation_id)
     canary = Canary(process.temporal, process.worker_id, lambda: len(turns))
     serving = asyncio.create_task(worker.run())
-    background = [
-        asyncio.create_task(task) for task in (*tasks, _announce(process, announcement, turns), canary.watch(_give_up))
-    ]
+    watching = (_announce(process, announcement, turns), canary.watch(_give_up), Watchdog().run())
+    background = [asyncio.create_task(task) for task in (*tasks, *watching)]
     log.info("worker ready", worker_id=process.worker_id, task_queue=announcement.task_queue, slots=announcement.slots)
     process.at_work.set()
     stopped = asyncio.create_task(process.stop.wait())

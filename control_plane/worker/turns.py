@@ -23,6 +23,7 @@ from control_plane.worker.turn_log import LoggedTurns
 from control_plane.worker.versions import deployment_of
 from runtimes.factory import RuntimeFactory
 from runtimes.frameworks import FrameworksConfig
+from runtimes.sandbox.command_line import Limits
 from services.agent_executor import AgentExecutorService
 from services.attempt import ExecutorLimits
 from services.cancellation import CancellationManager
@@ -138,7 +139,16 @@ def _executor(
 
 
 def _toolsets(settings: Settings, slots: int) -> Toolsets:
-    sandbox = Sandbox([Path(path) for path in settings.sandbox_paths], network=settings.sandbox_network)
+    most = Limits(
+        settings.sandbox_cpu_seconds,
+        settings.sandbox_memory_mb,
+        settings.sandbox_processes,
+        settings.sandbox_file_size_mb,
+        settings.sandbox_disk_mb,
+        settings.sandbox_files,
+    )
+    paths = [Path(path) for path in settings.sandbox_paths]
+    sandbox = Sandbox(paths, network=settings.sandbox_network, most=most)
     egress = Egress(settings.web_allow)
     return Toolsets(
         settings.python_tool_modules,

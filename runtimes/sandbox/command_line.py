@@ -56,12 +56,15 @@ class Limits:
     """What a command may use up.
 
     `memory_mb` bounds each process, all of them together, and the files in memory; `cpu_seconds` is for each process.
+    `disk_mb` and `files` bound the workspace while a command runs.
     """
 
     cpu_seconds: int = 60
     memory_mb: int = 1024
     processes: int = 128
     file_size_mb: int = 256
+    disk_mb: int = 4096
+    files: int = 200_000
 
 
 @dataclass(frozen=True, slots=True)

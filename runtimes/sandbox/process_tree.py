@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-
 
 def kill_children(pid: int) -> None:
     """Kill the direct children; with the first process of a PID namespace dies the whole namespace."""
@@ -17,12 +15,22 @@ def kill_children(pid: int) -> None:
 
 
 def use_of(pid: int, most: int) -> tuple[int, int]:
-    """How many processes are below this one, and the bytes of memory that are theirs alone; looks at `most` of them."""
-    found = list(islice(_below(pid), most))
-    return len(found), sum(map(_memory, found))
+    """How many processes are below this one, and the bytes of memory that they use; looks at `most` of them.
+
+    Memory that several of them share counts for each, see `shared_use_of`; files of the disk do not count.
+    """
+    found = list(islice(below(pid), most))
+    return len(found), sum(_sum(f"/proc/{each}/status", (b"RssAnon:", b"RssShmem:")) for each in found)
 
 
-def _below(pid: int) -> Iterator[int]:
+def shared_use_of(pid: int, most: int) -> int:
+    """The bytes that the processes below this one use together, each counted once; dearer to find out."""
+    fields = (b"Pss_Anon:", b"Pss_Shmem:")
+    return sum(_sum(f"/proc/{each}/smaps_rollup", fields) for each in islice(below(pid), most))
+
+
+def below(pid: int) -> Iterator[int]:
+    """All processes below this one."""
     waiting = [pid]
     while waiting:
         for child in children(waiting.pop()):
@@ -38,8 +46,8 @@ def children(pid: int) -> Iterator[int]:
                 yield from map(int, file.read().split())
 
 
-def _memory(pid: int) -> int:
-    with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/statm") as file:
-        _, resident, shared, *_ = map(int, file.read().split())
-        return (resident - shared) * _PAGE
+def _sum(path: str, fields: tuple[bytes, ...]) -> int:
+    """The sum in bytes of what a file of the kernel says in kilobytes; nothing of a process that has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError), open(path, "rb") as file:
+        return sum(1024 * int(line.split()[1]) for line in file if line.startswith(fields))
     return 0

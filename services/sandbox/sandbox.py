@@ -28,9 +28,13 @@ class Ran:
 
 
 class Sandbox:
-    """One per worker; `readable` are directories that commands may read beside the system's programs."""
+    """One per worker; `readable` are directories that commands may read beside the system's programs.
 
-    def __init__(self, readable: Sequence[Path] = (), *, network: bool = False) -> None:
+    `most` is what the worker's operator allows agents to ask for.
+    """
+
+    def __init__(self, readable: Sequence[Path] = (), *, network: bool = False, most: Limits | None = None) -> None:
+        self.most = most
         self.readable = tuple(readable)
         self.network = network
         self._probe: asyncio.Task[str] | None = None
@@ -62,7 +66,7 @@ class Sandbox:
             ToolsetInvalid: there is no bubblewrap, or a variable cannot be one.
         """
         process = await start(command, room, stdin=PIPE if stdin else DEVNULL, stdout=PIPE, stderr=STDOUT)
-        return await _attended(process, stdin, room.limits, seconds)
+        return await _attended(process, stdin, room, seconds)
 
     async def _try(self) -> str:
         """What went wrong; empty if all is well."""
@@ -74,9 +78,9 @@ class Sandbox:
         return "" if ran.exit_code == 0 else (ran.stopped or ran.output.strip() or f"exit code {ran.exit_code}")
 
 
-async def _attended(process: Process, stdin: bytes, limits: Limits, seconds: float) -> Ran:
+async def _attended(process: Process, stdin: bytes, room: Room, seconds: float) -> Ran:
     output = Output()
-    watching = asyncio.create_task(watch(process, limits))
+    watching = asyncio.create_task(watch(process, room))
     stopped = ""
     try:
         async with asyncio.timeout(seconds):
@@ -88,7 +92,7 @@ async def _attended(process: Process, stdin: bytes, limits: Limits, seconds: flo
         watching.cancel()
         await end(process)
     code = process.returncode or 0
-    return Ran(output.text(), code, stopped or told(watching) or _by_signal(code, limits))
+    return Ran(output.text(), code, stopped or told(watching) or _by_signal(code, room.limits))
 
 
 async def _feed(process: Process, stdin: bytes) -> None:

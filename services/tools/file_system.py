@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from runtimes.types import Effect
+from services.bounded.process import BoundedProcesses, WorkUnbounded
 from services.tools.configuration import FileSystemToolset
-from services.tools.spec import Call, ToolFailed, ToolSpec
+from services.tools.spec import Call, Handler, ToolFailed, ToolSpec
 from services.tools.threads import in_thread
-from services.tools.workspace import Workspace
+from services.tools.workspace import FILE_LIMIT, Workspace
 
 #: Files and lines that one call lists at most.
 LIST_LIMIT = 1000
@@ -20,6 +21,9 @@ MATCH_LIMIT = 200
 LINES_LIMIT = 2000
 #: Characters of a line that a search shows.
 _LINE_LIMIT = 300
+
+#: Seconds of processor for a search.
+_SEARCH_SECONDS = 10
 
 _TEXT: Mapping[str, Any] = {"type": "string"}
 _PATH = {"type": "string", "minLength": 1, "maxLength": 1000, "description": "Relative to the workspace."}
@@ -32,8 +36,13 @@ _GLOB = {
 }
 
 
-def file_system_tools(wanted: FileSystemToolset, root: Path, threads: Executor) -> list[ToolSpec]:
-    """Tools to read, write, edit, list and search the files below `root`; they run in `threads`."""
+def file_system_tools(
+    wanted: FileSystemToolset, root: Path, threads: Executor, processes: BoundedProcesses
+) -> list[ToolSpec]:
+    """Tools to read, write, edit, list and search the files below `root`.
+
+    They run in `threads`; the search, whose expression is the model's, in one of the `processes`.
+    """
     tools = _Tools(Workspace(root))
     line = {"type": "integer", "minimum": 1, "default": 1, "description": "The first line to read."}
     count = {"type": "integer", "minimum": 1, "maximum": LINES_LIMIT, "default": LINES_LIMIT}
@@ -50,7 +59,14 @@ def file_system_tools(wanted: FileSystemToolset, root: Path, threads: Executor) 
             Effect.AT_MOST_ONCE,
         ),
         spec(tools.list_files, {"pattern": _GLOB}, []),
-        spec(tools.search_files, {"expression": expression, "pattern": _GLOB}, ["expression"]),
+        _tool(
+            wanted,
+            "search_files",
+            "Search the text files of the workspace line by line.",
+            partial(_search, processes, root),
+            {"expression": expression, "pattern": _GLOB},
+            ["expression"],
+        ),
     ]
 
 
@@ -75,6 +91,8 @@ class _Tools:
         """Replace a piece of a text file of the workspace by another."""
         text = self._workspace.read(path)
         found = text.count(old_text)
+        if len(text) + found * (len(new_text) - len(old_text)) > FILE_LIMIT:
+            raise ToolFailed(f"'{path}' would become larger than {FILE_LIMIT} bytes, which are the most.")
         if found == 0:
             raise ToolFailed(f"'{path}' does not contain the old text. Read the file and copy it exactly.")
         if found > 1 and not replace_all:
@@ -85,11 +103,6 @@ class _Tools:
     def list_files(self, pattern: str = "**") -> str:
         """List the files of the workspace with their sizes in bytes."""
         return _lines((f"{path} ({size})" for path, size in self._workspace.files(pattern)), LIST_LIMIT, "No files.")
-
-    def search_files(self, expression: str, pattern: str = "**") -> str:
-        """Search the text files of the workspace line by line."""
-        found = self._workspace.search(expression, pattern)
-        return _lines((f"{path}:{number}: {line[:_LINE_LIMIT]}" for path, number, line in found), MATCH_LIMIT, "None.")
 
 
 def _lines(found: Iterable[str], limit: int, nothing: str) -> str:
@@ -107,21 +120,53 @@ def _spec(
     required: Sequence[str],
     effect: Effect = Effect.READ_ONLY,
 ) -> ToolSpec:
+    handler = partial(_run, threads, function)
+    return _tool(wanted, function.__name__, function.__doc__ or "", handler, properties, required, effect)
+
+
+def _tool(
+    wanted: FileSystemToolset,
+    name: str,
+    description: str,
+    handler: Handler,
+    properties: Mapping[str, Any],
+    required: Sequence[str],
+    effect: Effect = Effect.READ_ONLY,
+) -> ToolSpec:
     return ToolSpec(
-        name=function.__name__,
-        description=function.__doc__ or "",
+        name=name,
+        description=description,
         parameters={
             "type": "object",
             "properties": dict(properties),
             "required": list(required),
             "additionalProperties": False,
         },
-        handler=partial(_run, threads, function),
+        handler=handler,
         effect=effect,
         writes=effect is not Effect.READ_ONLY,
-        timeout_seconds=wanted.seconds_of(function.__name__),
+        timeout_seconds=wanted.seconds_of(name),
     )
 
 
 async def _run(threads: Executor, function: Callable[..., str], arguments: Mapping[str, Any], _: Call) -> str:
     return await in_thread(threads, partial(function, **arguments))
+
+
+async def _search(processes: BoundedProcesses, root: Path, arguments: Mapping[str, Any], _: Call) -> str:
+    expression, pattern = str(arguments["expression"]), str(arguments.get("pattern", "**"))
+    try:
+        found = await processes.run(
+            "found_lines",
+            expression.encode(errors="replace"),
+            seconds=_SEARCH_SECONDS,
+            root=str(root),
+            pattern=pattern,
+            most=MATCH_LIMIT + 1,
+            length=_LINE_LIMIT,
+        )
+    except WorkUnbounded as error:
+        raise ToolFailed(
+            f"The search does not end. {error} Search for something simpler, or in fewer files."
+        ) from error
+    return _lines((f"{path}:{number}: {line}" for path, number, line in found), MATCH_LIMIT, "None.")

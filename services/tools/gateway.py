@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jsonschema_rs
-
 from runtimes.errors import RuntimeFailure, ToolsetInvalid
 from runtimes.tool_arguments import decoded
 from runtimes.types import Tool, ToolResult
 from services.asked_calls import AskedCall
+from services.bounded.checker import Checker
+from services.bounded.process import BoundedProcesses, WorkUnbounded
 from services.control_plane_client.models import Step
 from services.storable import storable
 from services.tools.desk import TurnDesk, Wanted
@@ -38,9 +38,14 @@ class ToolGateway:
     """
 
     def __init__(
-        self, specs: Sequence[ToolSpec], desk: TurnDesk, keep_workspace: KeepWorkspace = _no_workspace
+        self,
+        specs: Sequence[ToolSpec],
+        desk: TurnDesk,
+        keep_workspace: KeepWorkspace = _no_workspace,
+        processes: BoundedProcesses | None = None,
     ) -> None:
-        self._doors = [_Door(spec, _validator(spec)) for spec in specs]
+        checking = processes or BoundedProcesses()
+        self._doors = [_Door(spec, _checker(spec, checking)) for spec in specs]
         self._desk = desk
         self._keep_workspace = keep_workspace
         desk.asked.ours.update(spec.name for spec in specs)
@@ -80,7 +85,7 @@ class ToolGateway:
         self, door: "_Door", tool_call_id: str, arguments: Mapping[str, Any] | str, refusal: str = ""
     ) -> ToolResult:
         wanted = door.wanted(tool_call_id, arguments)
-        if mistakes := refusal or door.spec.gone or door.mistakes(arguments):
+        if mistakes := refusal or door.spec.gone or await door.mistakes(arguments):
             return await self._desk.record(wanted, ToolResult(door.cut(mistakes), is_error=True))
         step = await self._desk.begin(wanted)
         if isinstance(step, ToolResult):
@@ -114,7 +119,7 @@ class ToolGateway:
 @dataclass(frozen=True, slots=True)
 class _Door:
     spec: ToolSpec
-    validator: jsonschema_rs.Validator
+    checker: Checker
 
     def wanted(self, tool_call_id: str, arguments: Mapping[str, Any] | str) -> Wanted:
         written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
@@ -146,11 +151,11 @@ class _Door:
             text = self._late() if deadline.expired() else self._failed(error)
             return ToolResult(storable(text), is_error=True)
 
-    def mistakes(self, arguments: Mapping[str, Any] | str) -> str:
+    async def mistakes(self, arguments: Mapping[str, Any] | str) -> str:
         """What is wrong with the arguments, for the model; empty if nothing is."""
         if isinstance(arguments, str):
             return f"The arguments of '{self.spec.name}' have to be a JSON object."
-        found = self._found(arguments)
+        found = await self._found(arguments)
         return f"The arguments of '{self.spec.name}' are not valid. {found}" if found else ""
 
     def cut(self, text: str) -> str:
@@ -169,26 +174,16 @@ class _Door:
             return f"'{self.spec.name}' was stopped {after}."
         return f"'{self.spec.name}' had not ended {after}. It cannot be stopped: it goes on, and its result is lost."
 
-    def _found(self, arguments: Mapping[str, Any]) -> str:
+    async def _found(self, arguments: Mapping[str, Any]) -> str:
         try:
-            errors = list(self.validator.iter_errors(dict(arguments)))
-        except ValueError as error:
+            found = await self.checker.mistakes(dict(arguments), _MISTAKES, _MISTAKE_LIMIT)
+        except (ValueError, WorkUnbounded) as error:
             return str(error)[:_MISTAKE_LIMIT]
-        return " ".join(f"At {_pointer(error)}: {error.message[:_MISTAKE_LIMIT]}." for error in errors[:_MISTAKES])
+        return " ".join(f"At {where}: {why}." for where, why in found)
 
 
-def _pointer(error: jsonschema_rs.ValidationError) -> str:
-    return "/" + "/".join(str(step) for step in error.instance_path)
-
-
-def _validator(spec: ToolSpec) -> jsonschema_rs.Validator:
+def _checker(spec: ToolSpec, processes: BoundedProcesses) -> Checker:
     try:
-        return jsonschema_rs.validator_for(
-            dict(spec.parameters), retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions()
-        )
+        return Checker(spec.parameters, processes)
     except ValueError as error:
         raise ToolsetInvalid(f"The JSON schema of tool '{spec.name}' cannot be used: {str(error)[:300]}") from error
-
-
-def _refuse(uri: str) -> Any:
-    raise ValueError(f"a tool's schema must not refer to '{uri[:200]}'")

@@ -1,11 +1,10 @@
 """An MCP server as a process in the sandbox: a transport for the SDK's session, whose end leaves nothing running."""
 
 import asyncio
-import os
-import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -13,13 +12,16 @@ from mcp.shared.message import SessionMessage
 
 from runtimes.sandbox.command_line import Room
 from runtimes.sandbox.process import end, start, told, watch
+from services.tools.mcp_limits import MESSAGE_LIMIT, Pace
 from services.tools.mcp_sdk import ServerError, message_of
 
 #: Seconds that a server gets to end by itself, after nobody listens any more.
 _GRACE = 1.0
-#: Bytes of one message, and bytes that are told of what it said on stderr.
-_MESSAGE_LIMIT = 16 * 1024 * 1024
+#: Bytes that are told of what it said on stderr.
 _SAID = 500
+_CHUNK = 64 * 1024
+#: Seconds that the last of it may take to come, after the messages have ended.
+_LISTEN = 0.5
 
 Heard = MemoryObjectReceiveStream[SessionMessage | Exception]
 Said = MemoryObjectSendStream[SessionMessage]
@@ -28,29 +30,62 @@ Said = MemoryObjectSendStream[SessionMessage]
 @asynccontextmanager
 async def as_process(command: Sequence[str], room: Room) -> AsyncGenerator[tuple[Heard, Said]]:
     """Start the server; an error gets a note: which limit it broke, and the end of what it said on stderr."""
-    with tempfile.TemporaryFile() as said:
-        process = await start(command, room, stdin=PIPE, stdout=PIPE, stderr=said, limit=_MESSAGE_LIMIT)
-        hears, heard = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        says, saying = anyio.create_memory_object_stream[SessionMessage](0)
-        watching = asyncio.create_task(watch(process, room.limits))
-        tasks = [watching, asyncio.create_task(_hear(process, hears)), asyncio.create_task(_say(process, saying))]
-        try:
-            with hears, heard, says, saying:
-                yield heard, says
-                await _let_end(process)
-        except (ServerError, ExceptionGroup) as error:
-            error.add_note(f"{told(watching)} {_end_of(said.fileno())}".strip())
-            raise
-        finally:
-            for task in tasks:
-                task.cancel()
-            await end(process)
+    process = await start(command, room, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=MESSAGE_LIMIT)
+    hears, heard = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    says, saying = anyio.create_memory_object_stream[SessionMessage](0)
+    watching, stderr = asyncio.create_task(watch(process, room)), _Stderr()
+    listening = asyncio.create_task(stderr.listen(process))
+    tasks: list[asyncio.Task[Any]] = [
+        watching,
+        listening,
+        *map(asyncio.create_task, (_hear(process, hears), _say(process, saying))),
+    ]
+    try:
+        with hears, heard, says, saying:
+            yield heard, says
+            await _let_end(process)
+    except (ServerError, ExceptionGroup) as error:
+        await asyncio.wait({listening}, timeout=_LISTEN)
+        error.add_note(f"{told(watching)} {stderr.said}".strip())
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(process)
+        await _empty(process.stdout, process.stderr)
+
+
+async def _empty(*streams: asyncio.StreamReader | None) -> None:
+    """Read what is left of what a server said before its end: a pipe is closed when it was read to its end."""
+    for stream in streams:
+        while stream is not None and await stream.read(_CHUNK):
+            pass
+
+
+class _Stderr:
+    """Hears what a server says beside its messages, and keeps the end of it."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    @property
+    def said(self) -> str:
+        """The end of what was heard."""
+        return self._tail.decode(errors="replace").strip()
+
+    async def listen(self, process: Process) -> None:
+        """Hear until the server ends."""
+        while process.stderr is not None and (data := await process.stderr.read(_CHUNK)):
+            self._tail = (self._tail + data)[-_SAID:]
 
 
 async def _hear(process: Process, hears: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
     """One message a line; what is none is for the session to judge. With the server's output ends the session."""
+    pace = Pace()
     with hears, suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ValueError):
         while process.stdout is not None and (line := await process.stdout.readline()):
+            await pace.take(len(line))
             await hears.send(_message(line))
 
 
@@ -75,8 +110,3 @@ async def _let_end(process: Process) -> None:
         process.stdin.close()
     with suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), _GRACE)
-
-
-def _end_of(descriptor: int) -> str:
-    size = os.fstat(descriptor).st_size
-    return os.pread(descriptor, _SAID, max(size - _SAID, 0)).decode(errors="replace").strip()

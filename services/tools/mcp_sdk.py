@@ -18,6 +18,9 @@ _IS_FIRST = version("mcp").startswith("1.")
 _TYPES: Any = types
 _MCP: Any = mcp
 
+#: Pages of a list that a server may have, beside the first.
+_PAGES = 100
+
 #: What a session raises for an error that its server answers with.
 ServerError: type[Exception] = _MCP.McpError if _IS_FIRST else _MCP.MCPError
 
@@ -43,7 +46,9 @@ async def tools_of(session: ClientSession, limit: int) -> list[Mapping[str, Any]
     """The server's tools as they are on the wire, `limit` of them at most."""
     page = _wire(await session.list_tools())
     found: list[Mapping[str, Any]] = list(page["tools"])
-    while page.get("nextCursor") and len(found) < limit:
+    for _ in range(_PAGES):
+        if not page.get("nextCursor") or len(found) >= limit:
+            break
         page = _wire(await session.list_tools(params=PaginatedRequestParams(cursor=page["nextCursor"])))
         found += page["tools"]
     return found[:limit]

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from runtimes.types import Effect
 from services.egress import Egress, UrlForbidden
 from services.sandbox.sandbox import Sandbox
 from services.tools.configuration import McpServer, McpToolset
+from services.tools.mcp_limits import BoundedTransport
 from services.tools.mcp_process import as_process
 from services.tools.mcp_refusals import Refusals, Watched
 from services.tools.mcp_sdk import ServerError, called, error_of, over_http, tools_of
@@ -32,6 +34,9 @@ CONNECT_SECONDS = 30.0
 CLOSE_SECONDS = 10.0
 #: Tools that one server may have.
 TOOLS_LIMIT = 500
+#: Bytes that all of them may be described with, and characters that one may: models read them in each call.
+TOOLS_BYTES = 2 * 1024 * 1024
+DESCRIPTION_LIMIT = 20_000
 #: What every framework and model takes as a tool's name.
 _NAME_LIMIT = 64
 #: Where a call's idempotency key stands in its `_meta`.
@@ -82,7 +87,7 @@ class McpServers:
         name, server = connection.name, connection.server
         if server.url is not None:
             url, guarded = await self._url(name, server.url), self._egress.transport(kept=10)
-            watched = Watched(guarded, connection.refusals)
+            watched = Watched(BoundedTransport(guarded), connection.refusals)
             return partial(over_http, url, server.headers, watched, _TIMEOUT)
         command = server.command or []
         if command[0] not in self._commands:
@@ -94,8 +99,12 @@ class McpServers:
         check_network(server.network, self._sandbox)
         await self._sandbox.check()
         variables = {**_IDENTITY, **server.env}
-        room = Room(place.workspace, _LIMITS, server.network, self._sandbox.readable, environment=variables)
+        room = Room(place.workspace, self._limits(), server.network, self._sandbox.readable, environment=variables)
         return partial(as_process, command, room)
+
+    def _limits(self) -> Limits:
+        most = self._sandbox.most
+        return _LIMITS if most is None else replace(_LIMITS, disk_mb=most.disk_mb, files=most.files)
 
     async def _url(self, name: str, url: str) -> str:
         try:
@@ -186,6 +195,10 @@ def _tell_or_raise(failure: BaseException | None, absent: list[str] | None) -> N
 
 def _specs(connection: _Connection, wanted: McpToolset, *, whole: bool) -> list[ToolSpec]:
     """The tools of a server; `whole` is whether it must have all that are wanted of it."""
+    size = len(json.dumps(connection.tools))
+    if size > TOOLS_BYTES:
+        told = f"MCP server '{connection.name}' describes its tools with {size} bytes; {TOOLS_BYTES} are the most."
+        raise ToolsetInvalid(told, hint="Take a server with fewer tools, or with shorter schemas.")
     names = [tool["name"] for tool in connection.tools]
     only = connection.server.only or names
     missing = next((name for name in only if name not in names), None)
@@ -200,7 +213,7 @@ def _spec(connection: _Connection, tool: Mapping[str, Any], wanted: McpToolset) 
     effect = _effect(tool)
     return ToolSpec(
         name=name,
-        description=tool.get("description") or "",
+        description=(tool.get("description") or "")[:DESCRIPTION_LIMIT],
         parameters=tool["inputSchema"],
         handler=partial(connection.call, tool["name"]),
         effect=effect,

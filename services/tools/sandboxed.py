@@ -23,6 +23,11 @@ _CODE_LIMIT = 200_000
 #: What joins commands, nests them or leads their output elsewhere.
 _CONTROL = expression(r"[;&|<>`$(){}\n]+")
 
+#: Limits that an agent asks for.
+_ASKED = ("cpu_seconds", "memory_mb", "processes", "file_size_mb")
+#: Commands that one line joins, of which each is compared with all patterns.
+_PIECES = 200
+
 _SHELL = """Run a command line with bash, in the workspace directory.
 
 Gives what it wrote (output and errors together) and, where it is not 0, its exit code. Every call is a new shell:
@@ -87,8 +92,22 @@ def python_code_tools(wanted: PythonCodeToolset, workspace: Path, sandbox: Sandb
 
 def _room(wanted: SandboxedToolset, workspace: Path, sandbox: Sandbox) -> Room:
     check_network(wanted.network, sandbox)
-    limits = Limits(wanted.cpu_seconds, wanted.memory_mb, wanted.processes, wanted.file_size_mb)
+    most = sandbox.most or Limits()
+    asked = {name: getattr(wanted, name) for name in _ASKED}
+    if sandbox.most is not None:
+        _check_limits(asked, most)
+    limits = replace(most, **asked)
     return Room(workspace, limits, wanted.network, sandbox.readable)
+
+
+def _check_limits(wanted: Mapping[str, int], most: Limits) -> None:
+    """Refuse what is more than the worker's operator allows."""
+    for name, asked in wanted.items():
+        if asked > (allowed := getattr(most, name)):
+            raise ToolsetInvalid(
+                f"The worker allows commands {name} = {allowed} at most, and {asked} is asked for.",
+                hint=f"The setting is HOLDFAST_SANDBOX_{name.upper()}, on the worker.",
+            )
 
 
 def check_network(wanted: bool, sandbox: Sandbox) -> None:
@@ -108,7 +127,10 @@ def asks(policy: CommandPolicy | None, command: str) -> bool:
     if policy is None:
         return True
     whole = command.strip()
-    if any(_fits(piece.strip(), policy.ask) for piece in (whole, *_CONTROL.split(whole))):
+    pieces = _CONTROL.split(whole)
+    if len(pieces) > _PIECES:
+        return True
+    if any(_fits(piece.strip(), policy.ask) for piece in (whole, *pieces)):
         return True
     return not _is_allowed(whole, policy.allow) if policy.allow else not policy.ask
 

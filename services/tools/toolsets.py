@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from runtimes.errors import ConfigurationInvalid, ToolsetInvalid
 from runtimes.meant import guess
 from runtimes.types import Effect
+from services.bounded.process import BoundedProcesses
 from services.egress import Egress
 from services.sandbox.sandbox import Sandbox
 from services.tools.configuration import (
@@ -58,6 +59,7 @@ class Toolsets:
     ) -> None:
         self.allowed_modules = [name.removesuffix(".*").rstrip(".") for name in allowed_modules]
         self.network = sandbox is not None and sandbox.network
+        self.processes = BoundedProcesses()
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="tool")
         self._sandbox = sandbox or Sandbox()
         self._egress = egress or Egress()
@@ -136,13 +138,13 @@ class Toolsets:
             case PythonToolset():
                 return python_tools(wanted, self.allowed_modules, self._threads)
             case FileSystemToolset():
-                return file_system_tools(wanted, workspace, self._threads)
+                return file_system_tools(wanted, workspace, self._threads, self.processes)
             case ShellToolset():
                 return shell_tools(wanted, workspace, self._sandbox)
             case PythonCodeToolset():
                 return python_code_tools(wanted, workspace, self._sandbox)
             case WebToolset():
-                return web_tools(wanted, self._egress, self._threads)
+                return web_tools(wanted, self._egress, self.processes)
             case _:
                 raise ToolsetInvalid(f"{type(wanted).__name__} is not opened here.")
 

@@ -59,8 +59,13 @@ TEMPORAL_CLIENTS = {
 }
 #: Outside the control plane, who touches environment variables: the factory sets a framework's switches.
 ENVIRONMENT = {"runtimes.factory"}
-#: Outside the control plane, who starts processes: the sandbox, and the scripted model its own server.
-STARTERS = {"runtimes.sandbox.process", "services.scripted_model.process"}
+#: Outside the control plane, who starts processes: the sandbox, bounded jobs, and the scripted model its own server.
+STARTERS = {
+    "runtimes.sandbox.process",
+    "services.bounded.process",
+    "services.bounded.server",
+    "services.scripted_model.process",
+}
 
 
 def test_the_import_contracts_hold() -> None:

@@ -35,6 +35,7 @@ from runtimes.types import (
     Wire,
 )
 from services.attempt import AttemptRun, AttemptScope, ExecutorLimits, Prepared, TurnPlan
+from services.bounded.process import BoundedProcesses
 from services.cancellation import RunningTurn
 from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import AgentSpec, AppendEvents, AttemptEnd, AttemptOpened, CloseAttempt
@@ -119,7 +120,7 @@ class Bench:
             told=opened.told,
             output_schema=opened.output_schema,
         )
-        yield Prepared(context, lambda: self.model_failure, lambda: "scripted")
+        yield Prepared(context, lambda: self.model_failure, lambda: "scripted", BoundedProcesses())
 
     async def run(
         self,

@@ -153,3 +153,22 @@ async def test_output_without_end_is_kept_at_both_ends(bash: Bash) -> None:
     assert ran.output.endswith("y\nlast\n")
     assert "bytes are not shown" in ran.output
     assert len(ran.output) < 2.1 * KEPT
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "for i in $(seq 20); do head -c 5000000 /dev/urandom > $i; done; sleep 20; true",
+        'for i in $(seq 3 22); do eval "exec $i<>x; rm x; head -c 5000000 /dev/urandom >&$i"; done; sleep 20; true',
+    ],
+)
+async def test_the_disk_is_bounded_while_a_command_runs(bash: Bash, line: str) -> None:
+    ran = await bash(line, Limits(disk_mb=50), seconds=25)
+
+    assert "or 50 MB on disk" in ran.stopped
+
+
+async def test_so_are_the_files(bash: Bash) -> None:
+    ran = await bash("mkdir d; cd d; touch $(seq 500); sleep 20; true", Limits(files=300), seconds=25)
+
+    assert ran.stopped.startswith("it had more than 300 files")

@@ -11,7 +11,7 @@ from tests.architecture.source import ROOT
 
 NOBODY = 65534
 PROGRAM = f"""
-import asyncio, os, sys
+import asyncio, concurrent.futures.thread, os, sys
 from pathlib import Path
 from runtimes.sandbox.command_line import Limits, Room
 from services.sandbox.sandbox import Sandbox

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from runtimes.errors import ToolsetInvalid
+from runtimes.sandbox.command_line import Limits
 from runtimes.types import Effect
 from services.sandbox.sandbox import Sandbox
 from services.tools.configuration import CommandPolicy
@@ -131,3 +133,13 @@ def test_policies(allow: list[str], ask: list[str], command: str, asked: bool) -
 
 def test_without_a_policy_a_human_is_asked_for_everything() -> None:
     assert asks(None, "ls")
+
+
+async def test_an_agent_gets_no_more_than_the_operator_allows(tmp_path: Path) -> None:
+    toolsets = Toolsets(sandbox=Sandbox(most=Limits(memory_mb=500)))
+
+    with pytest.raises(ToolsetInvalid) as refused:
+        toolsets.build([{"type": "shell", "memory_mb": 501}], tmp_path)
+
+    assert "memory_mb = 500 at most" in refused.value.message
+    assert "HOLDFAST_SANDBOX_MEMORY_MB" in (refused.value.hint or "")
