@@ -3,12 +3,13 @@
 import os
 import platform
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 from runtimes.base import AgentRuntime, BaseRuntime, Cancellations, ControlPlane, Shared
 from runtimes.errors import RuntimeNotInstalled
-from runtimes.import_paths import module_at
+from runtimes.import_paths import module_at, refused_as
 from runtimes.manifests.known import KNOWN, manifest_of
 from runtimes.manifests.manifest import RuntimeManifest
 
@@ -54,7 +55,8 @@ class RuntimeFactory:
         """
         if runtime_type not in self._adapters:
             adapter = _imported(self.manifest(runtime_type))
-            self._shared[runtime_type] = adapter.share()
+            told = f"Runtime '{runtime_type}' cannot be set up here"
+            self._shared[runtime_type] = refused_as(RuntimeNotInstalled, told, partial(_shared, adapter))
             self._adapters[runtime_type] = adapter
         return self._adapters[runtime_type]
 
@@ -100,6 +102,10 @@ class RuntimeFactory:
                 await shared.close()
         self._shared.clear()
         self._adapters.clear()
+
+
+def _shared(adapter: type[BaseRuntime]) -> Shared | None:
+    return adapter.share()
 
 
 def _imported(manifest: RuntimeManifest) -> type[BaseRuntime]:

@@ -1,12 +1,14 @@
 """Objects that agents name by import path, of modules that the worker's operator allows."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from runtimes.errors import ConfigurationInvalid
 from runtimes.meant import meant
+
+T = TypeVar("T")
 
 #: `package.module:name`.
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z]\w{0,63}", re.ASCII)
@@ -27,12 +29,17 @@ def check_path(path: str, allowed: Sequence[str], what: str, refusal: type[Confi
 def module_at(path: str, refusal: type[ConfigurationInvalid]) -> Any:
     """The module of a path that was accepted."""
     name = path.partition(":")[0]
+    return refused_as(refusal, f"Module '{name}' cannot be imported", lambda: import_module(name))
+
+
+def refused_as(refusal: type[ConfigurationInvalid], told: str, work: Callable[[], T]) -> T:
+    """What somebody else's code gives; whatever it raises is a refusal, which `told` begins."""
     try:
-        return import_module(name)
+        return work()
     except SystemExit as error:
-        raise refusal(f"Module '{name}' ends the process that imports it.") from error
+        raise refusal(f"{told}: it ends the process.") from error
     except Exception as error:
-        raise refusal(f"Module '{name}' cannot be imported: {type(error).__name__}: {error}") from error
+        raise refusal(f"{told}: {type(error).__name__}: {error}") from error
 
 
 def object_at(path: str, allowed: Sequence[str], what: str) -> Any:

@@ -108,7 +108,7 @@ def test_broken_modules_of_a_directory_are_told(tmp_path: Path) -> None:
     reasons = {broken.name: broken.reason for broken in registry.broken}
     assert "RuntimeError: no licence" in reasons["holdfast_test_raises"]
     assert reasons["holdfast_test_empty"] == "Module 'holdfast_test_empty' has no 'MANIFEST'."
-    assert reasons["holdfast_test_script"] == "Module 'holdfast_test_script' ends the process that imports it."
+    assert reasons["holdfast_test_script"] == "Module 'holdfast_test_script' cannot be imported: it ends the process."
     assert "Another module is called 'json' too" in reasons["json"]
     assert sys.path[-1] == str(tmp_path)
 

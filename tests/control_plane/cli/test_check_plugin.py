@@ -128,6 +128,7 @@ def test_a_scenario_in_which_the_manifest_differs_is_skipped_with_its_reason(pro
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("Other = None", "has no attribute 'OddRuntime'"),
         ("class OddRuntime: ...", "has no attribute 'share'"),
+        ("class OddRuntime:\n    def share(): raise OSError('no room')", "OSError: no room"),
     ],
 )
 def test_an_adapter_that_cannot_be_loaded_fails_with_its_trace(project: Path, adapter: str, told: str) -> None:
