@@ -19,7 +19,9 @@ class TurnAnswers:
 
     def note(self, wire: ModelWire, record: Mapping[str, Any]) -> None:
         """Know an answer that is in the journal."""
-        self._by_call.update((call.id, record) for call in wire.called(record))
+        calls = wire.called(record)
+        self._by_call.update((call.words, record) for call in calls)
+        self._by_call.update((call.id, record) for call in calls)
 
     async def known(self, wire: ModelWire) -> Answers:
         """All answers so far.

@@ -8,7 +8,7 @@ import orjson
 
 from services.model_gateway.wires.chat_calls import ChatCalls
 from services.model_gateway.wires.mending import CallIds, is_object, written_arguments
-from services.model_gateway.wires.wire import AnsweredCall, Answers, items, mapping
+from services.model_gateway.wires.wire import AnsweredCall, Answers, items, mapping, word
 
 #: Of an answer with calls, what its provider wants back with their results.
 _WANTED_BACK = ("reasoning_content", "reasoning_details")
@@ -76,14 +76,14 @@ def _message(message: Mapping[str, Any], answers: Answers) -> dict[str, Any] | N
 
 def _answered(calls: Sequence[dict[str, Any]], answers: Answers) -> dict[str, Any]:
     """The recorded message that asked for the calls; empty if there is none."""
-    records = (answers[_id(call)] for call in calls if _id(call) in answers)
+    records = (answers[name] for call in calls for name in _names(call) if name in answers)
     return next(map(message_of, records), dict[str, Any]())
 
 
 def _calls(calls: list[dict[str, Any]], answered: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The calls with what they lack; the same list if they lack nothing."""
-    originals = {_id(call): call for call in answered}
-    mended = [_call(call, originals.get(_id(call), {})) for call in calls]
+    originals = {name: call for call in answered for name in _names(call)}
+    mended = [_call(call, next((originals[name] for name in _names(call) if name in originals), {})) for call in calls]
     return calls if all(one is other for one, other in zip(calls, mended, strict=True)) else mended
 
 
@@ -108,9 +108,9 @@ def _first(event: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [choice for choice in items(event.get("choices")) if not choice.get("index")]
 
 
-def _id(call: Mapping[str, Any]) -> str:
-    found = call.get("id")
-    return found if isinstance(found, str) else ""
+def _names(call: Mapping[str, Any]) -> tuple[str, str]:
+    """A call's id, and its words: some frameworks give calls other ids."""
+    return word(call.get("id")), answered_call(call).words
 
 
 def _joined(pieces: list[Any]) -> Any:

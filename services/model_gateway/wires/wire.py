@@ -102,8 +102,13 @@ class AnsweredCall:
     name: str
     arguments: str
 
+    @property
+    def words(self) -> str:
+        """Name and arguments: by these it is found where a framework has given it another id."""
+        return f"{self.name}\0{self.arguments}"
 
-#: Recorded answers of a turn, as the journal has them, by the ids of their tool calls.
+
+#: Recorded answers of a turn, as the journal has them, by the ids of their tool calls, and by the calls' words.
 Answers = Mapping[str, Mapping[str, Any]]
 
 

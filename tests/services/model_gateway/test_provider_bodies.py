@@ -212,6 +212,15 @@ async def test_fields_that_the_framework_drops_go_back_also_after_a_kill(turns: 
     assert [step.status for step in second.steps.steps] == [StepStatus.DONE] * 2
 
 
+async def test_fields_go_back_also_where_the_framework_gives_calls_other_ids(turns: Turns) -> None:
+    async with turns.open(model_id="openai/gemini-3-pro") as turn:
+        seen = await ask(turn)
+        seen.calls[0]["id"] = "call_another"
+        then = await ask(turn, *results(seen))
+
+    assert then.text == "Final answer."
+
+
 async def test_an_answer_that_ended_in_an_error_has_failed(turns: Turns) -> None:
     async with turns.open(model_id="openai/or-finish-error") as turn:
         broken = await ask(turn)
