@@ -5,7 +5,7 @@ import os
 import resource
 import time
 from asyncio.subprocess import Process
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import Any
 
@@ -72,6 +72,18 @@ async def end(process: Process) -> None:
         if process.returncode is None:
             process.kill()
     await process.wait()
+
+
+async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
+    """Do it to its end, however often the waiting is cancelled."""
+    task, cancelled = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 async def watch(process: Process, room: Room) -> str:

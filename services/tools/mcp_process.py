@@ -11,7 +11,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.shared.message import SessionMessage
 
 from runtimes.sandbox.command_line import Room
-from runtimes.sandbox.process import end, start, told, watch
+from runtimes.sandbox.process import end, start, told, undisturbed, watch
 from services.tools.mcp_limits import MESSAGE_LIMIT, Pace
 from services.tools.mcp_sdk import ServerError, message_of
 
@@ -49,16 +49,16 @@ async def as_process(command: Sequence[str], room: Room) -> AsyncGenerator[tuple
         error.add_note(f"{told(watching)} {stderr.said}".strip())
         raise
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await end(process)
-        await _empty(process.stdout, process.stderr)
+        await undisturbed(_end(process, tasks))
 
 
-async def _empty(*streams: asyncio.StreamReader | None) -> None:
-    """Read what is left of what a server said before its end: a pipe is closed when it was read to its end."""
-    for stream in streams:
+async def _end(process: Process, tasks: Sequence["asyncio.Task[Any]"]) -> None:
+    """End the server, and read what is left of what it said: a pipe is closed when it was read to its end."""
+    for task in tasks:
+        task.cancel()
+    await end(process)
+    await asyncio.wait(tasks)
+    for stream in (process.stdout, process.stderr):
         while stream is not None and await stream.read(_CHUNK):
             pass
 
