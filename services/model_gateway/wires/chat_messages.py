@@ -83,12 +83,14 @@ def _answered(calls: Sequence[dict[str, Any]], answers: Answers) -> dict[str, An
 def _calls(calls: list[dict[str, Any]], answered: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The calls with what they lack; the same list if they lack nothing."""
     originals = {name: call for call in answered for name in _names(call)}
-    mended = [_call(call, next((originals[name] for name in _names(call) if name in originals), {})) for call in calls]
+    mended = [_call(call, originals) for call in calls]
     return calls if all(one is other for one, other in zip(calls, mended, strict=True)) else mended
 
 
-def _call(call: dict[str, Any], original: Mapping[str, Any]) -> dict[str, Any]:
+def _call(call: dict[str, Any], originals: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """A call with the fields that the framework dropped; arguments that were no JSON object become one."""
+    found = (originals[name] for name in _names(call) if name in originals)
+    original = next(found, dict[str, Any]())
     lacking = {name: value for name, value in original.items() if name not in _KEPT and not call.get(name)}
     function = mapping(call.get("function"))
     written = function.get("arguments")
