@@ -35,6 +35,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "append_entries": {"name": "n", "position": 0, "entries": [{}]},
     "start_child": {"key": "k", "agent": CANARY, "prompt": "x"},
     "put_cached": {"response": {}, "ttl_seconds": 1},
+    "reserve_call": {"id": UNKNOWN, "model_calls": [1, 1]},
+    "settle_call": {"id": UNKNOWN, "usage": {}},
     "approve": {},
     "deny": {},
 }
@@ -49,9 +51,19 @@ WORKER_ROUTES = {
     "start_child",
     "append_entries",
     "put_cached",
+    "reserve_call",
+    "settle_call",
 }
-#: Of workers, which are told that there is nothing; `append_entries` that they do not hold the turn.
-WITHOUT_404 = {"get_entries": 200, "get_cached": 200, "put_blob": 204, "put_cached": 204, "append_entries": 409}
+#: Of workers, which are told that there is nothing, or that they do not hold the turn.
+WITHOUT_404 = {
+    "get_entries": 200,
+    "get_cached": 200,
+    "put_blob": 204,
+    "put_cached": 204,
+    "settle_call": 204,
+    "append_entries": 409,
+    "reserve_call": 409,
+}
 #: Everybody's, and what has no id in its path.
 SHARED = {"get_runtime"}
 

@@ -155,7 +155,7 @@ async def test_a_result_is_text_that_every_database_takes() -> None:
 
     tool, _ = behind_door(odd)
 
-    assert (await tool.call("c1", {"city": "Graz"})).text == "a\N{REPLACEMENT CHARACTER}b?c"
+    assert (await tool.call("c1", {"city": "Graz"})).text == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"
 
 
 @pytest.mark.parametrize(
