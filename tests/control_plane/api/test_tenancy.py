@@ -62,6 +62,7 @@ WITHOUT_404 = {
     "put_cached": 204,
     "settle_call": 204,
     "append_entries": 409,
+    "put_offered": 409,
     "reserve_call": 409,
 }
 #: Everybody's, and what has no id in its path.
