@@ -1,14 +1,15 @@
 """Content blocks of recorded messages, whole."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from services.model_gateway.wires.mending import written_arguments
 from services.model_gateway.wires.message_mending import TEXTS
-from services.model_gateway.wires.wire import AnsweredCall, items, kind_of, mapping, word
+from services.model_gateway.wires.wire import AnsweredCall, Answers, items, kind_of, mapping, word
 
+_THOUGHTS = frozenset({"thinking", "redacted_thinking"})
 #: Events of an answer's end.
 ENDS = frozenset({"message_delta", "message_stop"})
 #: Deltas that say something whole, and where it belongs.
@@ -63,6 +64,44 @@ def joined_messages(records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         return {"body": {**records[-1]["body"], "content": content}}
     *paused, last = (items(record.get("events")) for record in records)
     return {"events": [*(event for events in paused for event in events if kind_of(event) not in ENDS), *last]}
+
+
+def restored_messages(body: Mapping[str, Any], answers: Answers) -> Mapping[str, Any]:
+    """A request with the thoughts that its framework has dropped: they are wanted back with their calls."""
+    found = body.get("messages")
+    if kind_of(mapping(body.get("thinking"))) == "disabled" or not isinstance(found, list):
+        return body
+    before = cast("list[Any]", found)
+    after = [_with_thoughts(message, answers) for message in before]
+    is_same = all(one is other for one, other in zip(before, after, strict=True))
+    return body if is_same else {**body, "messages": after}
+
+
+def _with_thoughts(message: Any, answers: Answers) -> Any:
+    """A message that asks for calls, with its answer's thoughts: in front, or before the call that they led to."""
+    content = items(mapping(message).get("content"))
+    asked = [str(block.get("id")) for block in content if kind_of(block) == "tool_use"]
+    record = next((answers[call] for call in asked if call in answers), None)
+    if record is None or any(kind_of(block) in _THOUGHTS for block in content):
+        return message
+    first, before = _thoughts(blocks_of(record))
+    if not first and not before:
+        return message
+    whole = [each for block in content for each in (*before.get(str(block.get("id")), ()), block)]
+    return {**message, "content": [*first, *whole]}
+
+
+def _thoughts(blocks: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
+    """The thoughts before an answer's first call, and those before each later one."""
+    before: dict[str, list[dict[str, Any]]] = {}
+    open_: list[dict[str, Any]] = []
+    for block in blocks:
+        if kind_of(block) in _THOUGHTS:
+            open_.append(block)
+        elif kind_of(block) == "tool_use":
+            before[str(block.get("id"))] = open_
+            open_ = []
+    return before.pop(next(iter(before), ""), []), {call: thoughts for call, thoughts in before.items() if thoughts}
 
 
 def _told(at: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -26,11 +26,13 @@ from services.model_gateway.wires.message_blocks import (
     continued_message,
     events_of,
     joined_messages,
+    restored_messages,
 )
 from services.model_gateway.wires.message_mending import TEXTS, MessageMender
 from services.model_gateway.wires.wire import (
     LONGEST_JOINED,
     AnsweredCall,
+    Answers,
     ModelWire,
     Part,
     Recording,
@@ -79,6 +81,9 @@ class MessagesWire(ModelWire):
 
     def canonical(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         return messages_body(body)
+
+    def restored(self, body: Mapping[str, Any], answers: Answers) -> Mapping[str, Any]:
+        return restored_messages(body, answers)
 
     def max_output(self, body: Mapping[str, Any]) -> int:
         return count(body.get("max_tokens"))
