@@ -15,25 +15,6 @@ from tests.provider_bodies.body import Body, every_body
 from tests.provider_bodies.table import RUNTIMES, Place, bodies_for, expectations, place
 
 EXPECTED = expectations()
-#: Bodies that the gateway does not put right yet.
-NOT_YET = {
-    "a-context-limit",
-    "a-credit",
-    "a-error-mid",
-    "bedrock-too-long",
-    "gemini-429-body",
-    "groq-tool-use-failed",
-    "mistral-stream-options",
-    "ollama-400-tools",
-    "or-200-json-error",
-    "or-403-moderation",
-    "or-error-first",
-    "or-error-mid",
-    "or-finish-error",
-    "or-sse-400",
-    "or-sse-401",
-    "usage-null-counts",
-}
 #: The runtime that `make test` runs them under.
 FAST = "native"
 PATIENCE = 900
@@ -46,8 +27,7 @@ def cases() -> Iterator[ParameterSet]:
         if runtime not in ELSEWHERE:
             marks = () if runtime == FAST else pytest.mark.whole
             for body in bodies_for(runtime, factory):
-                if runtime != FAST or body.name not in NOT_YET:
-                    yield pytest.param(runtime, body, id=f"{body.name}-{runtime}", marks=marks)
+                yield pytest.param(runtime, body, id=f"{body.name}-{runtime}", marks=marks)
 
 
 def elsewhere() -> Iterator[ParameterSet]:
@@ -84,6 +64,7 @@ def test_every_body_has_an_expectation() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Failed to extract usage")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("runtime", "body"), list(cases()))
 async def test_a_body_comes_to_the_same_under_every_runtime(runtime: str, body: Body, benches: Place) -> None:
