@@ -273,6 +273,7 @@ ANSWERS: dict[str, Example] = {
     "WorkerPoolList": {"items": [POOL]},
     "WorkerPoolDetail": POOL | {"workers": 1, "slots": 100, "running": 9, "live_workers": [WORKER]},
     "Health": {"status": "ok"},
+    "Readiness": {"status": "ok", "installation_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7"},
     "RuntimeHealth": {"runtimes": {"default": True, "scripted": False}},
     "ModelHealth": {"providers": {"openai": True, "anthropic": False}},
 }

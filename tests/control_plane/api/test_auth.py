@@ -8,7 +8,7 @@ from db.enums import Scope
 from tests.control_plane.api.organizations import Organization, code
 from tests.control_plane.api.routes import Route, routes
 
-OPEN = {"is_live", "is_ready", "metrics_page", "openapi"}
+OPEN = {"is_live", "is_ready", "metrics_page", "openapi", "prove_identity"}
 
 SCOPES = {
     Scope.READ: {
@@ -71,6 +71,9 @@ SCOPES = {
         "append_entries",
         "get_cached",
         "put_cached",
+        "put_offered",
+        "reserve_call",
+        "settle_call",
     },
 }
 IMPLIED_BY_ADMIN = {Scope.READ, Scope.WRITE}
