@@ -60,7 +60,12 @@ SCENARIOS = (
     Scenario("torn characters", torn, needs=_TOOLS),
     *(Scenario(f"ids of calls, {kind}", partial(ids, kind=kind), needs=_TOOLS) for kind in _IDS),
     *(
-        Scenario(f"ids of calls, {kind}, killed after every write", partial(ids_after_a_kill, kind=kind), fast=False)
+        Scenario(
+            f"ids of calls, {kind}, killed after every write",
+            partial(ids_after_a_kill, kind=kind),
+            needs=_TOOLS,
+            fast=False,
+        )
         for kind in _IDS
     ),
 )
