@@ -3,8 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -26,6 +26,7 @@ from runtimes.errors import RuntimeCrashed
 from runtimes.manifests.claude_code import CLAUDE_CODE
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.sandbox.command_line import Room
+from runtimes.sandbox.process import undisturbed
 from runtimes.types import RuntimeEvent, RuntimeExecutionContext, ToolResult
 
 _CLI = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
@@ -132,14 +133,15 @@ class Session:
                     yield client
                 finally:
                     process.kill()
-                    await _undisturbed(self._end(client))
+                    await undisturbed(self._end(client))
         finally:
             self.ending.close()
             place.close()
 
     async def _end(self, client: ClaudeSDKClient) -> None:
         await self.calls.close()
-        await client.disconnect()
+        with suppress(ClaudeSDKError):
+            await client.disconnect()
 
     def _command(self, start: Start, socket: Path) -> tuple[list[str], Room]:
         variables = environment(self._context, self._settings)
@@ -211,17 +213,3 @@ async def _events(client: ClaudeSDKClient, session: Session, turn: ClaudeTurn) -
 def _lines(start: Start, model: str) -> bytes:
     """The transcript as the CLI's file."""
     return b"".join(json.dumps(said_by(entry, model)).encode() + b"\n" for entry in start.entries)
-
-
-async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
-    """Do it to its end, however often the waiting is cancelled."""
-    task, cancelled = asyncio.ensure_future(work), False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            cancelled = True
-        except ClaudeSDKError:
-            break
-    if cancelled:
-        raise asyncio.CancelledError

@@ -41,6 +41,7 @@ class ModelUnreachable(ModelConnectionBroken):
 class ModelAnswerTooLarge(ModelAnswerInvalid):
     """More came than any model says; asked again, it would come and be paid again."""
 
+    code = "model_answer_too_large"
     retryable = False
     default_hint = "Limit the answer (max_tokens), and check what answers at the provider's base_url."
 

@@ -84,6 +84,8 @@ class ProviderAnswer:
     def _parsed(self, reader: EventReader, piece: bytes | None) -> list[Event]:
         try:
             return reader.end() if piece is None else reader.feed(piece)
+        except AnswerTooLarge as error:
+            raise failure(ModelAnswerTooLarge, str(error), self._endpoint) from None
         except (ValueError, RecursionError):
             raise self._invalid(piece or b"") from None
 

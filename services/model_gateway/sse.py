@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from services.model_gateway.bounds import AnswerTooLarge
 from services.storable import storable_value
 
 DONE = b"[DONE]"
@@ -32,7 +33,8 @@ class EventReader:
     """Reads events out of pieces of a stream, wherever they are cut, in a time that grows with their length only.
 
     Raises:
-        ValueError: an event's data is no JSON, or too large.
+        ValueError: an event's data is no JSON.
+        AnswerTooLarge: an event is larger than any that is taken.
     """
 
     def __init__(self) -> None:
@@ -47,7 +49,7 @@ class EventReader:
         self._rest += piece.removesuffix(b"\r").replace(b"\r\n", b"\n")
         found = [event for block in self._blocks() if (event := _read(block)) is not None]
         if len(self._rest) > _LARGEST_EVENT:
-            raise ValueError("an event is too large")
+            raise AnswerTooLarge(f"an event is larger than {_LARGEST_EVENT} bytes, the most that is taken")
         return found
 
     def end(self) -> list[Event]:

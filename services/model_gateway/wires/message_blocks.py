@@ -80,15 +80,20 @@ def restored_messages(body: Mapping[str, Any], answers: Answers) -> Mapping[str,
 def _with_thoughts(message: Any, answers: Answers) -> Any:
     """A message that asks for calls, with its answer's thoughts: in front, or before the call that they led to."""
     content = items(mapping(message).get("content"))
-    asked = [str(block.get("id")) for block in content if kind_of(block) == "tool_use"]
-    record = next((answers[call] for call in asked if call in answers), None)
-    if record is None or any(kind_of(block) in _THOUGHTS for block in content):
+    record = None if any(kind_of(block) in _THOUGHTS for block in content) else _answer_of(content, answers)
+    if record is None:
         return message
     first, before = _thoughts(blocks_of(record))
     if not first and not before:
         return message
     whole = [each for block in content for each in (*before.get(str(block.get("id")), ()), block)]
     return {**message, "content": [*first, *whole]}
+
+
+def _answer_of(content: Sequence[Mapping[str, Any]], answers: Answers) -> Mapping[str, Any] | None:
+    """The recorded answer that asked for the calls of this content."""
+    asked = (str(block.get("id")) for block in content if kind_of(block) == "tool_use")
+    return next((answers[call] for call in asked if call in answers), None)
 
 
 def _thoughts(blocks: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:

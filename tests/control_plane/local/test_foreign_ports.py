@@ -9,9 +9,10 @@ import psutil
 import pytest
 
 from control_plane.local.directory import DataDirectory
+from control_plane.local.ports import is_free
 from control_plane.local.state import read_state
 from tests.control_plane.local.foreign_server import ForeignServer, serving
-from tests.control_plane.local.stack_at_work import StackAtWork, gone, until
+from tests.control_plane.local.stack_at_work import StackAtWork, until
 from tests.stack import free_port
 
 pytestmark = pytest.mark.timeout(300)
@@ -82,9 +83,15 @@ def test_a_stack_whose_api_lost_its_port_gives_the_other_program_no_key(stack: S
 
 @contextmanager
 def _in_place_of_the_api(stack: StackAtWork, port: int) -> Generator[ForeignServer]:
-    """Kills the API, and is faster than its restart."""
+    """Kills the API while its supervisor sleeps, and takes its port before the supervisor starts it again."""
+    supervisor = psutil.Process(stack.json("status")["supervisor"]["pid"])
     api = psutil.Process(stack.process("api")["identity"]["pid"])
-    api.kill()
-    until(lambda: gone(api))
-    with serving(port) as server:
-        yield server
+    supervisor.suspend()
+    try:
+        api.kill()
+        until(lambda: is_free(port))
+        with serving(port) as server:
+            supervisor.resume()
+            yield server
+    finally:
+        supervisor.resume()

@@ -115,7 +115,7 @@ async def test_a_stream_without_newlines_is_read_once_and_ended(turns: Turns, fl
         status, _ = await asked(turn, stream=True)
     stop.set()
 
-    assert (status, turn.session.failure and turn.session.failure.code) == (500, "model_answer_invalid")
+    assert (status, turn.session.failure and turn.session.failure.code) == (500, "model_answer_too_large")
     assert time.monotonic() - began < 15
     assert await watching < 1
 
@@ -129,7 +129,7 @@ async def test_a_whole_answer_without_an_end_is_ended_and_not_asked_for_again(tu
     (step,) = turn.steps.steps
     assert status == 500
     assert step.error is not None
-    assert (step.error.code, step.error.retryable) == ("model_answer_invalid", False)
+    assert (step.error.code, step.error.retryable) == ("model_answer_too_large", False)
     assert f"larger than {WHOLE_BYTES} bytes" in step.error.message
     assert step.usage.cost_usd is None
     assert flood.asked == 1
@@ -161,7 +161,7 @@ async def test_what_unpacks_to_hundreds_of_megabytes_is_not_unpacked(turns: Turn
 
     assert status == 500
     assert turn.session.failure is not None
-    assert turn.session.failure.code == "model_answer_invalid"
+    assert turn.session.failure.code == "model_answer_too_large"
     assert len(flood.piece) < 1_000_000
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.model_gateway.bounds import AnswerTooLarge
 from services.model_gateway.door import Door
 from services.model_gateway.sse import DONE, EventReader, loads, written
 from services.model_gateway.wires.chat import ChatWire
@@ -92,7 +93,7 @@ def test_a_stream_without_a_line_is_read_in_a_time_that_grows_with_its_length() 
     for _ in range(8_000):
         reader.feed(b"x" * 2048)
 
-    with pytest.raises(ValueError, match="too large"):
+    with pytest.raises(AnswerTooLarge, match="larger than"):
         reader.feed(b"x" * 1_000_000)
 
 
