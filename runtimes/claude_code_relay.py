@@ -19,13 +19,17 @@ from runtimes.types import ModelEndpoint
 #: The longest head of a request; what is read of an answer at once.
 _MOST_HEAD = 2**18
 _PIECE = 2**16
+#: Bytes of a body, seconds until it is there, and calls at once: what an agent runs beside the CLI reaches the socket.
+_MOST_BODY = 2**26
+_SECONDS = 60.0
+_MOST_CALLS = 32
 _REPLACED = (b"x-api-key:", b"authorization:", b"connection:", b"content-length:")
 _STOP_REASON = re.compile(rb'"stop_reason":\s*"(\w+)"')
 _CUT_OFF = (b"max_tokens", b"refusal", b"model_context_window_exceeded")
 _FIRST_ERROR = 400
 #: The CLI can do without a count of tokens.
 _COUNT = b"/count_tokens"
-_BROKEN = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
+_BROKEN = (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 #: An answer: its id as `message`, its tool calls as `calls`.
 Asked = Mapping[str, Any]
@@ -54,12 +58,15 @@ class _Answer:
 class ModelRelay:
     """Serves one turn."""
 
-    def __init__(self, endpoint: ModelEndpoint, review: Review, failed: Callable[[int], None]) -> None:
+    def __init__(
+        self, endpoint: ModelEndpoint, review: Review, failed: Callable[[int], None], *, seconds: float = _SECONDS
+    ) -> None:
         url = urlsplit(endpoint.base_url)
         self._host, self._port = url.hostname or "127.0.0.1", url.port or 80
         self._token = endpoint.api_key
         self._review = review
         self._failed = failed
+        self._seconds = seconds
         self._answers: list[_Answer] = []
         self._asked: dict[str, Asked] = {}
         self._calls: set[asyncio.Task[None]] = set()
@@ -91,16 +98,19 @@ class ModelRelay:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection carries one request; either side's end is the other's."""
+        if len(self._calls) >= _MOST_CALLS:
+            return writer.close()
         call = asyncio.ensure_future(self._call(reader, writer))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
         with suppress(*_BROKEN, asyncio.CancelledError):
             await call
-        writer.close()
+        return writer.close()
 
     async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        body = await reader.readexactly(_length(head))
+        async with asyncio.timeout(self._seconds):
+            head = await reader.readuntil(b"\r\n\r\n")
+            body = await reader.readexactly(_length(head))
         watch = asyncio.ensure_future(reader.read(1))
         work = asyncio.ensure_future(self._forward(head, body, writer))
         try:
@@ -163,7 +173,15 @@ class ModelRelay:
 
 
 def _length(head: bytes) -> int:
+    """The length of the body that follows a head.
+
+    Raises:
+        ValueError: it is none, or too long.
+    """
     for line in head.lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
-            return int(line.partition(b":")[2])
+            length = int(line.partition(b":")[2])
+            if not 0 <= length <= _MOST_BODY:
+                raise ValueError(f"A request of {length} bytes.")
+            return length
     return 0

@@ -19,6 +19,7 @@ from control_plane.telemetry import configure_logging
 from control_plane.temporal import connect
 from control_plane.tracing import OFF, Tracing, tracing
 from db.session import Database, create_engine, driver_url
+from services.listening.punctual import PunctualProtocol
 
 #: In traces.
 SERVICE = "holdfast-api"
@@ -84,7 +85,7 @@ async def _serve(settings: Settings, traces: Tracing) -> None:
         WorkersTraces(app) if traces.is_on else app,
         host=settings.api_host,
         port=settings.api_port,
-        http="httptools",
+        http=PunctualProtocol,
         ws="none",
         access_log=False,
         log_config=None,

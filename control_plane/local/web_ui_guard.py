@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 
 from control_plane.local.child import PortTaken
 from control_plane.local.ports import LOOPBACK
+from services.listening.sites import runner, whole_body
 from services.loopback_guard import refusal
 
 #: Headers that belong to one connection, not to what is passed on.
@@ -28,17 +29,17 @@ async def web_ui_guard(port: int, hidden: int) -> AsyncGenerator[None]:
     async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
         app = web.Application(client_max_size=LONGEST_BODY)
         app.router.add_route("*", "/{path:.*}", _Guard(session, f"http://{LOOPBACK}:{hidden}").handle)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
+        serving = runner(app)
+        await serving.setup()
         try:
-            await web.TCPSite(runner, LOOPBACK, port).start()
+            await web.TCPSite(serving, LOOPBACK, port).start()
         except OSError as error:
-            await runner.cleanup()
+            await serving.cleanup()
             raise PortTaken(f"The guard of Temporal's Web UI cannot listen at port {port}: {error}.") from error
         try:
             yield
         finally:
-            await runner.cleanup()
+            await serving.cleanup()
 
 
 class _Guard:
@@ -50,7 +51,7 @@ class _Guard:
         """Pass a request on, unless another origin's page sent it."""
         if (why := refusal(request.method, request.headers)) is not None:
             return web.Response(status=403, text=f"{why}\n")
-        body = await request.read() if request.can_read_body else None
+        body = await whole_body(request) if request.can_read_body else None
         try:
             return await self._passed_on(request, body)
         except aiohttp.ClientError:

@@ -8,6 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from control_plane.metrics import exposed
+from services.listening.sites import runner
 
 
 class WorkerHealth:
@@ -32,7 +33,7 @@ class WorkerHealth:
         app = web.Application()
         routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._metrics}
         app.add_routes([web.get(path, handler) for path, handler in routes.items()])
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = runner(app)
 
     async def __aenter__(self) -> Self:
         if self._port is not None:

@@ -17,6 +17,8 @@ from runtimes.errors import (
     RuntimeFailure,
 )
 from runtimes.types import ModelEndpoint, Wire
+from services.listening.deadlines import IDLE_SECONDS
+from services.listening.sites import runner, whole_body
 from services.model_gateway import pricing
 from services.model_gateway.breaker import Breakers
 from services.model_gateway.call import CallRequest, ModelCall
@@ -58,9 +60,7 @@ class ModelGateway:
         """Listen on a free port of 127.0.0.1."""
         pricing.is_priced(ModelEndpoint("", "", Wire.OPENAI, "", "openai"))
         await self._client.__aenter__()
-        self._runner = web.AppRunner(
-            self._app(), handler_cancellation=True, access_log=None, shutdown_timeout=1.0, keepalive_timeout=75.0
-        )
+        self._runner = runner(self._app(), idle_seconds=IDLE_SECONDS, handler_cancellation=True, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         host, port = self._runner.addresses[0][:2]
@@ -162,8 +162,9 @@ async def _read(request: web.Request, wire: ModelWire, opened: OpenSession) -> C
     Raises:
         ModelRequestRejected: it is no JSON object with a model.
         ModelNotFound: the agent has no such model.
+        BodyLate: it does not come to its end.
     """
-    began, raw = perf_counter(), await request.read()
+    began, raw = perf_counter(), await whole_body(request)
     given = _body(raw)
     body = without(given, opened.session.unasked)
     raw = raw if body is given else orjson.dumps(body)

@@ -8,8 +8,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from services.listening.punctual import PunctualProtocol
 from services.loopback_guard import LOCAL_NAMES, refusal
 from services.scripted_model.app import create_app
 from services.scripted_model.caller import CLOSE_EXTENSION
@@ -55,7 +55,7 @@ class _Guarded:
         await answer(scope, receive, send)
 
 
-class _ClosableProtocol(HttpToolsProtocol):
+class _ClosableProtocol(PunctualProtocol):
     """Lets the application close the TCP connection in the middle of a response."""
 
     def on_message_begin(self) -> None:
