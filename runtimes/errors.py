@@ -37,7 +37,7 @@ RuntimeFailure
 └── AttemptFenced             a newer attempt has taken over; this one must stop
 """
 
-from runtimes.types import ExecutionError
+from runtimes.types import ExecutionError, FinishReason
 
 
 class RuntimeFailure(Exception):
@@ -45,10 +45,13 @@ class RuntimeFailure(Exception):
 
     `message` is one sentence for the user, `hint` what to do; `retry_after` is in seconds; `final` says that the turn
     has been tried as often as it may, whatever the failure. `partial` is what the model had said by then.
+    `is_of_the_turn`: the turn has no answer, and says nothing about the next one of its execution.
     """
 
     code = "runtime_failed"
     retryable = False
+    is_of_the_turn = False
+    finish_reason: FinishReason | None = None
     default_hint = ""
 
     def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
@@ -168,6 +171,7 @@ class ModelAnswerEmpty(ModelFailure):
 
     code = "model_answer_empty"
     retryable = False
+    is_of_the_turn = True
     default_hint = "Lower the model's reasoning_effort, raise max_tokens, or name another model."
 
 
@@ -198,11 +202,14 @@ class BudgetExceeded(RuntimeFailure):
 
 class LimitReached(RuntimeFailure):
     code = "limit_reached"
+    is_of_the_turn = True
+    finish_reason = FinishReason.TOOL_LIMIT
     default_hint = "Raise max_turns or tool_call_limit in the agent's runtime_config, or start with a smaller task."
 
 
 class OutputInvalid(RuntimeFailure):
     code = "output_invalid"
+    is_of_the_turn = True
     default_hint = "Make the output_schema simpler, or tell in the system prompt what is wanted."
 
 

@@ -20,7 +20,8 @@ class TurnRequest(BaseModel):
 
     `dispatch` counts from 1 and grows each time the workflow hands the same turn out again.
     `prompt` is set only where the message did not come through the control plane, and `message_key` names it there.
-    `run_id` is the workflow run's: after a reset another one hands the same turns out.
+    `run_id` is the workflow run's: after a reset another one hands the same turns out. `goes_on`: the execution takes
+    its next message after a turn that failed by itself.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -33,13 +34,15 @@ class TurnRequest(BaseModel):
     prompt: str | None = None
     message_key: str | None = None
     run_id: str = ""
+    goes_on: bool = False
 
 
 class TurnStatus(StrEnum):
-    """How a dispatch of a turn ended."""
+    """How a dispatch of a turn ended; `failed`: without an answer, and its execution goes on."""
 
     COMPLETED = "completed"
     INTERRUPTED = "interrupted"
+    FAILED = "failed"
     PREEMPTED = "preempted"
     SUSPENDED = "suspended"
 
@@ -69,6 +72,7 @@ class TurnOutcome(BaseModel):
     wait_seconds: float | None = None
     turn: int | None = None
     is_other: bool = False
+    error: ExecutionError | None = None
 
 
 class StopReason(StrEnum):

@@ -302,8 +302,7 @@ class AttemptRun:
             return await self._close_finished(work.result())
         failure = self._failure or self._explained(_failure_of(work))
         if failure is not None:
-            await self._close_failed(failure)
-            raise failure
+            return await self._close_failed(failure)
         return await self._close_stopped()
 
     def _explained(self, failure: RuntimeFailure | None) -> RuntimeFailure | None:
@@ -329,14 +328,20 @@ class AttemptRun:
         self._publisher.complete_message()
         return self._outcome(await self._send_close(AttemptEnd.INTERRUPTED, finish_reason=FinishReason.INTERRUPTED))
 
-    async def _close_failed(self, failure: RuntimeFailure) -> None:
-        """Best effort: a failed attempt is also seen by the one that follows it."""
-        if not isinstance(failure, AttemptFenced):
-            if not failure.retryable:
-                self._publisher.complete_message()
-                failure.partial = self._publisher.last_text[:SHORT_RESPONSE]
-            with suppress(RuntimeFailure):
-                await self._send_close(AttemptEnd.FAILED, error=failure.as_error())
+    async def _close_failed(self, failure: RuntimeFailure) -> TurnOutcome:
+        """Best effort, unless the turn ends here: a failed attempt is also seen by the one that follows it."""
+        if isinstance(failure, AttemptFenced):
+            raise failure
+        error, reason = failure.as_error(), failure.finish_reason
+        if not failure.retryable:
+            self._publisher.complete_message()
+            failure.partial = self._publisher.last_text[:SHORT_RESPONSE]
+        if failure.is_of_the_turn and self._plan.turn.goes_on:
+            said = self._publisher.last_text
+            return self._outcome(await self._send_close(AttemptEnd.FAILED, said, reason, error, ends_turn=True))
+        with suppress(RuntimeFailure):
+            await self._send_close(AttemptEnd.FAILED, "", reason, error)
+        raise failure
 
     async def _send_close(
         self,
@@ -345,6 +350,8 @@ class AttemptRun:
         finish_reason: FinishReason | None = None,
         error: ExecutionError | None = None,
         output: Any = None,
+        *,
+        ends_turn: bool = False,
     ) -> CloseAttempt:
         def request(batch: int, events: list[NewEvent]) -> CloseAttempt:
             return CloseAttempt(
@@ -361,6 +368,7 @@ class AttemptRun:
                 output=output,
                 waits=list(self._suspension.waits) if self._suspension else [],
                 error=error,
+                ends_turn=ends_turn,
             )
 
         close = await self._publisher.close(request)
@@ -376,7 +384,7 @@ class AttemptRun:
     def _is_last(self, close: CloseAttempt) -> bool:
         """Whether the execution ends here, as far as this attempt can know."""
         if close.error is not None:
-            return not close.error.retryable
+            return not close.error.retryable and not close.ends_turn
         stays = close.end in (AttemptEnd.PREEMPTED, AttemptEnd.SUSPENDED)
         return not stays and not self._plan.opened.interactive
 
@@ -396,6 +404,7 @@ class AttemptRun:
             output=close.output,
             waits=close.waits,
             wait_seconds=self._suspension.wait_seconds if self._suspension else None,
+            error=close.error,
         )
 
     def _touch(self) -> None:

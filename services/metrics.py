@@ -90,7 +90,7 @@ class TurnMetrics:
         began, outcome, code = perf_counter(), FAILED, UNEXPECTED
         try:
             ended = await run
-            outcome, code = ended.status, ""
+            outcome, code = ended.status, ended.error.code if ended.error else ""
             return ended
         except RuntimeFailure as failure:
             outcome, code = (FENCED, "") if isinstance(failure, AttemptFenced) else (FAILED, failure.code)

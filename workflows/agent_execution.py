@@ -332,6 +332,7 @@ class AgentExecutionWorkflow:
             prompt=message.content,
             message_key=message.key,
             run_id=workflow.info().run_id,
+            goes_on=self._state.interactive,
         )
 
     def _start_turn(self, turn: TurnRequest) -> workflow.ActivityHandle[TurnOutcome]:

@@ -81,7 +81,7 @@ class AgentExecutionInput(BaseModel):
         """What the execution came to, where it came to its end."""
         last = self.last or TurnOutcome(status=TurnStatus.COMPLETED)
         return AgentExecutionResult(
-            success=True,
+            success=last.error is None,
             execution_id=execution_id,
             session_id=self.admission.session_id if self.admission else "",
             response=last.response,
@@ -91,6 +91,7 @@ class AgentExecutionInput(BaseModel):
             runtime=self.admission.runtime if self.admission else "",
             finish_reason=last.finish_reason,
             output=last.output,
+            error=last.error,
             metadata=self.metadata,
         )
 

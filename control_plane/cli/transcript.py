@@ -47,6 +47,7 @@ class Transcript:
             "attempt.preempted": self._attempt_over,
             "attempt.lost": self._attempt_over,
             "turn.interrupted": self._turn_interrupted,
+            "turn.failed": self._turn_failed,
         }
 
     def show(self, event: WatchedEvent) -> None:
@@ -147,6 +148,10 @@ class Transcript:
 
     def _turn_interrupted(self, event: WatchedEvent) -> None:
         self._note("the turn was interrupted")
+
+    def _turn_failed(self, event: WatchedEvent) -> None:
+        error: dict[str, Any] = event.data.get("error") or {}
+        self._note(f"the turn failed: {error.get('message')} {error.get('hint')}".rstrip())
 
     def _note(self, text: str) -> None:
         self.finish()

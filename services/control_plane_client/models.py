@@ -283,6 +283,7 @@ class AttemptEnd(StrEnum):
 class CloseAttempt(BaseModel):
     """End an attempt; with `completed` or `interrupted` also its turn, in one transaction.
 
+    With `failed` the turn ends too where the attempt `ends_turn`: its execution goes on with the next message.
     `usage` is this attempt's alone; `spent` is repeated from its opening.
     """
 
@@ -299,6 +300,7 @@ class CloseAttempt(BaseModel):
     output: Any = None
     waits: list[str] = Field(default_factory=list[str])
     error: ExecutionError | None = None
+    ends_turn: bool = False
 
 
 class RuntimeAnnouncement(BaseModel):

@@ -278,7 +278,7 @@ def _hash(body: ExecutionCreate) -> bytes:
 
 def _result(row: Row[Any], last: TurnOutcome | None, children: Usage) -> AgentExecutionResult:
     return AgentExecutionResult(
-        success=row.status == ExecutionStatus.COMPLETED,
+        success=row.status == ExecutionStatus.COMPLETED and row.error is None,
         execution_id=str(row.id),
         session_id=str(row.session_id or ""),
         response=row.response or "",

@@ -106,7 +106,7 @@ async def close_attempt(
     state.hub.announce(str(execution_id), ended=ended)
     if ended:
         await call_next(state.database, state.gateway, organization_id, execution_id)
-    if request.end is AttemptEnd.INTERRUPTED:
+    if request.end is AttemptEnd.INTERRUPTED or request.ends_turn:
         await cancel_children(state.database, state.gateway, organization_id, execution_id)
 
 

@@ -103,7 +103,7 @@ class TurnLedger:
             return row.status in TERMINAL
         if row.attempt != attempt or row.status in TERMINAL:
             raise errors.AttemptFenced("A newer attempt holds the turn.")
-        if request.end in (AttemptEnd.FAILED, AttemptEnd.PREEMPTED, AttemptEnd.SUSPENDED):
+        if request.end in (AttemptEnd.FAILED, AttemptEnd.PREEMPTED, AttemptEnd.SUSPENDED) and not request.ends_turn:
             await self._give_back(row, request)
             return False
         return await self._end_turn(row, request)
@@ -329,6 +329,7 @@ def _outcome(row: Row[Any], request: CloseAttempt) -> TurnOutcome:
         runtime=row.runtime,
         finish_reason=request.finish_reason,
         output=request.output,
+        error=request.error,
     )
 
 
@@ -345,6 +346,8 @@ def _closing_events(
     turn: dict[str, Any] = {"turn": row.attempt_turn, "finish_reason": request.finish_reason}
     if message_id is not None:
         turn["response_message_id"] = str(message_id)
+    if request.error is not None:
+        turn["error"] = request.error.model_dump()
     events = [
         _used(request.usage),
         NewEvent(type=f"turn.{request.end}", data=turn),

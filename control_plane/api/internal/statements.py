@@ -131,6 +131,7 @@ _END_ATTEMPT = Sql(
             status = CASE WHEN :state = 'suspended' THEN 'waiting' ELSE status END,
             seconds = seconds + extract(epoch FROM now() - (SELECT started_at FROM ended)),
             model = coalesce(nullif(CAST(:model AS text), ''), model),
+            finish_reason = coalesce(:finish_reason, finish_reason),
             last_seq = last_seq + :count + (SELECT count(*) FROM ends), updated_at = now()
         WHERE id = :id RETURNING organization_id, id, last_seq, attempt_turn AS turn, attempt
     )
@@ -141,7 +142,7 @@ _END_ATTEMPT = Sql(
 _END_TURN = Sql(
     f"""
     WITH {_CUT_ALL}, attempt AS (
-        UPDATE attempts SET status = :state, ended_at = now()
+        UPDATE attempts SET status = :state, ended_at = now(), error = CAST(:error AS jsonb)
         WHERE execution_id = :id AND attempt = :attempt RETURNING started_at
     ), turn AS (
         UPDATE turns SET status = :state, ended_at = now(), outcome = CAST(:outcome AS jsonb),
@@ -157,6 +158,7 @@ _END_TURN = Sql(
     ), fence AS (
         UPDATE executions SET attempt_batch = :batch, status = :status, response = :content, model = :model,
             finish_reason = :finish_reason, usage = CAST(:usage AS jsonb), output = CAST(:output AS jsonb),
+            error = CAST(:error AS jsonb),
             seconds = seconds + extract(epoch FROM now() - (SELECT started_at FROM attempt)),
             finished_at = CASE WHEN :finished THEN now() END,
             last_seq = last_seq + :count + (SELECT count(*) FROM ends), updated_at = now()
@@ -175,7 +177,8 @@ _FINISH = Sql(
     ), emptied AS (
         DELETE FROM deltas WHERE execution_id = :id
     ), fence AS (
-        UPDATE executions SET status = :end, error = CAST(:error AS jsonb), finished_at = now(),
+        UPDATE executions SET status = :end,
+            error = coalesce(CAST(:error AS jsonb), CASE WHEN :end = 'completed' THEN error END), finished_at = now(),
             response = CASE WHEN :end = 'failed' THEN coalesce((
                 SELECT data->>'text' FROM events WHERE events.execution_id = :id AND type = 'message.completed'
                     AND events.turn = attempt_turn ORDER BY seq DESC LIMIT 1), response) ELSE response END,
@@ -329,6 +332,7 @@ async def end_attempt(
         "turn_usage": (request.spent + request.usage).model_dump_json(),
         "usage": usage.model_dump_json(),
         "model": request.model,
+        "finish_reason": request.finish_reason,
         **log.counted(events),
     }
     await _END_ATTEMPT.execute(connection, parameters)
@@ -365,6 +369,7 @@ async def end_turn(
         "model": request.model,
         "finish_reason": request.finish_reason,
         "output": _json(request.output),
+        "error": _json(None if request.error is None else request.error.model_dump()),
         **log.counted(events),
     }
     await _END_TURN.execute(connection, parameters)
