@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
-from runtimes.errors import RuntimeFailure
+from runtimes.errors import AttemptFenced, RuntimeFailure
 from services.control_plane_client.models import AppendEvents, ApprovalRequest, CloseAttempt, Delta, NewEvent, Step
 from services.storable import storable, storable_value
 
@@ -88,6 +88,7 @@ class EventPublisher:
         self._message = OpenMessage(0)
         self.last_text = told[-1] if told else ""
         self._failure: RuntimeFailure | None = None
+        self._is_closed = False
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._sender = asyncio.create_task(self._send_batches())
@@ -129,8 +130,9 @@ class EventPublisher:
     ) -> None:
         """Store a step with its events; see `services.journal.StepWriter`.
 
-        Once this is called the step is sent, whoever stops waiting for it.
+        Once this is called the step is sent, whoever stops waiting for it; one that comes after the close is refused.
         """
+        self._check_open()
         if any(event.type not in _INSIDE for event in events):
             self.complete_message()
         self._next.steps.append(step)
@@ -140,14 +142,16 @@ class EventPublisher:
 
     async def ask(self, request: ApprovalRequest, event: NewEvent) -> None:
         """Store a question with its event."""
+        self._check_open()
         self.complete_message()
         self._next.asked.append(request)
         self._next.events.append(NewEvent(type=event.type, data=storable_value(dict(event.data))))
         await self._stored()
 
     async def close(self, request: Callable[[int, list[NewEvent]], CloseAttempt]) -> CloseAttempt:
-        """Stop sending and give the closing request what is left."""
+        """Stop sending and give the closing request what is left; nothing comes after it."""
         await self.stop()
+        self._is_closed = True
         self._number += 1
         return request(self._number, self._next.events)
 
@@ -156,9 +160,13 @@ class EventPublisher:
         self._sender.cancel()
         with suppress(asyncio.CancelledError):
             await self._sender
-        if self._next.steps:
-            with suppress(RuntimeFailure):
+        with suppress(RuntimeFailure):
+            while self._next.steps:
                 await self._send()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise AttemptFenced("The attempt is closed.")
 
     def _is_told(self) -> bool:
         return self._message.number < len(self._told)

@@ -12,6 +12,8 @@ from db.sql import Sql
 from services.control_plane_client.models import AppendEvents, Delta, NewEvent
 from services.storable import storable_json
 
+#: The batch of an attempt that is closed: no append comes after it.
+CLOSED = 2**31 - 1
 #: Follows a common table expression `fence` with the row that the events belong to: organization_id, id, last_seq
 #: (counted up by `:count` already), turn and attempt.
 LOGGED = """
@@ -85,7 +87,7 @@ _APPEND_TEXT = Sql(
     f"""
     INSERT INTO deltas (organization_id, execution_id, attempt, message, "offset", text)
     SELECT organization_id, id, attempt, :message, :offset, :text FROM executions
-    WHERE id = :id AND attempt = :attempt AND status NOT IN ({ENDED})
+    WHERE id = :id AND attempt = :attempt AND attempt_batch < {CLOSED} AND status NOT IN ({ENDED})
     ON CONFLICT DO NOTHING
     RETURNING 1
     """  # noqa: S608

@@ -84,13 +84,15 @@ class TurnLedger:
         """Append events and text of the running attempt; a repeated batch does nothing.
 
         Raises:
-            errors.AttemptFenced: a newer attempt holds the turn, or the execution has ended.
+            errors.AttemptFenced: a newer attempt holds the turn, the attempt is closed, or the execution has ended.
         """
         if await log.append(self.connection, self.execution_id, attempt, request):
             return
         row = await self._locked()
         if row.attempt != attempt or row.status in TERMINAL:
             raise errors.AttemptFenced("A newer attempt holds the turn.")
+        if row.attempt_batch == log.CLOSED:
+            raise errors.AttemptFenced("The attempt is closed: its open calls have been told to end.")
 
     async def close(self, attempt: int, request: CloseAttempt) -> bool:
         """End the attempt, and its turn and execution with it where that is what happened; True if it ended.

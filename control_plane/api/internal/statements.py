@@ -127,7 +127,7 @@ _END_ATTEMPT = Sql(
     ), emptied AS (
         DELETE FROM deltas WHERE execution_id = :id
     ), fence AS (
-        UPDATE executions SET attempt_batch = :batch, usage = CAST(:usage AS jsonb),
+        UPDATE executions SET attempt_batch = {log.CLOSED}, usage = CAST(:usage AS jsonb),
             status = CASE WHEN :state = 'suspended' THEN 'waiting' ELSE status END,
             seconds = seconds + extract(epoch FROM now() - (SELECT started_at FROM ended)),
             model = coalesce(nullif(CAST(:model AS text), ''), model),
@@ -156,7 +156,7 @@ _END_TURN = Sql(
     ), emptied AS (
         DELETE FROM deltas WHERE execution_id = :id
     ), fence AS (
-        UPDATE executions SET attempt_batch = :batch, status = :status, response = :content, model = :model,
+        UPDATE executions SET attempt_batch = {log.CLOSED}, status = :status, response = :content, model = :model,
             finish_reason = :finish_reason, usage = CAST(:usage AS jsonb), output = CAST(:output AS jsonb),
             error = CAST(:error AS jsonb),
             seconds = seconds + extract(epoch FROM now() - (SELECT started_at FROM attempt)),
@@ -326,7 +326,6 @@ async def end_attempt(
         "id": row.id,
         "turn": row.attempt_turn,
         "attempt": row.attempt,
-        "batch": request.batch,
         "state": state,
         "error": _json(None if request.error is None else request.error.model_dump()),
         "turn_usage": (request.spent + request.usage).model_dump_json(),
@@ -357,7 +356,6 @@ async def end_turn(
         "session_id": row.session_id,
         "turn": row.attempt_turn,
         "attempt": row.attempt,
-        "batch": request.batch,
         "state": state,
         "status": status,
         "finished": status is ExecutionStatus.COMPLETED,

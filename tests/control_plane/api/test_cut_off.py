@@ -82,3 +82,22 @@ async def test_what_is_over_ends_once(installation: Installation, turn: Turn) ->
     await turn.close(AttemptEnd.FAILED)
 
     assert list(open_calls(await installation.log(turn.execution["id"]))) == []
+
+
+@pytest.mark.parametrize("end", [AttemptEnd.FAILED, AttemptEnd.PREEMPTED, AttemptEnd.SUSPENDED, AttemptEnd.INTERRUPTED])
+@pytest.mark.parametrize("interactive", [False, True])
+async def test_a_result_that_comes_after_the_end_is_refused(
+    installation: Installation, end: AttemptEnd, interactive: bool
+) -> None:
+    turn = await installation.turn(interactive=interactive)
+    call = Step(ordinal=1, kind=StepKind.TOOL_CALL, status=StepStatus.CLAIMED, key="pay", effect="at_most_once")
+    await turn.tell([NewEvent(type="tool.started", data={"tool_call_id": "pay"})], call)
+    await turn.close(end)
+
+    done = call.model_copy(update={"status": StepStatus.DONE, "response": {"text": "paid"}})
+
+    with pytest.raises(AssertionError, match="attempt_fenced"):
+        await turn.tell([NewEvent(type="tool.completed", data={"tool_call_id": "pay"})], done)
+
+    assert list(open_calls(await installation.log(turn.execution["id"]))) == []
+    assert [step["status"] for step in (await turn.read("steps"))["items"]] == ["unknown"]
