@@ -28,6 +28,34 @@ ROWS = (
     """,
 )
 
+#: A parent that is between two attempts, and its child in the middle of one.
+FAMILY = (
+    """
+    INSERT INTO executions (id, organization_id, agent_id, agent_name, agent_version, workflow_id, runtime, task_queue,
+        status, parent_id, attempt, attempt_turn, usage)
+    SELECT '00000000-0000-0000-0000-000000000003', organization_id, agent_id, 'old', 1, 'old/child', 'default', '',
+        'running', id, 2, 1, '{"input_tokens": 80, "output_tokens": 20, "model_calls": 2, "tool_calls": 1,
+            "cost_usd": null, "known_cost_usd": 0.01, "reserved_tokens": 3, "reserved_cost_usd": 0.02}'
+    FROM executions WHERE workflow_id = 'old/running'
+    """,
+    """
+    UPDATE executions SET attempt = 1, attempt_turn = 1,
+        usage = '{"input_tokens": 20, "output_tokens": 10, "model_calls": 2, "cost_usd": 0.5}'
+    WHERE workflow_id IN ('old/running', 'old/completed')
+    """,
+    """
+    INSERT INTO attempts (organization_id, execution_id, attempt, turn, dispatch, try_number, worker_id, status)
+    SELECT organization_id, id, number, 1, 1, number, 'old', CASE number WHEN 2 THEN 'running' ELSE 'preempted' END
+    FROM executions, generate_series(1, 2) AS number WHERE number <= attempt
+    """,
+    """
+    INSERT INTO steps (organization_id, execution_id, turn, ordinal, attempt, kind, status, usage)
+    SELECT organization_id, id, 1, number, number, 'model_call', 'done',
+        '{"input_tokens": 20, "output_tokens": 10, "model_calls": 1}'
+    FROM executions, generate_series(1, 2) AS number WHERE workflow_id = 'old/child'
+    """,
+)
+
 
 @pytest.fixture
 def filled_before(postgres_server: str) -> Callable[[str], str]:
@@ -87,3 +115,17 @@ def test_executions_get_the_usual_priority_and_workers_are_asked_nothing(filled_
         priorities = connection.execute(text("SELECT priority, count(*) FROM executions GROUP BY priority")).all()
         workers = connection.execute(text("SELECT slots, build_id, drain_requested_at FROM workers")).all()
     assert (priorities, workers) == ([(3, 5)], [(8, "", None)])
+
+
+def test_what_a_family_spent_before_its_budget_was_shared_counts(filled_before: Callable[[str], str]) -> None:
+    url = filled_before("0011")
+    for statement in FAMILY:
+        execute(url, statement)
+
+    upgrade(url)
+
+    with create_engine(driver_url(url), poolclass=NullPool).connect() as connection:
+        columns = "settled, model_calls, tool_calls, tokens, round(cost_usd::numeric, 4)::text"
+        query = f"SELECT workflow_id, {columns} FROM reservations JOIN executions ON executions.id = execution_id"
+        spent = connection.execute(text(f"{query} ORDER BY workflow_id")).all()
+    assert spent == [("old/child", True, 3, 1, 133, "0.0300"), ("old/running", True, 2, 0, 30, "0.5000")]
