@@ -18,7 +18,7 @@ HoldfastError
 │   ├── ExecutionClosed execution_closed · ExecutionNotInteractive execution_not_interactive
 │   ├── TurnNotRunning turn_not_running · QueueFull queue_full · SessionBusy session_busy
 │   ├── ApprovalClosed approval_closed · ArgumentsChanged args_changed · DepthExceeded depth_exceeded
-│   └── AttemptFenced attempt_fenced · WorkerLost worker_lost
+│   └── AttemptFenced attempt_fenced · WorkerLost worker_lost · those of secrets, in secret_errors
 ├── ApprovalExpired 410 approval_expired
 ├── VersionConflict 412 version_conflict
 ├── TooLarge 413

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -22,6 +22,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from control_plane.secret_keys import read_keys
 from control_plane.settings_files import config_file, secret_source
 from runtimes.types import Wire
 from services.dialects import OutputLimit, SystemRole
@@ -94,10 +95,16 @@ def _http_url(value: object) -> object:
     return str(AnyHttpUrl(value)).rstrip("/") if isinstance(value, str) else value
 
 
+def _is_keys(value: SecretStr) -> SecretStr:
+    read_keys(value.get_secret_value())
+    return value
+
+
 #: A TOML list; in the environment a JSON list or words with commas between them.
 Words = Annotated[list[str], NoDecode, BeforeValidator(_words)]
 Directory = Annotated[Path, BeforeValidator(_absolute)]
 HttpUrl = Annotated[str, BeforeValidator(_http_url)]
+Keys = Annotated[SecretStr, AfterValidator(_is_keys)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -192,7 +199,9 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
     #: Fields whose values no message ever shows.
-    secrets: ClassVar[frozenset[str]] = frozenset({"database_url", "api_key", "identity_secret", "providers"})
+    secrets: ClassVar[frozenset[str]] = frozenset(
+        {"database_url", "api_key", "identity_secret", "providers", "secrets_key"}
+    )
 
     data_dir: Annotated[Directory, _COMMAND] = Field(default_factory=data_home)
     """where the local stack keeps everything"""
@@ -205,6 +214,9 @@ class Settings(BaseSettings):
     """the user that the API logs in as, where it is not the one that migrates: `migrate` lets it act as the role"""
     database_pool_size: Annotated[int, _API] = Field(default=10, ge=1)
     """connections of one API process"""
+    secrets_key: Annotated[Keys | None, _API] = None
+    """the key under which [secrets](secrets.md) are sealed in the database: 32 bytes in base64; several with commas
+    between them: the first seals, all open"""
 
     api_host: Annotated[str, _API] = "127.0.0.1"
     """where the API listens"""

@@ -9,6 +9,8 @@ RuntimeFailure
 │   ├── CredentialMissing
 │   ├── ToolsetInvalid
 │   ├── SandboxUnavailable
+│   ├── SecretMissing
+│   ├── SecretUnusable
 │   └── AgentUnknown
 ├── ModelFailure              a provider refused or failed
 │   ├── ModelRateLimited      retried, after `retry_after`
@@ -103,6 +105,17 @@ class ToolsetInvalid(ConfigurationInvalid):
 class SandboxUnavailable(ConfigurationInvalid):
     code = "sandbox_unavailable"
     default_hint = "Install bubblewrap (apt-get install bubblewrap) and allow user namespaces to the worker."
+
+
+class SecretMissing(ConfigurationInvalid):
+    code = "secret_missing"
+    default_hint = "See: holdfast secrets list"
+
+
+class SecretUnusable(ConfigurationInvalid):
+    """It is there, and cannot be opened, or cannot stand where it is used."""
+
+    code = "secret_unusable"
 
 
 class AgentUnknown(ConfigurationInvalid):

@@ -1,9 +1,10 @@
 """Runs turns on a worker, for every runtime alike."""
 
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -23,11 +24,13 @@ from services.model_gateway.parameters import unasked
 from services.model_gateway.policy import ModelPolicy
 from services.model_gateway.server import ModelGateway
 from services.model_gateway.sessions import ModelSession
+from services.secret_places import references_in
 from services.snapshots import Snapshots
 from services.tools.gateway import ToolGateway
 from services.tools.offer import restored, written
 from services.tools.own_tools import JournalledTools, own_tools
 from services.tools.place import TurnPlace
+from services.tools.secret_values import SecretValues
 from services.tools.spec import ToolSpec
 from services.tools.toolsets import Toolsets
 from services.tracing import traced_turn
@@ -168,7 +171,8 @@ class AgentExecutorService:
         make(scope.plan.workspace)
         ours = [toolset for toolset in opened.agent.toolsets if toolset.get("type") not in manifest.own_toolsets]
         absent: list[str] | None = None if opened.offered is None else []
-        specs = await stack.enter_async_context(self._toolsets.open(ours, self._place(scope), absent))
+        place = self._place(scope, await self._secrets(scope, ours))
+        specs = await stack.enter_async_context(self._toolsets.open(ours, place, absent))
         offered = await self._offered(scope, specs, absent or ())
         return ToolGateway(offered, scope.desk, snapshots.keep, self._toolsets.processes).tools()
 
@@ -182,7 +186,14 @@ class AgentExecutorService:
         await scope.store.offer(written(specs))
         return specs
 
-    def _place(self, scope: AttemptScope) -> TurnPlace:
+    async def _secrets(self, scope: AttemptScope, toolsets: Sequence[Mapping[str, Any]]) -> SecretValues:
+        """What the attempt's tools need, asked for only where they do."""
+        if not references_in(toolsets):
+            return SecretValues()
+        given = await scope.store.secrets()
+        return SecretValues(given.values, given.broken)
+
+    def _place(self, scope: AttemptScope, secrets: SecretValues) -> TurnPlace:
         turn = scope.plan.turn
         return TurnPlace(
             workspace=scope.plan.workspace,
@@ -192,6 +203,7 @@ class AgentExecutorService:
             attempt=scope.plan.opened.attempt,
             start_child=partial(self._start_child, turn),
             control=scope.desk.control,
+            secrets=secrets,
         )
 
     async def _start_child(self, turn: TurnRequest, key: str, agent: str, prompt: str) -> ChildState:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from tests.environments import ELSEWHERE, holdfast_of
 
 BIN = Path(sys.executable).parent
 START_SECONDS = 90.0
+#: Under which the API seals secrets; settings may name another one.
+SECRETS_KEY = b64encode(bytes(32)).decode()
 TERMINAL = {"completed", "failed", "cancelled", "timed_out"}
 
 Event = dict[str, Any]
@@ -302,7 +305,8 @@ class Stack:
 
     def api_environment(self, port: int) -> dict[str, str]:
         """For a replica of the API at a port."""
-        return {"HOLDFAST_DATABASE_URL": self.database_url, "HOLDFAST_API_PORT": str(port)}
+        place = {"HOLDFAST_DATABASE_URL": self.database_url, "HOLDFAST_API_PORT": str(port)}
+        return place | {"HOLDFAST_SECRETS_KEY": self.settings.get("HOLDFAST_SECRETS_KEY", SECRETS_KEY)}
 
     def _worker_environment(self) -> dict[str, str]:
         return {

@@ -23,6 +23,7 @@ from control_plane.api.pools.endpoints import router as pools
 from control_plane.api.problems import install_problem_handlers
 from control_plane.api.request_tracing import TELEMETRY
 from control_plane.api.runtimes.endpoints import router as runtimes
+from control_plane.api.secrets.endpoints import router as secrets
 from control_plane.api.sessions.endpoints import router as sessions
 from control_plane.api.state import ApiState
 from control_plane.api.steps.endpoints import router as steps
@@ -47,7 +48,8 @@ def create_app(state: ApiState) -> FastAPI:
     install_problem_handlers(app)
     app.add_middleware(BodyGuard, max_bytes=state.settings.max_body_bytes)
     app.add_middleware(RequestGuard, allowed_hosts=state.settings.allowed_hosts, count=state.metrics.problem)
-    public = (agents, templates, executions, approvals, steps, sessions, runtimes, pools, keys, health, metrics)
+    own = (agents, templates, secrets, executions, approvals, steps, sessions)
+    public = (*own, runtimes, pools, keys, health, metrics)
     for router in (*public, internal, journal, decisions):
         app.include_router(router)
     complete_document(app)

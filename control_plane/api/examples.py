@@ -168,6 +168,7 @@ KEY: Example = {
     "revoked_at": None,
     "created_at": MORNING,
 }
+SECRET: Example = {"name": "GITHUB", "version": 2, "moved": False, "created_at": MORNING, "updated_at": LATER}
 RUNTIME: Example = {
     "name": "default",
     "title": "Agno",
@@ -268,6 +269,8 @@ ANSWERS: dict[str, Example] = {
     "SessionMessagePage": _page(MESSAGE),
     "NewKey": KEY | {"key": "hf_0Ab3dEfGh1JkLmN0pQrStUvWxYz0123456789abcdef"},
     "KeyPage": _page(KEY),
+    "Secret": SECRET,
+    "SecretPage": _page(SECRET),
     "Runtime": RUNTIME,
     "RuntimeList": {"items": [RUNTIME], "broken": []},
     "WorkerPoolList": {"items": [POOL]},

@@ -14,6 +14,7 @@ from control_plane.frameworks import Frameworks
 from control_plane.gateway import TemporalGateway
 from control_plane.installation import InstallationId
 from control_plane.metrics import ApiMetrics
+from control_plane.sealing import Keyring
 from control_plane.settings import Settings
 from db.session import Database
 from runtimes.registry import RuntimeRegistry
@@ -35,6 +36,8 @@ class ApiState:
     def __post_init__(self) -> None:
         self.census = Census(self.database, self.gateway)
         self.installation = InstallationId(self.database)
+        key = self.settings.secrets_key
+        self.keyring = Keyring.read(key.get_secret_value()) if key else None
 
     @property
     def placement(self) -> Placement:

@@ -9,7 +9,15 @@ import orjson
 
 from runtimes.types import Usage
 from services.control_plane_client.client import ControlPlaneClient
-from services.control_plane_client.models import AppendEntries, CacheResponse, Reserve, Reserved, Settle
+from services.control_plane_client.models import (
+    AppendEntries,
+    AskSecrets,
+    CacheResponse,
+    Reserve,
+    Reserved,
+    SecretsGiven,
+    Settle,
+)
 
 BYTES, JSON = "application/octet-stream", "application/json"
 
@@ -77,6 +85,13 @@ class AttemptStore:
         """Keep the list of the turn's tools, for all later attempts at it."""
         path = f"{self._path}/attempts/{self._attempt}/offered"
         await self._client.put(path, tools, BYTES, organization=self._organization_id)
+
+    async def secrets(self) -> SecretsGiven:
+        """The secrets that the attempt's agent refers to."""
+        path = f"{self._path}/attempts/{self._attempt}/secrets"
+        return await self._client.post(
+            path, AskSecrets(organization_id=self._organization_id), SecretsGiven.model_validate_json
+        )
 
     async def reserve(self, wanted: Reserve) -> Reserved:
         """Reserve a call from the budget that the execution shares."""

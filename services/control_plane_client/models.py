@@ -192,6 +192,22 @@ class AttemptOpened(BaseModel):
     closed: TurnOutcome | None = None
 
 
+class AskSecrets(BaseModel):
+    """Ask for the secrets of an attempt that runs."""
+
+    organization_id: str
+
+
+class SecretsGiven(BaseModel):
+    """The secrets that the attempt's agent refers to, by name, as far as there are any; nothing shows their values.
+
+    `broken` says of some why they cannot be opened.
+    """
+
+    values: dict[str, str] = Field(default_factory=dict[str, str], repr=False)
+    broken: dict[str, str] = Field(default_factory=dict[str, str])
+
+
 class NewEvent(BaseModel):
     """An event on its way into the log."""
 

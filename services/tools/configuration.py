@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from runtimes.import_paths import IMPORT_PATH
@@ -19,6 +19,11 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 #: Names and values that an environment can hold.
 VariableName = Annotated[str, Field(pattern=r"^[^=\x00]{1,200}$")]
 VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=100_000)]
+#: What a header of a request can hold.
+HeaderValue = Annotated[str, Field(pattern=r"^[^\x00\r\n]*$", max_length=100_000)]
+#: Of an organization's secret.
+REFERENCE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
+SecretName = Annotated[str, Field(pattern=f"^{REFERENCE_NAME}$")]
 ServerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,32}$")]
 #: A name of files' kind: `*` stands for anything, `?` for one character, `[ab]` for one of these.
 Pattern = Annotated[str, Field(min_length=1, max_length=500)]
@@ -51,6 +56,24 @@ class Known(BaseModel):
                 known = list(cls.model_fields)
                 raise PydanticCustomError("field_unknown", "There is no such field.", {"name": name, "known": known})
         return cast("Any", given)
+
+
+class SecretReference(Known):
+    """Stands for the value of a secret: one of the worker's settings, or one that the organization keeps."""
+
+    secret: SecretName
+
+
+def _form(given: Any) -> str:
+    return "reference" if isinstance(given, dict | SecretReference) else "text"
+
+
+_Reference = Annotated[SecretReference, Tag("reference")]
+#: Values that may be secret.
+VariableGiven = Annotated[Annotated[VariableValue, Tag("text")] | _Reference, Discriminator(_form)]
+HeaderGiven = Annotated[Annotated[HeaderValue, Tag("text")] | _Reference, Discriminator(_form)]
+#: Values by name, plain or secret.
+Values = dict[str, str | SecretReference]
 
 
 class ToolOverride(Known):
@@ -179,20 +202,22 @@ class McpServer(Known):
         Field(min_length=1, max_length=100),
         AfterValidator(lambda command: command and _is_program(command)),
     ] = None
-    env: Annotated[dict[VariableName, VariableValue], Field(max_length=100)] = Field(default_factory=dict[str, str])
+    env: Annotated[dict[VariableName, VariableGiven], Field(max_length=100)] = Field(default_factory=Values)
     network: bool = False
     url: Annotated[str, Field(min_length=1, max_length=4000)] | None = None
-    headers: Annotated[dict[str, str], Field(max_length=100)] = Field(default_factory=dict[str, str])
+    query: Annotated[HeaderGiven, Field(description="What follows the url's `?`.")] | None = None
+    headers: Annotated[dict[str, HeaderGiven], Field(max_length=100)] = Field(default_factory=Values)
     only: Annotated[list[str], Field(min_length=1, max_length=200)] | None = None
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Self:
         if (self.command is None) == (self.url is None):
             raise PydanticCustomError("server_invalid", "A server has either a command or a url.")
-        of_other = (self.headers and "headers") or "" if self.command else (self.env and "env") or ""
-        if of_other:
-            message = "A server with a command has no headers, and one with a url no env."
-            raise PydanticCustomError("server_invalid", message, {"name": of_other})
+        of_other = ("headers", "query") if self.command else ("env",)
+        given = next((name for name in of_other if getattr(self, name)), None)
+        if given is not None:
+            message = "A server with a command has no headers and no query, and one with a url no env."
+            raise PydanticCustomError("server_invalid", message, {"name": given})
         return self
 
 

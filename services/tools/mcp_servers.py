@@ -27,6 +27,7 @@ from services.tools.mcp_refusals import Refusals, Watched
 from services.tools.mcp_sdk import ServerError, called, error_of, over_http, tools_of
 from services.tools.place import TurnPlace
 from services.tools.sandboxed import check_network
+from services.tools.secret_values import SecretValues, ServerValues
 from services.tools.spec import Call, ToolFailed, ToolSpec
 
 #: Seconds in which a server has to be connected and to have told its tools; and those that it gets to close.
@@ -71,7 +72,7 @@ class McpServers:
             ToolsetInvalid: a server's command or URL is not allowed, or it lacks a tool that is wanted of it.
             McpServerFailed: a server cannot be reached, is none, or refuses who asks.
         """
-        connections = [_Connection(name, server) for name, server in wanted.servers.items()]
+        connections = [_Connection(name, server, place.secrets) for name, server in wanted.servers.items()]
         try:
             opening = [self._open(connection, place) for connection in connections]
             for failure in await asyncio.gather(*opening, return_exceptions=True):
@@ -81,15 +82,23 @@ class McpServers:
             await asyncio.gather(*(connection.close() for connection in connections))
 
     async def _open(self, connection: "_Connection", place: TurnPlace) -> None:
-        await connection.open(await self._transport(connection, place))
+        with connection.values.untold():
+            connection.values.resolve()
+            await connection.open(await self._transport(connection, place))
 
     async def _transport(self, connection: "_Connection", place: TurnPlace) -> _Transport:
-        name, server = connection.name, connection.server
-        if server.url is not None:
-            url, guarded = await self._url(name, server.url), self._egress.transport(kept=10)
-            watched = Watched(BoundedTransport(guarded), connection.refusals)
-            return partial(over_http, url, server.headers, watched, _TIMEOUT)
-        command = server.command or []
+        if connection.server.url is not None:
+            return await self._over_http(connection, connection.server.url)
+        return await self._as_process(connection, connection.server, place)
+
+    async def _over_http(self, connection: "_Connection", url: str) -> _Transport:
+        await self._check_url(connection.name, url)
+        values = connection.values
+        watched = Watched(BoundedTransport(self._egress.transport(kept=10)), connection.refusals)
+        return partial(over_http, f"{url}{values.query}", values.headers, watched, _TIMEOUT)
+
+    async def _as_process(self, connection: "_Connection", server: McpServer, place: TurnPlace) -> _Transport:
+        name, command = connection.name, server.command or []
         if command[0] not in self._commands:
             allowed = ", ".join(sorted(self._commands)) or "none at all"
             raise ToolsetInvalid(
@@ -98,7 +107,7 @@ class McpServers:
             )
         check_network(server.network, self._sandbox)
         await self._sandbox.check()
-        variables = {**_IDENTITY, **server.env}
+        variables = {**_IDENTITY, **connection.values.env}
         room = Room(place.workspace, self._limits(), server.network, self._sandbox.readable, environment=variables)
         return partial(as_process, command, room)
 
@@ -106,22 +115,22 @@ class McpServers:
         most = self._sandbox.most
         return _LIMITS if most is None else replace(_LIMITS, disk_mb=most.disk_mb, files=most.files)
 
-    async def _url(self, name: str, url: str) -> str:
+    async def _check_url(self, name: str, url: str) -> None:
         try:
             await self._egress.addresses(self._egress.check(url))
         except UrlForbidden as error:
             raise ToolsetInvalid(f"MCP server '{name}': {error}", hint=_ALLOW) from error
         except httpx2.ConnectError as error:
             raise McpServerFailed(f"MCP server '{name}' cannot be reached: {error}") from error
-        return url
 
 
 class _Connection:
     """A server's session, held by a task of its own: the SDK's scopes have to be left where they were entered."""
 
-    def __init__(self, name: str, server: McpServer) -> None:
+    def __init__(self, name: str, server: McpServer, secrets: SecretValues) -> None:
         self.name = name
         self.server = server
+        self.values = ServerValues(server, secrets)
         self.refusals = Refusals(name, has_headers=bool(server.headers))
         self.tools: list[Mapping[str, Any]] = []
         self._session: ClientSession | None = None
@@ -150,6 +159,10 @@ class _Connection:
             ToolFailed: the tool says that it failed.
             McpServerFailed: the server is gone, or refuses who asks.
         """
+        with self.values.untold():
+            return self.values.shown(await self._call(tool, arguments, call))
+
+    async def _call(self, tool: str, arguments: Mapping[str, Any], call: Call) -> str:
         self.refusals.check()
         if self._session is None or self._keeper is None or self._keeper.done():
             raise McpServerFailed(f"MCP server '{self.name}' has ended in the middle of the turn.")

@@ -12,6 +12,7 @@ from db.models.events import Delta, Event
 from db.models.executions import Attempt, Execution, Reservation, Turn
 from db.models.journal import Approval, Blob, CachedResponse, Step, TurnEntry
 from db.models.organizations import ApiKey, Installation, Organization
+from db.models.secrets import Secret
 from db.models.sessions import Message, Session
 from db.models.workers import Worker
 
@@ -23,6 +24,7 @@ MODELS = (
     Agent,
     AgentVersion,
     Template,
+    Secret,
     Session,
     Execution,
     Message,
@@ -58,6 +60,7 @@ def owned_rows(organization_id: UUID) -> dict[str, dict[str, Any]]:
         "agents": mine | {"id": agent_id, "name": "agent", "model_id": "scripted/model"},
         "agent_versions": mine | {"agent_id": agent_id, "version": 1, "spec": {"name": "agent"}},
         "templates": mine | {"name": "template", "type": "task"},
+        "secrets": mine | {"name": "secret", "key_id": "00", "wrapped_key": b"x", "value": b"x"},
         "sessions": mine | {"id": session_id, "agent_id": agent_id},
         "executions": mine | _execution(execution_id, agent_id, session_id),
         "messages": mine

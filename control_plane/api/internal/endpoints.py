@@ -10,7 +10,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from control_plane.api.auth import WorkerKey
 from control_plane.api.credentials import Principal
 from control_plane.api.executions.session_queue import call_next
-from control_plane.api.internal import admission, runs, workers
+from control_plane.api.internal import admission, runs, secrets, workers
 from control_plane.api.internal.access import organization_of
 from control_plane.api.internal.children import Children, cancel_children
 from control_plane.api.internal.family import FamilyBudget
@@ -23,6 +23,7 @@ from services.control_plane_client.models import (
     DRAIN,
     AnnounceWorker,
     AppendEvents,
+    AskSecrets,
     AttemptEnd,
     AttemptOpened,
     ChildState,
@@ -30,6 +31,7 @@ from services.control_plane_client.models import (
     OpenAttempt,
     Reserve,
     Reserved,
+    SecretsGiven,
     Settle,
     StartChild,
     WorkerAnnounced,
@@ -108,6 +110,15 @@ async def close_attempt(
         await call_next(state.database, state.gateway, organization_id, execution_id)
     if request.end is AttemptEnd.INTERRUPTED or request.ends_turn:
         await cancel_children(state.database, state.gateway, organization_id, execution_id)
+
+
+@router.post("/executions/{execution_id}/attempts/{attempt}/secrets")
+async def give_secrets(
+    execution_id: UUID, attempt: int, request: AskSecrets, principal: WorkerKey, state: State
+) -> SecretsGiven:
+    organization_id = organization_of(principal, request.organization_id)
+    async with state.database.transaction(organization_id) as connection:
+        return await secrets.secrets_of(connection, organization_id, execution_id, attempt, state.keyring)
 
 
 @router.post("/executions/{execution_id}/attempts/{attempt}/reservations")

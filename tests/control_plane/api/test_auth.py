@@ -36,6 +36,8 @@ SCOPES = {
         "list_steps",
         "get_step",
         "get_execution_metrics",
+        "list_secrets",
+        "get_secret",
     },
     Scope.WRITE: {
         "create_agent",
@@ -52,6 +54,8 @@ SCOPES = {
         "delete_template",
         "approve",
         "deny",
+        "set_secret",
+        "delete_secret",
     },
     Scope.ADMIN: {"create_key", "list_keys", "revoke_key", "drain_worker_pool"},
     Scope.WORKER: {
@@ -74,6 +78,7 @@ SCOPES = {
         "put_offered",
         "reserve_call",
         "settle_call",
+        "give_secrets",
     },
 }
 IMPLIED_BY_ADMIN = {Scope.READ, Scope.WRITE}

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode, checks
 from schemathesis.specs.openapi import checks as openapi_checks
 
-from control_plane import errors
+from control_plane import errors, secret_errors
 from tests.control_plane.api.organizations import Organization, new_organization
 from tests.control_plane.api.routes import routes
 from tests.stack import Stack
@@ -147,7 +147,8 @@ def test_every_body_has_an_example_that_is_one(app: FastAPI) -> None:
 
 
 def test_every_problem_in_the_document_is_one_of_ours(app: FastAPI) -> None:
-    statuses = {kind.code: kind.status for kind in vars(errors).values() if is_error(kind)}
+    kinds = [*vars(errors).values(), *vars(secret_errors).values()]
+    statuses = {kind.code: kind.status for kind in kinds if is_error(kind)}
 
     for path, methods in app.openapi()["paths"].items():
         for operation in methods.values():

@@ -37,6 +37,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "put_cached": {"response": {}, "ttl_seconds": 1},
     "reserve_call": {"id": UNKNOWN, "model_calls": [1, 1]},
     "settle_call": {"id": UNKNOWN, "usage": {}},
+    "give_secrets": {},
     "approve": {},
     "deny": {},
 }
@@ -53,6 +54,7 @@ WORKER_ROUTES = {
     "put_cached",
     "reserve_call",
     "settle_call",
+    "give_secrets",
 }
 #: Of workers, which are told that there is nothing, or that they do not hold the turn.
 WITHOUT_404 = {
@@ -65,8 +67,8 @@ WITHOUT_404 = {
     "put_offered": 409,
     "reserve_call": 409,
 }
-#: Everybody's, and what has no id in its path.
-SHARED = {"get_runtime"}
+#: Everybody's; and what makes something of the caller's own under any name.
+SHARED = {"get_runtime", "set_secret"}
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,12 @@ async def belongings(stack: Stack) -> Belongings:
     template = {"name": CANARY, "type": "task", "description": CANARY, "defaults": {"system_prompt": CANARY}}
     await stack.http.post("/api/v1/templates", json=template)
     key = await stack.http.post("/api/v1/keys", json={"name": CANARY, "scopes": ["read"]})
+    await stack.http.put(f"/api/v1/secrets/{CANARY}", json={"value": CANARY})
     started = next(event for event in await stack.log(execution) if event["type"] == "attempt.started")
     ids = {
         "agent": agent["id"],
         "template": CANARY,
+        "secret": CANARY,
         "execution_id": execution,
         "session_id": (await stack.get(execution))["session_id"],
         "key_id": key.json()["id"],

@@ -1,5 +1,6 @@
 """An MCP server for tests, over stdio or streamable HTTP: `python mcp_server.py [PORT]`."""
 
+import hashlib
 import json
 import os
 import resource
@@ -47,6 +48,25 @@ def die() -> str:
 def see_things() -> dict[str, object]:
     """Tell what the server sees."""
     return {"environment": sorted(os.environ), "here": os.getcwd(), "secret": Path("/etc/shadow").exists()}
+
+
+@server.tool(annotations=ToolAnnotations(read_only_hint=True))
+def digest(name: str) -> str:
+    """Tell the SHA-256 of a variable of the server's environment."""
+    return hashlib.sha256(os.environ[name].encode()).hexdigest()
+
+
+@server.tool(annotations=ToolAnnotations(read_only_hint=True))
+def show(name: str) -> str:
+    """Tell a variable of the server's environment."""
+    return f"It is {os.environ[name]}!"
+
+
+@server.tool()
+def die_telling(name: str) -> str:
+    """End the server at once, with a variable of its environment as its last words."""
+    print(os.environ[name], file=sys.stderr, flush=True)
+    os._exit(3)
 
 
 @server.tool()

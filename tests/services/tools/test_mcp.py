@@ -109,6 +109,9 @@ async def test_a_servers_tools_have_its_name_before_theirs(servers: Servers) -> 
         "math__told": (Effect.AT_MOST_ONCE, True),
         "math__fail": (Effect.AT_MOST_ONCE, True),
         "math__die": (Effect.AT_MOST_ONCE, True),
+        "math__digest": (Effect.READ_ONLY, False),
+        "math__show": (Effect.READ_ONLY, False),
+        "math__die_telling": (Effect.AT_MOST_ONCE, True),
         "math__limits": (Effect.AT_MOST_ONCE, True),
         tool_name("math", "see.things"): (Effect.AT_MOST_ONCE, True),
     }

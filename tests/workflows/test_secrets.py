@@ -1,0 +1,182 @@
+"""Secrets on a real stack: they reach the servers that need them, on any worker, and nobody else hears of them."""
+
+import base64
+import json
+import sys
+import zlib
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.architecture.source import ROOT
+from tests.conftest import NewStack
+from tests.invariants import assert_ended_well
+from tests.services.tools.test_mcp import STDIO, url
+from tests.services.tools.test_mcp_refusals import Guard, guarded
+from tests.stack import Stack
+
+__all__ = ["url"]
+
+RUNTIMES = ("native", "claude_code")
+HEADER, VARIABLE = f"canary-header-{uuid4().hex}", f"canary-variable-{uuid4().hex}"
+DIGEST = sha256(VARIABLE.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Secretive:
+    """A stack with two secrets, and a server over HTTP that wants one of them."""
+
+    stack: Stack
+    guard: Guard
+
+    def servers(self, env: Any, header: Any) -> list[dict[str, Any]]:
+        """A toolset with a server that is started, and one over HTTP."""
+        near = {**STDIO, "env": {"TOKEN": env}, "only": ["digest", "show", "die_telling"]}
+        far = {"url": self.guard.url, "headers": {"Authorization": header}, "only": ["add"]}
+        return [{"type": "mcp", "servers": {"near": near, "far": far}}]
+
+    async def agent(self, env: Any = None, header: Any = None, runtime: str = "native") -> str:
+        """An agent with both servers, by default with references."""
+        name = f"{runtime.replace('_', '-')}-{uuid4().hex[:8]}"
+        model = "anthropic_scripted/scripted" if runtime == "claude_code" else "scripted/scripted"
+        toolsets = self.servers(env or {"secret": "VARIABLE"}, header or {"secret": "HEADER"})
+        await self.stack.agent(name, runtime=runtime, model_id=model, toolsets=toolsets)
+        return name
+
+
+def called(**calls: Mapping[str, Any]) -> str:
+    return " && ".join(f"{name} {json.dumps(arguments)}" for name, arguments in calls.items())
+
+
+BOTH = called(near__digest={"name": "TOKEN"}, far__add={"first": 2, "second": 3})
+
+
+@pytest.fixture(scope="module")
+async def secretive(new_stack: NewStack, url: str) -> AsyncGenerator[Secretive]:
+    async with AsyncExitStack() as stack:
+        guard = await stack.enter_async_context(guarded(url))
+        guard.key = f"Bearer {HEADER}"
+        settings = {
+            "HOLDFAST_SANDBOX_PATHS": f"{ROOT},{sys.base_prefix}",
+            "HOLDFAST_MCP_COMMANDS": sys.executable,
+            "HOLDFAST_WEB_ALLOW": guard.url.split("/")[2],
+            "HOLDFAST_LOG_LEVEL": "debug",
+        }
+        running = await stack.enter_async_context(new_stack(pools=RUNTIMES, settings=settings))
+        for name, value in {"HEADER": guard.key, "VARIABLE": VARIABLE}.items():
+            answer = await running.http.put(f"/api/v1/secrets/{name}", json={"value": value})
+            assert answer.is_success, answer.text
+        yield Secretive(running, guard)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+async def test_both_kinds_of_servers_get_their_secrets(secretive: Secretive, runtime: str) -> None:
+    execution = await secretive.stack.start(f"[[tool {BOTH};; say done]]", await secretive.agent(runtime=runtime))
+
+    result = await secretive.stack.result(execution)
+
+    assert sorted(message["result"] for message in result["tool_messages"]) == sorted([DIGEST, "5"])
+    assert result["response"] == "done"
+
+
+async def test_a_later_attempt_on_another_worker_gets_them_too(secretive: Secretive) -> None:
+    stack, name = secretive.stack, await secretive.agent()
+    script = f"tool {BOTH};; emit 100 @40;; tool {BOTH};; say done"
+    execution = await stack.start(f"[[{script}]]", name)
+    await stack.until_event(execution, "tool.completed")
+
+    stack.processes["native"].kill()
+    stack.add_worker("native", "another").start()
+    result = await stack.result(execution)
+
+    events = await assert_ended_well(stack, execution)
+    assert [event["type"] for event in events].count("attempt.started") == 2
+    assert sorted(message["result"] for message in result["tool_messages"]) == sorted([DIGEST, "5"] * 2)
+
+
+async def test_a_missing_secret_fails_the_turn_at_once_and_is_named(secretive: Secretive) -> None:
+    stack = secretive.stack
+    execution = await stack.start("[[say done]]", await secretive.agent(env={"secret": "NOWHERE"}))
+
+    result = await stack.result(execution)
+
+    error = result["error"]
+    assert (error["code"], error["retryable"]) == ("secret_missing", False)
+    assert "There is no secret 'NOWHERE'" in error["message"]
+    assert (await stack.types(execution)).count("attempt.started") == 1
+
+
+async def test_nothing_that_is_kept_or_said_holds_a_value(secretive: Secretive) -> None:
+    stack, name = secretive.stack, await secretive.agent()
+    show, die = called(near__show={"name": "TOKEN"}), called(near__die_telling={"name": "TOKEN"})
+    executions = [
+        await stack.start(f"[[tool {BOTH} && {show};; say done]]", name),
+        await stack.start(f"[[tool {die};; say done]]", name),
+    ]
+    for execution in executions:
+        await stack.result(execution, timeout=120)
+
+    everything = {
+        "database": await dumped(stack),
+        "history": "".join([await history(stack, execution) for execution in executions]),
+        "answers": await answered(stack, executions),
+        **{path.name: path.read_text(errors="replace") for path in stack.directory.glob("*.log")},
+    }
+
+    assert {place for place, text in everything.items() if HEADER in text or VARIABLE in text} == set()
+    assert DIGEST in everything["database"]
+    assert "near__show" in everything["history"]
+
+
+async def dumped(stack: Stack) -> str:
+    """Every row of every table, with blobs as they are before they are deflated."""
+    async with await psycopg.AsyncConnection.connect(stack.database_url.replace("+psycopg", "")) as connection:
+        found = await connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        texts = [str(connection.info.dbname)]
+        for (table,) in await found.fetchall():
+            rows = await connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table)))
+            texts += [repr(tuple(map(inflated, row))) for row in await rows.fetchall()]
+    return "\n".join(texts)
+
+
+def inflated(value: object) -> object:
+    try:
+        return zlib.decompress(value) if isinstance(value, bytes) else value
+    except zlib.error:
+        return value
+
+
+async def history(stack: Stack, execution: str) -> str:
+    """The workflow's history as JSON, its payloads in plain text."""
+    handle = stack.temporal.get_workflow_handle((await stack.get(execution))["workflow_id"])
+    kept = (await handle.fetch_history()).to_json_dict()
+    return json.dumps(kept) + "".join(unpacked(kept))
+
+
+def unpacked(value: Any) -> list[str]:
+    """Every payload, decoded."""
+    if isinstance(value, dict):
+        data = [base64.b64decode(value["data"]).decode(errors="replace")] if isinstance(value.get("data"), str) else []
+        return data + [text for each in value.values() for text in unpacked(each)]
+    return [text for each in value for text in unpacked(each)] if isinstance(value, list) else []
+
+
+async def answered(stack: Stack, executions: list[str]) -> str:
+    """What the API says of all that there is."""
+    paths = ["agents", "templates", "executions", "sessions", "secrets", "runtimes", "worker-pools"]
+    for execution in executions:
+        paths += [
+            f"executions/{execution}/{what}" for what in ("result", "steps?include=request,response", "approvals")
+        ]
+        paths.append(f"executions/{execution}/events?follow=false")
+    answers: list[httpx.Response] = [await stack.http.get(f"/api/v1/{path}") for path in paths]
+    assert all(answer.is_success for answer in answers), [answer.text for answer in answers if answer.is_error]
+    return "\n".join(answer.text for answer in answers)
