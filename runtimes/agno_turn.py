@@ -7,7 +7,7 @@ from typing import Any
 
 from agno.models.message import Message
 
-from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, RuntimeFailure
+from runtimes.errors import ModelAnswerEmpty, ModelAnswerInvalid, ModelConnectionBroken, RuntimeFailure
 from runtimes.finish_reasons import finish_of
 from runtimes.tool_calls import RequestedCall, ToolCalls
 from runtimes.types import (
@@ -116,7 +116,7 @@ class Turn:
             raise ModelConnectionBroken(f"The answer of model '{self._model}' broke off before its end.")
         self.finish = finish_of(answer.finish)
         if self._answers == 1 and not answer.spoke and self.finish is FinishReason.STOP:
-            raise ModelAnswerInvalid(f"Model '{self._model}' gave an empty answer.")
+            raise ModelAnswerEmpty(f"Model '{self._model}' gave an empty answer.")
 
 
 def _named(function: Mapping[str, Any]) -> dict[str, str]:

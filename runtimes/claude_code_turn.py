@@ -21,7 +21,7 @@ from claude_agent_sdk import (
 from runtimes.claude_code_tools import INTERNAL, Calls, Ending
 from runtimes.claude_code_transcript import Start
 from runtimes.claude_code_wire import text_of
-from runtimes.errors import BudgetExceeded, ModelAnswerInvalid, OutputInvalid, RuntimeCrashed
+from runtimes.errors import BudgetExceeded, ModelAnswerEmpty, OutputInvalid, RuntimeCrashed
 from runtimes.types import (
     FinishReason,
     Resumed,
@@ -170,7 +170,7 @@ class ClaudeTurn:
     def _stopped(self, output: Any) -> TurnFinished:
         """After tools an empty answer is one: the work is done."""
         if not self._speech.response and not self._rounds:
-            raise ModelAnswerInvalid(f"Model '{self._context.model.model}' gave an empty answer.")
+            raise ModelAnswerEmpty(f"Model '{self._context.model.model}' gave an empty answer.")
         return TurnFinished(self._speech.response, output=output)
 
     def _said(self, message: AssistantMessage) -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import Future, wait
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, RuntimeCrashed, RuntimeFailure
+from runtimes.errors import ModelAnswerEmpty, ModelConnectionBroken, RuntimeCrashed, RuntimeFailure
 from runtimes.finish_reasons import finish_of
 from runtimes.tool_calls import MAX_TURNS, RequestedCall, ToolCalls
 from runtimes.types import (
@@ -81,7 +81,7 @@ class Turn:
         """The tool calls of an answer that the crew gets to see: all of them, or none when they may not be run.
 
         Raises:
-            ModelAnswerInvalid, ModelConnectionBroken: it is no answer.
+            ModelAnswerEmpty, ModelConnectionBroken: it is no answer.
             TurnOver: the turn ends with it.
         """
         reason = self._reason(answer, finish, silent=not text and not asked)
@@ -165,5 +165,5 @@ class Turn:
             raise ModelConnectionBroken(f"The answer of model '{self._model}' broke off before its end.")
         reason = finish_of(finish)
         if silent and reason is FinishReason.STOP and answer == 1:
-            raise ModelAnswerInvalid(f"Model '{self._model}' gave an empty answer.")
+            raise ModelAnswerEmpty(f"Model '{self._model}' gave an empty answer.")
         return reason

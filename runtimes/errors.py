@@ -180,7 +180,7 @@ class ModelConnectionBroken(ModelFailure):
 
 
 class ModelAnswerEmpty(ModelFailure):
-    """The model thought, and said nothing: it would cost the same again."""
+    """The model ended its answer without a word and without a call."""
 
     code = "model_answer_empty"
     retryable = False

@@ -10,7 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, RuntimeCrashed, RuntimeFailure
+from runtimes.errors import ModelAnswerEmpty, ModelConnectionBroken, RuntimeCrashed, RuntimeFailure
 from runtimes.finish_reasons import finish_of
 from runtimes.tool_arguments import decoded
 from runtimes.tool_calls import MAX_TURNS, RequestedCall, ToolCalls
@@ -87,7 +87,7 @@ class Turn:
         """The tool calls of an answer that the graph gets to see: all of them, or none when the turn has to end.
 
         Raises:
-            ModelAnswerInvalid, ModelConnectionBroken: it is no answer.
+            ModelAnswerEmpty, ModelConnectionBroken: it is no answer.
         """
         reason = self._reason(finish, silent=not text and not asked)
         named = [
@@ -131,7 +131,7 @@ class Turn:
             raise ModelConnectionBroken(f"The answer of model '{self._model}' broke off before its end.")
         reason = finish_of(finish)
         if silent and reason is FinishReason.STOP and self._model_calls == 1:
-            raise ModelAnswerInvalid(f"Model '{self._model}' gave an empty answer.")
+            raise ModelAnswerEmpty(f"Model '{self._model}' gave an empty answer.")
         return reason
 
 

@@ -32,7 +32,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
-from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, RuntimeCrashed
+from runtimes.errors import ModelAnswerEmpty, ModelConnectionBroken, RuntimeCrashed
 from runtimes.finish_reasons import finish_of
 from runtimes.model_clients import ClientPool
 from runtimes.tool_calls import RequestedCall
@@ -148,7 +148,7 @@ class Conversation:
         """After tools an empty answer is one: the work is done."""
         spoke = answer.text or rest or answer.calls
         if self._answers == 1 and not spoke and answer.finish is FinishReason.STOP:
-            raise ModelAnswerInvalid(f"Model '{self._endpoint.model}' gave an empty answer.")
+            raise ModelAnswerEmpty(f"Model '{self._endpoint.model}' gave an empty answer.")
 
     def _call(self, part: ToolCallPart, index: int) -> RequestedCall:
         """Without an id of the provider's, pydantic-ai makes a random one: no request may have that."""

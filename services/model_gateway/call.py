@@ -29,8 +29,8 @@ from services.journal import canonical_hash, without_volatile
 from services.model_gateway.breaker import Breaker, Breakers
 from services.model_gateway.dialects import Dialects
 from services.model_gateway.door import Door
+from services.model_gateway.errors import ModelSilent, of_body
 from services.model_gateway.errors import failure as failure_of
-from services.model_gateway.errors import of_body
 from services.model_gateway.pricing import Tokens, is_priced, usage
 from services.model_gateway.provider import ProviderAnswer, ProviderClient, ProviderRequest
 from services.model_gateway.recorded_calls import asked_calls, end_of, results_of
@@ -167,12 +167,16 @@ class ModelCall:
 
     def _go_on(self, record: Mapping[str, Any], *, is_live: bool) -> None:
         """Ask from now on for the rest of an answer that its provider has paused; each part is a step of its own."""
-        wire = self._request.wire
         if self._request.is_streamed and not is_live:
-            self._before += wire.stream([event for event in record["events"] if kind_of(event) not in wire.ends])
+            self._before += self._part(record)
         self._parts.append(record)
         self._request = self._request.continued(record)
         self._digest, self._fingerprint = self._request.digest(), self._request.fingerprint()
+
+    def _part(self, record: Mapping[str, Any]) -> bytes:
+        """What a stream has of an answer that goes on: all but its end."""
+        wire = self._request.wire
+        return wire.stream([event for event in record["events"] if kind_of(event) not in wire.ends])
 
     async def _give(self, record: Mapping[str, Any]) -> None:
         """Answer from the journal."""
@@ -261,7 +265,7 @@ class ModelCall:
         patience = retries.max_wait_seconds if is_last else PATIENCE_BEFORE_FALLBACK
 
         def may_retry(error: BaseException) -> bool:
-            fits = isinstance(error, ModelFailure) and error.retryable
+            fits = isinstance(error, ModelSilent) or (isinstance(error, ModelFailure) and error.retryable)
             return fits and not self._reply.has_begun and not breaker.is_open
 
         def is_enough(state: RetryCallState) -> bool:
@@ -331,7 +335,7 @@ class ModelCall:
         """Let the framework see the end of an answer that is in the journal; a paused one has none yet."""
         wire = self._request.wire
         if wire.is_paused(record) and len(self._parts) < _MOST_PARTS:
-            self._before = relay.kept_but(wire.ends)
+            self._before = relay.kept_but(wire.ends) if relay.recording.events else self._before + self._part(record)
         elif self._request.is_streamed:
             await self._reply.end(kept)
         elif self._parts:
@@ -351,8 +355,8 @@ class ModelCall:
         raw = orjson.dumps(body) if relay.door.mender.whole(body) else raw
         if not self._request.is_streamed:
             return {"body": body}, raw
-        events = wire.streamed(body)
-        return {"events": events}, wire.stream(events)
+        events = wire.streamed(body, self._request.after)
+        return {"events": events}, self._before + wire.stream(events)
 
     async def _commit(self, made: Try, record: Any, tokens: Tokens, first_token_at: float | None) -> None:
         """Write the step, even if the framework goes away meanwhile."""
@@ -383,7 +387,7 @@ class ModelCall:
             return
         if wire.is_thought(record):
             raise failure_of(ModelAnswerEmpty, "it has thoughts, but not a word", endpoint)
-        raise failure_of(ModelAnswerInvalid, "it is empty", endpoint)
+        raise failure_of(ModelSilent, "its answer is empty", endpoint)
 
     def _check_prices(self, endpoints: list[ModelEndpoint]) -> None:
         limit = self._session.budget.limits.cost_usd
@@ -424,4 +428,5 @@ def _judge(failure: ModelFailure, breaker: Breaker) -> None:
 
 
 def _may_fall_back(failure: ModelFailure) -> bool:
-    return failure.retryable or isinstance(failure, ModelNotFound | ModelQuotaExhausted)
+    """Whether another model may be asked: not for what the request itself brings about, thoughts without a word too."""
+    return failure.retryable or isinstance(failure, ModelNotFound | ModelQuotaExhausted | ModelSilent)

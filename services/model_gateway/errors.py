@@ -10,6 +10,7 @@ from typing import Any
 from runtimes.errors import (
     ContentRefused,
     ContextTooLong,
+    ModelAnswerEmpty,
     ModelAnswerInvalid,
     ModelAuthentication,
     ModelConnectionBroken,
@@ -46,6 +47,12 @@ class ModelAnswerTooLarge(ModelAnswerInvalid):
     default_hint = "Limit the answer (max_tokens), and check what answers at the provider's base_url."
 
 
+class ModelSilent(ModelAnswerEmpty):
+    """Nothing came, not even a thought: asked again within the call, the model may say something."""
+
+    default_hint = "Ask in other words, or name another model."
+
+
 _HAPPENED: Mapping[type[ModelFailure], str] = {
     ContextTooLong: "The conversation is too long",
     ContentRefused: "The provider refused the content",
@@ -61,6 +68,8 @@ _HAPPENED: Mapping[type[ModelFailure], str] = {
     ModelOutputMalformed: "The provider could not read what the model wrote",
     ModelAnswerTooLarge: "The provider's answer is not taken",
     ModelAnswerInvalid: "The provider's answer is no model answer",
+    ModelAnswerEmpty: "The model said nothing",
+    ModelSilent: "The model said nothing",
 }
 _HINTS: Mapping[type[ModelFailure], str] = {
     ModelNotFound: "Check the agent's model_id and the provider's base_url.",

@@ -7,7 +7,7 @@ from typing import Any
 from runtimes.errors import ModelAnswerInvalid, ModelConnectionBroken, ModelFailure, ModelTimeout
 from runtimes.types import ModelEndpoint
 from services.model_gateway.door import Door
-from services.model_gateway.errors import ModelAnswerTooLarge, failure, of_body
+from services.model_gateway.errors import ModelAnswerTooLarge, ModelSilent, failure, of_body
 from services.model_gateway.provider import ProviderAnswer
 from services.model_gateway.reply import Reply
 from services.model_gateway.sse import DONE, Event
@@ -131,6 +131,8 @@ class Relay:
         return part
 
     def _unfinished(self) -> ModelFailure:
-        """An answer that was begun broke off; where none was, there is perhaps no model."""
+        """An answer that was begun broke off, one that has an end only is empty; else there is perhaps no model."""
+        if self._mark and self.first_token_at is None:
+            return failure(ModelSilent, "its stream is empty", self._endpoint)
         kind = ModelConnectionBroken if self.first_token_at is not None else ModelAnswerInvalid
         return failure(kind, "the stream ended before the answer did", self._endpoint)

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from runtimes.errors import AttemptFenced, BudgetExceeded, ConfigurationInvalid, ModelAnswerInvalid, RuntimeFailure
+from runtimes.errors import AttemptFenced, BudgetExceeded, ConfigurationInvalid, ModelAnswerEmpty, RuntimeFailure
 from runtimes.factory import RuntimeFactory
 from runtimes.types import FinishReason, Message, ToolCallCompleted, ToolResult, Wire
 from tests.runtimes.claude import FILES, SHELL, Durable, finished, text_of
@@ -178,7 +178,7 @@ async def test_a_call_that_fails_ends_the_turn_and_is_made_once(turn: Durable, s
 
 
 async def test_an_empty_answer_is_none(turn: Durable) -> None:
-    with pytest.raises(ModelAnswerInvalid):
+    with pytest.raises(ModelAnswerEmpty):
         await turn.attempt("[[empty]]")
 
     assert await turn.model_calls() == 1

@@ -71,7 +71,7 @@ async def stopped_by_filter(bench: Bench) -> None:
 async def empty_answer(bench: Bench) -> None:
     taken = await bench.run(Case("[[empty]]", configuration={"model_retries": {"attempts": 1}}))
 
-    expect("failure", taken.failure and taken.failure.code, "model_answer_invalid")
+    expect("failure", taken.failure and taken.failure.code, "model_answer_empty")
 
 
 SCENARIOS = (

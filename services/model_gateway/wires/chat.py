@@ -94,7 +94,7 @@ class ChatWire(ModelWire):
     def recording(self, body: Mapping[str, Any]) -> Recording:
         return ChatRecording(wants_usage=_wants_usage(body))
 
-    def streamed(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+    def streamed(self, body: dict[str, Any], after: int = 0) -> list[dict[str, Any]]:
         return chunks_of(body)
 
     def stream(self, events: Sequence[Mapping[str, Any]]) -> bytes:

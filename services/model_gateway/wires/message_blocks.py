@@ -39,13 +39,14 @@ def answered_calls(record: Mapping[str, Any]) -> list[AnsweredCall]:
     return [_answered(call) for call in calls]
 
 
-def events_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The events of an answer that came whole."""
+def events_of(message: Mapping[str, Any], after: int = 0) -> list[dict[str, Any]]:
+    """The events of an answer that came whole; one that goes on with `after` blocks has no beginning of its own."""
     reason = {name: message.get(name) for name in ("stop_reason", "stop_sequence")}
     start: dict[str, Any] = {**message, "content": [], "stop_reason": None, "stop_sequence": None}
-    blocks = [event for at, block in enumerate(items(message.get("content"))) for event in _told(at, block)]
+    blocks = [event for at, block in enumerate(items(message.get("content")), after) for event in _told(at, block)]
     end = {"type": "message_delta", "delta": reason, "usage": mapping(message.get("usage"))}
-    return [{"type": "message_start", "message": start}, *blocks, end, {"type": "message_stop"}]
+    began = [] if after else [{"type": "message_start", "message": start}]
+    return [*began, *blocks, end, {"type": "message_stop"}]
 
 
 def continued_message(body: Mapping[str, Any], record: Mapping[str, Any], after: int) -> tuple[dict[str, Any], int]:

@@ -127,8 +127,8 @@ class MessagesWire(ModelWire):
     def recording(self, body: Mapping[str, Any]) -> Recording:
         return MessageRecording()
 
-    def streamed(self, body: dict[str, Any]) -> list[dict[str, Any]]:
-        return events_of(body)
+    def streamed(self, body: dict[str, Any], after: int = 0) -> list[dict[str, Any]]:
+        return events_of(body, after)
 
     def stream(self, events: Sequence[Mapping[str, Any]]) -> bytes:
         return b"".join(written(event, kind_of(event)) for event in events)

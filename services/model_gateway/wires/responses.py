@@ -95,7 +95,7 @@ class ResponsesWire(ModelWire):
     def recording(self, body: Mapping[str, Any]) -> Recording:
         return ResponseRecording()
 
-    def streamed(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+    def streamed(self, body: dict[str, Any], after: int = 0) -> list[dict[str, Any]]:
         begun: dict[str, Any] = {**body, "output": [], "status": "in_progress"}
         whole = "response.incomplete" if body.get("status") == "incomplete" else "response.completed"
         items_of = enumerate(items(body.get("output")))

@@ -194,8 +194,8 @@ class ModelWire(ABC):
         """An empty recording for a request."""
         return Recording()
 
-    def streamed(self, body: dict[str, Any]) -> list[dict[str, Any]]:
-        """The events of an answer that came whole where a stream was wanted."""
+    def streamed(self, body: dict[str, Any], after: int = 0) -> list[dict[str, Any]]:
+        """The events of an answer that came whole where a stream was wanted; `after` as in `continued`."""
         return [body]
 
     def stream(self, events: Sequence[Mapping[str, Any]]) -> bytes:

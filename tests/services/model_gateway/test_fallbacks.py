@@ -127,3 +127,30 @@ async def test_errors_of_the_request_do_not_open_the_breaker(failing_first: Turn
             await failing(turn, "[[say hi]]", stream=False)
 
     assert len(odd.bodies) == 5
+
+
+async def test_another_model_is_asked_once_the_first_has_said_nothing_as_often_as_it_may(
+    failing_first: Turns, odd: Odd
+) -> None:
+    odd.answer = b'{"choices": [{"message": {"role": "assistant", "content": ""}, "finish_reason": "stop"}]}'
+    policy = ModelPolicy(model_fallbacks=["openai/scripted-2"])
+
+    async with failing_first.open(model_id="odd/a", policy=policy) as turn:
+        answer = await turn.ask("[[say hello]]")
+
+    assert answer.text == "hello"
+    assert len(odd.bodies) == 3
+
+
+async def test_thoughts_without_a_word_are_paid_once_whatever_else_could_be_asked(
+    failing_first: Turns, odd: Odd
+) -> None:
+    said = '{"role": "assistant", "content": "", "reasoning_content": "Hm."}'
+    odd.answer = f'{{"choices": [{{"message": {said}, "finish_reason": "stop"}}]}}'.encode()
+    policy = ModelPolicy(model_fallbacks=["openai/scripted-2"])
+
+    async with failing_first.open(model_id="odd/a", policy=policy) as turn:
+        with pytest.raises(openai.APIStatusError):
+            await turn.ask("[[say hello]]")
+
+    assert len(odd.bodies) == 1

@@ -117,7 +117,6 @@ async def test_lines_may_end_in_the_old_way(turns: Turns, odd: Odd) -> None:
     ("answer", "content_type"),
     [
         (b"", EVENTS),
-        (b"data: [DONE]\n\n", EVENTS),
         (b": ping\n\n", EVENTS),
         (b'data: "text"\n\n', EVENTS),
         (b"data: {broken\n\n", EVENTS),
@@ -135,6 +134,18 @@ async def test_what_is_no_answer_is_an_error(turns: Turns, odd: Odd, answer: byt
     assert status == 500
     assert json.loads(text)["error"]["code"] == "model_answer_invalid"
     assert type(turn.session.failure) is ModelAnswerInvalid
+
+
+async def test_an_end_alone_is_an_empty_answer(turns: Turns, odd: Odd) -> None:
+    odd.answer = b"data: \n\ndata: [DONE]\n\n"
+
+    async with turns.open() as turn:
+        status, text = await raw(turn)
+
+    assert (status, json.loads(text)["error"]["code"]) == (500, "model_answer_empty")
+    assert turn.session.failure is not None
+    assert "base_url" not in turn.session.failure.hint
+    assert len(odd.bodies) == 3
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"choices": []}', b'{"choices": [{', b"null"])

@@ -1,12 +1,13 @@
 """Answers that real providers send, as a framework gets them: put right, and exactly what the journal keeps."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from runtimes.errors import ModelFailure
 from runtimes.types import ModelEndpoint, Wire
@@ -19,8 +20,10 @@ from tests.provider_bodies.body import named
 from tests.provider_bodies.replay import Replay
 from tests.runtimes.model_server import ModelServer
 from tests.services.model_gateway.gateways import KEY, Turn, Turns
+from tests.services.model_gateway.odd_provider import served
 
 Called = tuple[str, dict[str, Any]]
+Part = Callable[[str, str], web.Response]
 
 ADD: Called = ("add", {"a": 2, "b": 3})
 MUL: Called = ("mul", {"a": 4, "b": 5})
@@ -29,12 +32,17 @@ NOW: Called = ("now", {})
 
 @pytest.fixture
 async def turns(provider_bodies: Replay, model: ModelServer) -> AsyncIterator[Turns]:
-    url = provider_bodies.url
+    async with gateway_to(provider_bodies.url) as gateway:
+        yield Turns(gateway, model, Wire.OPENAI)
+
+
+@asynccontextmanager
+async def gateway_to(url: str) -> AsyncGenerator[ModelGateway]:
     gateway = ModelGateway(
         ProviderRegistry([Provider("openai", f"{url}/v1", KEY), Provider("anthropic", url, KEY, Wire.ANTHROPIC)])
     )
     await gateway.start()
-    yield Turns(gateway, model, Wire.OPENAI)
+    yield gateway
     await gateway.close()
 
 
@@ -270,6 +278,47 @@ async def test_thoughts_without_a_word_are_paid_once_and_named(turns: Turns, pro
     assert turn.session.failure.code == "model_answer_empty"
     assert not turn.session.failure.retryable
     assert len(provider_bodies.log) == 1
+
+
+def in_one_body(text: str, reason: str) -> web.Response:
+    """A message of two blocks, or of one, that comes whole."""
+    query: dict[str, Any] = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "x"}}
+    content = [{"type": "text", "text": text}, *([query] if reason == "pause_turn" else [])]
+    usage = {"input_tokens": 5, "output_tokens": 2}
+    message = {"type": "message", "role": "assistant", "model": "m", "content": content, "stop_reason": reason}
+    return web.json_response({**message, "id": "m1", "stop_sequence": None, "usage": usage})
+
+
+def in_events(text: str, reason: str) -> web.Response:
+    """The same message as a stream."""
+    whole = json.loads(in_one_body(text, reason).body or b"")  # pyright: ignore[reportArgumentType]
+    body = MessagesWire().stream(MessagesWire().streamed(whole))
+    return web.Response(body=body, content_type="text/event-stream")
+
+
+@pytest.mark.parametrize("first", [in_one_body, in_events])
+@pytest.mark.parametrize("second", [in_one_body, in_events])
+async def test_a_paused_answer_is_gone_on_with_however_its_parts_come(
+    model: ModelServer, first: Part, second: Part
+) -> None:
+    asked: list[Any] = []
+
+    async def provider(request: web.Request) -> web.StreamResponse:
+        asked.append((await request.json())["messages"])
+        return second("Found it.", "end_turn") if len(asked) > 1 else first("I will search. ", "pause_turn")
+
+    async with served(provider) as url, gateway_to(url) as gateway:
+        turns = Turns(gateway, model, Wire.ANTHROPIC)
+        async with turns.open() as turn:
+            seen = await ask(turn)
+        async with turns.open(recorded=turn.steps.steps, marker=turn.marker) as again:
+            replayed = await ask(again)
+
+    frame = ["message_start", "message_delta", "message_stop"]
+    assert told(seen) == told(replayed) == (frame, [0, 1, 2], "I will search. Found it.")
+    assert len(asked) == 2
+    assert [block["type"] for block in asked[1][-1]["content"]] == ["text", "server_tool_use"]
+    assert turn.steps.usage.model_calls == 2
 
 
 def told(seen: Seen) -> tuple[list[str], list[int], str]:

@@ -6,7 +6,7 @@ import anthropic
 import openai
 import pytest
 
-from runtimes.errors import ModelAnswerInvalid
+from runtimes.errors import ModelAnswerEmpty
 from runtimes.types import Wire
 from services.control_plane_client.models import StepStatus
 from services.model_gateway.policy import ModelPolicy, ModelRetries
@@ -40,8 +40,9 @@ async def test_an_empty_answer_is_asked_for_again_and_never_replayed(turns: Turn
 
     assert model_steps(first.steps) == [(StepStatus.FAILED, 1)] * 3
     assert first.steps.steps[0].usage.input_tokens > 0
-    assert isinstance(second.session.failure, ModelAnswerInvalid)
-    assert second.session.failure.retryable
+    assert isinstance(second.session.failure, ModelAnswerEmpty)
+    assert not second.session.failure.retryable
+    assert "base_url" not in second.session.failure.hint
     assert len(await turns.calls(first)) == 4
 
 
