@@ -214,7 +214,7 @@ class Settings(BaseSettings):
     """the user that the API logs in as, where it is not the one that migrates: `migrate` lets it act as the role"""
     database_pool_size: Annotated[int, _API] = Field(default=10, ge=1)
     """connections of one API process"""
-    secrets_key: Annotated[Keys | None, _API] = None
+    secrets_key: Annotated[Keys | None, ReadBy((Process.API, Process.MIGRATE))] = None
     """the key under which [secrets](secrets.md) are sealed in the database: 32 bytes in base64; several with commas
     between them: the first seals, all open"""
 

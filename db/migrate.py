@@ -1,7 +1,10 @@
 """Brings a database to the current schema."""
 
 import re
+from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
+from typing import Any
+from uuid import UUID
 
 from alembic import command
 from alembic.config import Config
@@ -13,21 +16,33 @@ from db.session import driver_url
 #: Key of the advisory lock that lets one migration run at a time.
 LOCK = 0x486F6C64
 
+#: Takes an organization, an agent or a template, and its toolsets as JSON: puts references in the place of plain
+#: values, and gives the rows of the table `secrets` that these belong into.
+MoveSecrets = Callable[[UUID, str, list[Any]], list[dict[str, Any]]]
+
 ROLE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 class MigrationRefused(Exception):
-    """The database user may not do what a migration needs; the message says what would help."""
+    """The migration lacks something, such as a right of the database user; the message says what would help."""
 
 
-def upgrade(url: str, *, app_role: str = "holdfast_app", api_user: str | None = None, revision: str = "head") -> None:
+def upgrade(
+    url: str,
+    *,
+    app_role: str = "holdfast_app",
+    api_user: str | None = None,
+    revision: str = "head",
+    move_secrets: MoveSecrets | None = None,
+) -> None:
     """Bring the database to a schema, the newest one, and let the current user act as `app_role`, and `api_user` too.
 
     Does nothing where nothing is to do; a second caller waits for the first.
 
     Raises:
         ValueError: `url` is no PostgreSQL URL, or `app_role` no plain lower-case name.
-        MigrationRefused: the user may not create, use or grant the role, or not create tables; no such `api_user`.
+        MigrationRefused: the user may not create, use or grant the role, or not create tables; no such `api_user`;
+            `move_secrets` cannot move what is there.
         sqlalchemy.exc.OperationalError: the database cannot be reached.
     """
     if not ROLE_NAME.fullmatch(app_role):
@@ -39,15 +54,18 @@ def upgrade(url: str, *, app_role: str = "holdfast_app", api_user: str | None = 
         if api_user is not None:
             _ensure_member(connection, app_role, api_user)
         connection.commit()
-        _run(connection, app_role, revision)
+        _run(connection, revision, {"app_role": app_role, "move_secrets": move_secrets or _refuse})
 
 
-def _run(connection: Connection, app_role: str, revision: str) -> None:
+def _refuse(organization_id: UUID, owner: str, toolsets: list[Any]) -> list[dict[str, Any]]:
+    raise MigrationRefused("Definitions hold plain values that are to be moved, and nothing here moves them.")
+
+
+def _run(connection: Connection, revision: str, attributes: Mapping[str, Any]) -> None:
     with as_file(files("db") / "migrations") as scripts:
         config = Config()
         config.set_main_option("script_location", str(scripts).replace("%", "%%"))
-        config.attributes["connection"] = connection
-        config.attributes["app_role"] = app_role
+        config.attributes.update({"connection": connection, **attributes})
         try:
             command.upgrade(config, revision)
         except DBAPIError as error:

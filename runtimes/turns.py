@@ -104,12 +104,32 @@ class AttemptKey(BaseModel):
     token: str
 
 
+#: What a client may write to start an execution through Temporal.
+START_FIELDS = frozenset(
+    {
+        "agent_id",
+        "prompt",
+        "session_id",
+        "runtime",
+        "interactive",
+        "metadata",
+        "if_no_pool",
+        "budget",
+        "output_schema",
+        "session_concurrency",
+        "priority",
+        "execution_id",
+        "organization_id",
+    }
+)
+
+
 class AdmitExecution(BaseModel):
     """An execution that was started past the REST API, asking for its row.
 
     `execution_id` is what it is called unless its client gave an id; `first_run_id` tells workflows apart that
-    had the same id one after the other; `input` is what the client wrote, as it wrote it, `priority` what it gave the
-    workflow itself.
+    had the same id one after the other; `input` is what the client wrote, as far as it can be wanted, `priority` what
+    it gave the workflow itself.
     """
 
     execution_id: UUID

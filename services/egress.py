@@ -64,7 +64,7 @@ class Egress:
         try:
             parsed = httpx2.URL(url)
         except httpx2.InvalidURL as error:
-            raise UrlForbidden(f"'{url[:200]}' is no URL: {error}.") from None
+            raise UrlForbidden(f"'{url.partition('?')[0][:200]}' is no URL: {error}.") from None
         self._check_form(parsed)
         host = parsed.raw_host.decode()
         literal = _literal(host)

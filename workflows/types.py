@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from temporalio.workflow import Info
 
-from runtimes.turns import Admission, TurnOutcome, TurnStatus
+from runtimes.turns import START_FIELDS, Admission, TurnOutcome, TurnStatus
 from runtimes.types import ExecutionError, FinishReason, ToolMessage, Usage
 
 _IDS = UUID("6f0b2f0e-0d0c-4f8e-9d52-6a1c5f5d8b31")
@@ -97,11 +97,17 @@ class AgentExecutionInput(BaseModel):
 
 
 def from_client(given: Any) -> Any:
-    """What a client wrote: our own fields are not for it, and typed languages write empty values for none."""
+    """What a client wrote: our own fields are not for it, and typed languages write empty values for none.
+
+    Of fields that nobody knows, which are refused, only the names go on: there may be secrets in them.
+    """
+    if isinstance(given, list):
+        return [from_client(each) for each in cast("list[Any]", given)]
     if not isinstance(given, dict):
         return given
     fields = cast("dict[str, Any]", given)
-    return {name: value for name, value in fields.items() if name not in OWN_FIELDS and value not in (None, "")}
+    wanted = {name: value for name, value in fields.items() if name not in OWN_FIELDS and value not in (None, "")}
+    return {name: value if name in START_FIELDS else True for name, value in wanted.items()}
 
 
 def _is_admitted(given: Any, info: Info) -> bool:

@@ -35,7 +35,7 @@ AGENT: Example = NEW_AGENT | {
     "updated_at": LATER,
     "warnings": [],
 }
-TEMPLATE: Example = NEW_TEMPLATE | {"built_in": False, "created_at": MORNING, "updated_at": LATER}
+TEMPLATE: Example = NEW_TEMPLATE | {"built_in": False, "created_at": MORNING, "updated_at": LATER, "warnings": []}
 RESOLUTION: Example = {
     "runtime": "default",
     "stage": "default",

@@ -122,13 +122,17 @@ def migrate(
         raise usage_error("There is no database to migrate.", hint="Set HOLDFAST_DATABASE_URL=postgresql://….")
     from sqlalchemy.exc import OperationalError
 
+    from control_plane.sealing import Keyring
+    from control_plane.secret_moving import mover
     from db.migrate import MigrationRefused, upgrade
 
+    key = settings.secrets_key
     try:
         upgrade(
             settings.database_url.get_secret_value(),
             app_role=settings.database_role,
             api_user=settings.database_api_user,
+            move_secrets=mover(Keyring.read(key.get_secret_value()) if key else None),
         )
     except (MigrationRefused, ValueError) as error:
         raise CliError(str(error), exit_code=ExitCode.USAGE, code="migration_refused") from error

@@ -73,7 +73,7 @@ def create(
     body = definition(file, {"name": name} | _fields(kind, title, description, prefer, require))
     if not body.keys() >= {"name", "type"}:
         raise usage_error("A template has a name and a type.", hint=f"{CREATE}, or --file with `name` and `type`")
-    invocation.printer.record(invocation.api.send("POST", "/templates", body=body))
+    _show(invocation, invocation.api.send("POST", "/templates", body=body))
 
 
 @app.command("update")
@@ -92,7 +92,7 @@ def update(
     body = definition(file, _fields(kind, title, description, prefer, require))
     if not body:
         raise usage_error("There is nothing to change.", hint="holdfast templates update --help")
-    invocation.printer.record(invocation.api.send("PATCH", f"/templates/{template}", body=body))
+    _show(invocation, invocation.api.send("PATCH", f"/templates/{template}", body=body))
 
 
 @app.command("delete")
@@ -102,6 +102,11 @@ def delete(invocation: Invocation, template: TemplateArgument, yes: YesOption = 
     confirm(f"Delete the template {template}?", yes=yes)
     invocation.api.send("DELETE", f"/templates/{template}")
     invocation.printer.note(f"Deleted the template {template}.")
+
+
+def _show(invocation: Invocation, template: dict[str, Any]) -> None:
+    invocation.printer.warnings(template)
+    invocation.printer.record(template)
 
 
 def _fields(

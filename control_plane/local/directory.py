@@ -27,10 +27,13 @@ class DataDirectory:
         self.lock = root / "lock"
         self.state = root / "stack.json"
         self.credentials = root / "credentials.toml"
+        self.secrets_key = root / "secrets.key"
         self.postgres = root / "postgres"
         self.temporal = root / "temporal.db"
         self.logs = root / "logs"
         self.runtimes = root / "runtimes"
+        #: For their owner alone.
+        self.private = (self.credentials, self.secrets_key, self.state)
 
     def log(self, name: str) -> Path:
         """The log file of one process."""

@@ -96,7 +96,7 @@ class MachineChecks:
             return passed("data_dir", f"{root} will be made")
         if not self.directory.is_ours() and any(root.iterdir()):
             return failed("data_dir", f"{root} holds something else", "Name another directory with --data-dir.")
-        open_files = [path for path in (self.directory.credentials, self.directory.state) if _is_open(path)]
+        open_files = [path for path in self.directory.private if _is_open(path)]
         if open_files:
             return failed("data_dir", f"others can read {open_files[0]}", f"chmod 600 {open_files[0]}")
         return passed("data_dir", str(root))

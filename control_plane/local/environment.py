@@ -21,6 +21,7 @@ GIVEN = frozenset(
         "api_host",
         "api_port",
         "identity_secret",
+        "secrets_key",
         "worker_health_host",
         "worker_health_port",
     }

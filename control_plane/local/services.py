@@ -19,6 +19,7 @@ from control_plane.local.environment import (
 )
 from control_plane.local.ports import LOOPBACK
 from control_plane.local.processes import holdfast_command
+from control_plane.local.secrets_key import secrets_key
 from control_plane.local.state import Ports
 from control_plane.settings import ProviderSettings, Settings
 from services.control_plane_client.identity import PATH, is_proof, new_nonce
@@ -60,8 +61,9 @@ class OwnServices:
         return scripted_provider(self.model_url)
 
     def database_environment(self) -> dict[str, str]:
-        """For the processes that speak SQL."""
-        return self._base() | {"HOLDFAST_DATABASE_URL": self.database_url}
+        """For the processes that speak SQL, and seal what is secret in there."""
+        key = secrets_key(self.directory.secrets_key)
+        return self._base() | {"HOLDFAST_DATABASE_URL": self.database_url, "HOLDFAST_SECRETS_KEY": key}
 
     def api(self, credentials: Credentials) -> Service:
         """The control plane's API."""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 
+from runtimes.errors import ConfigurationInvalid, ControlPlaneUnavailable
 from runtimes.types import Usage
 from services.control_plane_client.client import ControlPlaneClient
 from services.control_plane_client.models import (
@@ -88,10 +89,12 @@ class AttemptStore:
 
     async def secrets(self) -> SecretsGiven:
         """The secrets that the attempt's agent refers to."""
-        path = f"{self._path}/attempts/{self._attempt}/secrets"
-        return await self._client.post(
-            path, AskSecrets(organization_id=self._organization_id), SecretsGiven.model_validate_json
-        )
+        path, body = f"{self._path}/attempts/{self._attempt}/secrets", AskSecrets(organization_id=self._organization_id)
+        try:
+            return await self._client.post(path, body, SecretsGiven.model_validate_json)
+        except ConfigurationInvalid as failure:
+            # An API that is older than the worker, and is to be replaced soon.
+            raise ControlPlaneUnavailable(f"The API gives no secrets: {failure.message}") from failure
 
     async def reserve(self, wanted: Reserve) -> Reserved:
         """Reserve a call from the budget that the execution shares."""

@@ -218,6 +218,8 @@ class McpServer(Known):
         if given is not None:
             message = "A server with a command has no headers and no query, and one with a url no env."
             raise PydanticCustomError("server_invalid", message, {"name": given})
+        if self.query is not None and "?" in (self.url or ""):
+            raise PydanticCustomError("server_invalid", "The url has a query of its own.", {"name": "query"})
         return self
 
 

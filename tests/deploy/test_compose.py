@@ -16,6 +16,7 @@ import yaml
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 
 from control_plane.local.temporal import DYNAMIC_CONFIG, SEARCH_ATTRIBUTES, temporal_binary
+from control_plane.secret_keys import read_keys
 from control_plane.settings import PREFIX, Settings
 from control_plane.worker.process import HAND_BACK
 from tests.architecture.source import ROOT
@@ -258,11 +259,13 @@ def test_the_secrets_are_made_as_the_page_says(tmp_path: Path) -> None:
     assert made == {
         "postgres_password",
         "control-plane/database_url",
+        "control-plane/secrets_key",
         "pool/providers__openai__api_key",
         "pool/providers__openai__base_url",
     }
     assert secrets.stat().st_mode & 0o777 == 0o700
     assert all((secrets / path).stat().st_mode & 0o004 for path in made)
+    assert len(read_keys((secrets / "control-plane/secrets_key").read_text())) == 1
     assert (secrets / "postgres_password").read_text().strip() in (secrets / "control-plane/database_url").read_text()
 
 

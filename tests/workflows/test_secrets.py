@@ -8,16 +8,18 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
 from psycopg import sql
+from temporalio.client import WorkflowFailureError
 
 from tests.architecture.source import ROOT
 from tests.conftest import NewStack
+from tests.control_plane.api.organizations import new_organization
 from tests.invariants import assert_ended_well
 from tests.services.tools.test_mcp import STDIO, url
 from tests.services.tools.test_mcp_refusals import Guard, guarded
@@ -114,15 +116,41 @@ async def test_a_missing_secret_fails_the_turn_at_once_and_is_named(secretive: S
     assert (await stack.types(execution)).count("attempt.started") == 1
 
 
+async def test_another_organizations_secret_of_the_same_name_is_out_of_reach(secretive: Secretive) -> None:
+    stack, theirs = secretive.stack, await new_organization(secretive.stack.database_url, "theirs")
+    definition = {"name": "theirs", "runtime": "native", "model_id": "scripted/scripted"}
+    toolsets = secretive.servers({"secret": "VARIABLE"}, {"secret": "HEADER"})
+    async with httpx.AsyncClient(base_url=stack.api_url, headers=theirs.auth(), trust_env=False, timeout=70) as client:
+        await client.post("/api/v1/agents", json=definition | {"toolsets": toolsets})
+        started = await client.post("/api/v1/executions", json={"agent_id": "theirs", "prompt": "[[say done]]"})
+        result = await client.get(f"/api/v1/executions/{started.json()['id']}/result", params={"wait": 60})
+
+    assert result.json()["error"]["code"] == "secret_missing"
+
+
+async def test_a_definition_in_a_workflows_input_is_refused_and_goes_no_further(secretive: Secretive) -> None:
+    stack, toolsets = secretive.stack, secretive.servers(VARIABLE, HEADER)
+    wanted = {"agent_id": await secretive.agent(), "prompt": "[[say done]]", "toolsets": toolsets}
+    handle = await stack.temporal.start_workflow(
+        "AgentExecutionWorkflow", wanted, id=f"odd/{uuid4()}", task_queue="holdfast"
+    )
+
+    with pytest.raises(WorkflowFailureError) as failed:
+        await handle.result()
+
+    assert "There is no field 'toolsets' here" in str(failed.value.cause)
+    _, *rest = (await handle.fetch_history()).to_json_dict()["events"]
+    assert len(rest) > 3
+    assert not leaked("".join(unpacked(rest)) + json.dumps(rest))
+
+
 async def test_nothing_that_is_kept_or_said_holds_a_value(secretive: Secretive) -> None:
-    stack, name = secretive.stack, await secretive.agent()
+    stack, names = secretive.stack, [await secretive.agent(), await secretive.agent(VARIABLE, f"Bearer {HEADER}")]
     show, die = called(near__show={"name": "TOKEN"}), called(near__die_telling={"name": "TOKEN"})
-    executions = [
-        await stack.start(f"[[tool {BOTH} && {show};; say done]]", name),
-        await stack.start(f"[[tool {die};; say done]]", name),
-    ]
-    for execution in executions:
-        await stack.result(execution, timeout=120)
+    scripts = (f"tool {BOTH} && {show};; say done", f"tool {die};; say done")
+    executions = [await stack.start(f"[[{script}]]", name) for name in names for script in scripts]
+    results = [await stack.result(execution, timeout=120) for execution in executions]
+    assert [result["success"] for result in results] == [True] * 4
 
     everything = {
         "database": await dumped(stack),
@@ -131,9 +159,15 @@ async def test_nothing_that_is_kept_or_said_holds_a_value(secretive: Secretive) 
         **{path.name: path.read_text(errors="replace") for path in stack.directory.glob("*.log")},
     }
 
-    assert {place for place, text in everything.items() if HEADER in text or VARIABLE in text} == set()
+    assert {place for place, text in everything.items() if leaked(text)} == set()
     assert DIGEST in everything["database"]
     assert "near__show" in everything["history"]
+
+
+def leaked(text: str) -> bool:
+    """Whether one of the values is in a text, as it is or in base64."""
+    encoded = [base64.b64encode(value.encode()).decode().rstrip("=")[:-1] for value in (HEADER, VARIABLE)]
+    return any(value in text for value in (HEADER, VARIABLE, *encoded))
 
 
 async def dumped(stack: Stack) -> str:
@@ -163,10 +197,14 @@ async def history(stack: Stack, execution: str) -> str:
 
 def unpacked(value: Any) -> list[str]:
     """Every payload, decoded."""
-    if isinstance(value, dict):
-        data = [base64.b64decode(value["data"]).decode(errors="replace")] if isinstance(value.get("data"), str) else []
-        return data + [text for each in value.values() for text in unpacked(each)]
-    return [text for each in value for text in unpacked(each)] if isinstance(value, list) else []
+    if isinstance(value, list):
+        return [text for each in cast("list[Any]", value) for text in unpacked(each)]
+    if not isinstance(value, dict):
+        return []
+    fields = cast("dict[str, Any]", value)
+    data: Any = fields.get("data")
+    texts = [base64.b64decode(data).decode(errors="replace")] if isinstance(data, str) else []
+    return texts + [text for each in fields.values() for text in unpacked(each)]
 
 
 async def answered(stack: Stack, executions: list[str]) -> str:

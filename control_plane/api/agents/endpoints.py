@@ -31,6 +31,7 @@ from control_plane.errors import (
     UrlForbidden,
     VersionConflict,
 )
+from control_plane.secret_errors import SecretsKeyMissing
 
 router = APIRouter(prefix="/api/v1/agents", tags=["agents"])
 
@@ -43,6 +44,7 @@ DEFINITION = (
     SchemaInvalid,
     UrlForbidden,
     CommandForbidden,
+    SecretsKeyMissing,
 )
 
 _ETAG = re.compile(r'"(\d{1,9})"')
@@ -111,7 +113,8 @@ async def delete_agent(agent: str, principal: Writer, state: State, if_match: If
 async def agents_of(connection: AsyncConnection, principal: Principal, state: ApiState) -> Agents:
     """The caller's agents, beside the workers that serve them now."""
     workers = await live_workers(connection, principal)
-    return Agents(connection, principal.organization_id, state.manifests, workers, state.frameworks.config)
+    frameworks, keyring = state.frameworks.config, state.keyring
+    return Agents(connection, principal.organization_id, state.manifests, workers, frameworks, keyring)
 
 
 def _tagged(agent: Agent, response: Response) -> Agent:

@@ -14,13 +14,17 @@ from uuid_utils.compat import uuid7
 from control_plane.api.agents.inheritance import definition, merged
 from control_plane.api.agents.schemas import Agent as AgentBody
 from control_plane.api.agents.schemas import CreateAgent, ListAgents, UpdateAgent
-from control_plane.api.agents.warnings import agent_warnings
+from control_plane.api.agents.warnings import agent_warnings, secret_warnings
 from control_plane.api.executions.placement import Definition
 from control_plane.api.runtimes.description import manifests_of
 from control_plane.api.runtimes.liveness import pools_of
 from control_plane.api.runtimes.service import Manifests, Workers, check_runtime
+from control_plane.api.schemas import Notice
+from control_plane.api.secrets.moving import moved
+from control_plane.api.secrets.service import Secrets
 from control_plane.api.templates.service import Templates
 from control_plane.errors import AgentInUse, NameConflict, NotFound, OptionUnsupported, PromptTooLarge, VersionConflict
+from control_plane.sealing import Keyring
 from db.enums import TERMINAL
 from db.models.agents import Agent, AgentVersion
 from db.models.executions import Execution
@@ -28,6 +32,7 @@ from runtimes.frameworks import FrameworksConfig
 from runtimes.resolver import RuntimeResolver
 from runtimes.templates import Template
 from services.control_plane_client.models import AgentSpec
+from services.secret_places import references_in
 
 #: Bytes of a system prompt.
 MAX_SYSTEM_PROMPT = 1024 * 1024
@@ -42,6 +47,7 @@ class Agents:
     manifests: Manifests
     workers: Workers = ()
     frameworks: FrameworksConfig = field(default_factory=FrameworksConfig)
+    keyring: Keyring | None = None
 
     async def create(self, body: CreateAgent) -> AgentBody:
         """Make an agent.
@@ -49,10 +55,13 @@ class Agents:
         Raises:
             NameConflict: the name is taken.
             TemplateUnknown, FieldMissing, RuntimeUnknown, OptionUnsupported, PromptTooLarge: it cannot be run.
+            SecretsKeyMissing, ValueInvalid: its plain values cannot be kept.
         """
         values = definition(body, await self._template(body.template, keep=True))
         self._check(values)
-        return await self._store(insert(Agent).values(id=uuid7(), organization_id=self.organization_id, **values))
+        values["toolsets"], notices = await moved(self._secrets(), body.name, values["toolsets"])
+        mine = {"id": uuid7(), "organization_id": self.organization_id}
+        return await self._store(insert(Agent).values(mine | values), notices)
 
     async def get(self, id_or_name: str) -> AgentBody:
         """One agent, by id or by name.
@@ -98,14 +107,19 @@ class Agents:
         Raises:
             VersionConflict: somebody else changed the agent meanwhile.
             NotFound, NameConflict, RuntimeUnknown, OptionUnsupported, PromptTooLarge: as above.
+            SecretsKeyMissing, ValueInvalid: as above.
         """
         row = await self._expected(id_or_name, expected)
         values = body.model_dump(mode="json", exclude_unset=True)
         if not values:
             return await self._body(row)
         self._check({**row._mapping, **values})  # pyright: ignore[reportPrivateUsage]
+        notices: list[Notice] = []
+        if "toolsets" in values:
+            name = values.get("name", row.name)
+            values["toolsets"], notices = await moved(self._secrets(), name, values["toolsets"])
         changed = values | {"version": row.version + 1, "updated_at": func.now()}
-        return await self._store(update(Agent).where(Agent.id == row.id).values(changed))
+        return await self._store(update(Agent).where(Agent.id == row.id).values(changed), notices)
 
     async def delete(self, id_or_name: str, expected: Collection[int] | None) -> None:
         """Delete an agent; its executions stay.
@@ -137,7 +151,10 @@ class Agents:
             raise NotFound("There is no agent with this id or name.", hint="See: holdfast agents list")
         return row
 
-    async def _store(self, statement: Any) -> AgentBody:
+    def _secrets(self) -> Secrets:
+        return Secrets(self.connection, self.organization_id, self.keyring)
+
+    async def _store(self, statement: Any, notices: Sequence[Notice]) -> AgentBody:
         try:
             row = (await self.connection.execute(statement.returning(Agent.__table__))).one()
         except IntegrityError as error:
@@ -150,7 +167,8 @@ class Agents:
             "spec": spec.model_dump(),
         }
         await self.connection.execute(insert(AgentVersion).values(version))
-        return await self._body(row)
+        body = await self._body(row)
+        return body.model_copy(update={"warnings": [*notices, *body.warnings]})
 
     async def _body(self, row: Row[Any]) -> AgentBody:
         return (await self._bodies([row]))[0]
@@ -159,10 +177,12 @@ class Agents:
         """The agents as the API shows them."""
         manifests, pools = manifests_of(self.manifests, self.workers), pools_of(self.workers)
         resolver = RuntimeResolver(manifests, self.frameworks)
+        secrets = await self._secrets().names(references_in([each for row in rows for each in row.toolsets]))
         bodies: list[AgentBody] = []
         for row, definition_ in zip(rows, await self._definitions(rows), strict=True):
             resolution = resolver.resolve(definition_.wanted(), pools)
             warnings = agent_warnings(row, resolution, manifests, self.workers)
+            warnings += secret_warnings(row.toolsets, secrets)
             bodies.append(AgentBody.model_validate(row).model_copy(update={"warnings": warnings}))
         return bodies
 

@@ -1,7 +1,7 @@
 """Secrets of an organization: stored sealed, opened for its attempts only."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -46,14 +46,26 @@ class Secrets:
     organization_id: UUID
     keyring: Keyring | None
 
-    async def put(self, name: str, value: str, *, moved: bool = False) -> Secret:
+    async def put(self, name: str, value: str) -> Secret:
         """Store a value, in place of the present one.
 
         Raises:
             SecretsKeyMissing: there is no key to seal it with.
         """
-        row = await self._insert(name, value, moved=moved) or await self._replace(name, value, moved=moved)
+        row = await self._insert(name, value) or await self._replace(name, value)
         return Secret.model_validate(row)
+
+    async def add(self, values: Mapping[str, str]) -> set[str]:
+        """Store values that stood in a definition; gives the names that were free.
+
+        Raises:
+            SecretsKeyMissing: there is no key to seal them with.
+        """
+        if not values:
+            return set()
+        rows = [self._sealed(name, 1, value) | {"moved": True} for name, value in values.items()]
+        statement = insert(SecretRow).values(rows).on_conflict_do_nothing().returning(SecretRow.name)
+        return set((await self.connection.execute(statement)).scalars())
 
     async def get(self, name: str) -> Secret:
         """One secret, without its value.
@@ -111,19 +123,19 @@ class Secrets:
         parameters = {"organization_id": self.organization_id, "refers": _REFERS, "named": json.dumps({"name": name})}
         return (await self.connection.execute(_USERS, parameters)).scalars().all()
 
-    async def _insert(self, name: str, value: str, *, moved: bool) -> Row[Any] | None:
-        values = self._sealed(name, 1, value, moved=moved)
+    async def _insert(self, name: str, value: str) -> Row[Any] | None:
+        values = self._sealed(name, 1, value)
         statement = insert(SecretRow).values(values).on_conflict_do_nothing().returning(*_SHOWN)
         return (await self.connection.execute(statement)).first()
 
-    async def _replace(self, name: str, value: str, *, moved: bool) -> Row[Any]:
+    async def _replace(self, name: str, value: str) -> Row[Any]:
         query = select(SecretRow.version).where(*self._own([name])).with_for_update()
         version = (await self.connection.execute(query)).scalar_one() + 1
-        values = self._sealed(name, version, value, moved=moved) | {"updated_at": func.now()}
+        values = self._sealed(name, version, value) | {"updated_at": func.now()}
         statement = update(SecretRow).where(*self._own([name])).values(values).returning(*_SHOWN)
         return (await self.connection.execute(statement)).one()
 
-    def _sealed(self, name: str, version: int, value: str, *, moved: bool) -> dict[str, Any]:
+    def _sealed(self, name: str, version: int, value: str) -> dict[str, Any]:
         if self.keyring is None:
             raise SecretsKeyMissing("The API has no key to seal a secret with.")
         sealed = self.keyring.seal(Place(self.organization_id, name, version), value)
@@ -134,7 +146,6 @@ class Secrets:
             "key_id": sealed.key_id,
             "wrapped_key": sealed.wrapped_key,
             "value": sealed.value,
-            "moved": moved,
         }
 
     def _mine(self) -> Select[Any]:

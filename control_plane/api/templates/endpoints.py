@@ -22,10 +22,11 @@ from control_plane.errors import (
     TemplateInUse,
     UrlForbidden,
 )
+from control_plane.secret_errors import SecretsKeyMissing
 
 router = APIRouter(prefix="/api/v1/templates", tags=["templates"])
 
-DEFINITION = (RuntimeUnknown, SchemaInvalid, UrlForbidden, CommandForbidden)
+DEFINITION = (RuntimeUnknown, SchemaInvalid, UrlForbidden, CommandForbidden, SecretsKeyMissing)
 
 
 @router.post(
@@ -36,7 +37,8 @@ async def create_template(body: CreateTemplate, principal: Writer, state: State,
     check_urls(body.defaults.toolsets, state.settings.web_allow, "/defaults")
     async with state.database.transaction(principal.organization_id) as connection:
         workers = await live_workers(connection, principal)
-        made = await Templates(connection, principal.organization_id, state.manifests, workers).create(body)
+        templates = Templates(connection, principal.organization_id, state.manifests, workers, state.keyring)
+        made = await templates.create(body)
     response.headers["Location"] = f"/api/v1/templates/{made.name}"
     return made
 
@@ -69,7 +71,8 @@ async def update_template(template: str, body: UpdateTemplate, principal: Writer
     check_urls(body.defaults.toolsets, state.settings.web_allow, "/defaults")
     async with state.database.transaction(principal.organization_id) as connection:
         workers = await live_workers(connection, principal)
-        return await Templates(connection, principal.organization_id, state.manifests, workers).update(template, body)
+        templates = Templates(connection, principal.organization_id, state.manifests, workers, state.keyring)
+        return await templates.update(template, body)
 
 
 @router.delete(

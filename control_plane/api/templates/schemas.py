@@ -14,7 +14,7 @@ from control_plane.api.agents.schemas import (
     Toolset,
     Toolsets,
 )
-from control_plane.api.schemas import NextCursor, Paging, Strict
+from control_plane.api.schemas import NextCursor, Notice, Paging, Strict
 from runtimes.templates import AgentType
 from runtimes.types import Capability
 
@@ -87,6 +87,7 @@ class Template(BaseModel):
     built_in: bool
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    warnings: list[Notice] = Field(default_factory=list[Notice])
 
 
 class TemplatePage(BaseModel):

@@ -1,6 +1,6 @@
 """Templates: an organization's own, and the built-in ones."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -10,9 +10,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.api.runtimes.service import Manifests, Workers, check_runtime
+from control_plane.api.schemas import Notice
+from control_plane.api.secrets.moving import moved
+from control_plane.api.secrets.service import Secrets
 from control_plane.api.templates.schemas import CreateTemplate, Defaults, ListTemplates, UpdateTemplate
 from control_plane.api.templates.schemas import Template as TemplateBody
 from control_plane.errors import NameConflict, NotFound, TemplateBuiltIn, TemplateInUse, TemplateUnknown
+from control_plane.sealing import Keyring
 from db.models.agents import Agent
 from db.models.agents import Template as TemplateRow
 from runtimes.meant import guess
@@ -27,6 +31,7 @@ class Templates:
     organization_id: UUID
     manifests: Manifests
     workers: Workers = ()
+    keyring: Keyring | None = None
 
     async def create(self, body: CreateTemplate) -> TemplateBody:
         """Make a template.
@@ -34,17 +39,19 @@ class Templates:
         Raises:
             NameConflict: the name is taken, or built in.
             RuntimeUnknown: it prefers what does not exist.
+            SecretsKeyMissing, ValueInvalid: its plain values cannot be kept.
         """
         if body.name in BUILT_IN:
             raise NameConflict("There is a built-in template of this name.", field="/name")
         values = body.model_dump(mode="json") | {"defaults": _defaults(body.defaults)}
         self._check(values)
+        notices = await self._move(body.name, values)
         statement = insert(TemplateRow).values(organization_id=self.organization_id, **values)
         try:
             row = (await self.connection.execute(statement.returning(TemplateRow.__table__))).one()
         except IntegrityError as error:
             raise NameConflict("There is another template of this name.", field="/name") from error
-        return _body(row)
+        return _body(row, notices)
 
     async def get(self, name: str) -> TemplateBody:
         """One template.
@@ -69,6 +76,7 @@ class Templates:
 
         Raises:
             NotFound, TemplateBuiltIn, RuntimeUnknown: it cannot be changed, or not so.
+            SecretsKeyMissing, ValueInvalid: its plain values cannot be kept.
         """
         row = await self._changeable(name)
         values = body.model_dump(mode="json", exclude_unset=True)
@@ -77,8 +85,9 @@ class Templates:
         if "defaults" in values:
             values["defaults"] = _defaults(body.defaults)
         self._check(values)
+        notices = await self._move(name, values)
         statement = update(TemplateRow).where(*self._own(name)).values(values | {"updated_at": func.now()})
-        return _body((await self.connection.execute(statement.returning(TemplateRow.__table__))).one())
+        return _body((await self.connection.execute(statement.returning(TemplateRow.__table__))).one(), notices)
 
     async def delete(self, name: str) -> None:
         """Delete a template that no agent was made from.
@@ -117,6 +126,14 @@ class Templates:
         rows = await self.connection.execute(query.with_for_update(read=True, key_share=True) if keep else query)
         return found | {row.name: template_of(row._asdict()) for row in rows}  # pyright: ignore[reportPrivateUsage]
 
+    async def _move(self, name: str, values: dict[str, Any]) -> list[Notice]:
+        defaults = values.get("defaults", {})
+        if "toolsets" not in defaults:
+            return []
+        secrets = Secrets(self.connection, self.organization_id, self.keyring)
+        defaults["toolsets"], notices = await moved(secrets, name, defaults["toolsets"])
+        return notices
+
     def _mine(self) -> Select[Any]:
         return select(TemplateRow.__table__).where(TemplateRow.organization_id == self.organization_id)
 
@@ -153,7 +170,7 @@ def template_of(row: Mapping[str, Any]) -> Template:
     )
 
 
-def body_of(template: Template, row: Row[Any] | None = None) -> TemplateBody:
+def body_of(template: Template, row: Row[Any] | None = None, warnings: Sequence[Notice] = ()) -> TemplateBody:
     """The template as the API shows it; without a row it is built in."""
     return TemplateBody(
         name=template.name,
@@ -166,11 +183,12 @@ def body_of(template: Template, row: Row[Any] | None = None) -> TemplateBody:
         built_in=row is None,
         created_at=None if row is None else row.created_at,
         updated_at=None if row is None else row.updated_at,
+        warnings=list(warnings),
     )
 
 
-def _body(row: Row[Any]) -> TemplateBody:
-    return body_of(template_of(row._asdict()), row)  # pyright: ignore[reportPrivateUsage]
+def _body(row: Row[Any], warnings: Sequence[Notice] = ()) -> TemplateBody:
+    return body_of(template_of(row._asdict()), row, warnings)  # pyright: ignore[reportPrivateUsage]
 
 
 def _defaults(defaults: Defaults) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 
+from control_plane.api.internal.schemas import WorkflowInput
+from runtimes.turns import START_FIELDS
 from runtimes.types import ExecutionError
 from tests.control_plane.api.organizations import UNKNOWN, Organization
 from tests.invariants import assert_ended_well
@@ -15,6 +17,10 @@ from tests.stack import Stack
 
 EXAMPLE = """The input is like {"agent_id": "demo", "prompt": "hello"}."""
 HELLO = {"agent_id": "plain", "prompt": "[[say hello]]"}
+
+
+def test_every_field_of_a_start_passes_the_workflow() -> None:
+    assert set(WorkflowInput.model_fields) == START_FIELDS
 
 
 @dataclass

@@ -1,0 +1,62 @@
+"""Plain values of a definition on their way into the store: what is kept of the definition refers to them."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from itertools import count
+from typing import Any
+
+from control_plane.api.schemas import Notice
+from control_plane.api.secrets.service import Secrets
+from control_plane.errors import ValueInvalid
+from control_plane.secret_errors import SecretsKeyMissing
+from control_plane.secret_moving import PlainValue, has_plain_values, plain_values
+
+#: Plain values that one definition may have.
+_MOST = 1000
+#: Names that a warning tells.
+_TOLD = 10
+_HINT = 'Set a secret (holdfast secrets set NAME) and write {"secret": "NAME"} in its place.'
+
+
+async def moved(secrets: Secrets, owner: str, toolsets: Sequence[Any]) -> tuple[list[Any], list[Notice]]:
+    """The toolsets with references in the place of plain values, which are stored, and the warning about it.
+
+    `owner` is the agent or the template whose they are.
+
+    Raises:
+        SecretsKeyMissing: there is no key to seal them with.
+        ValueInvalid: there are too many.
+    """
+    left = deepcopy(list(toolsets))
+    if not has_plain_values(left):
+        return left, []
+    if secrets.keyring is None:
+        told = "Values of headers, env and query are kept as secrets, and the API has no key to seal them with."
+        raise SecretsKeyMissing(told, field="/toolsets")
+    names: set[str] = set()
+    for salt in map(str, count()):
+        values = plain_values(secrets.keyring, secrets.organization_id, owner, left, salt)
+        if len(values) > _MOST:
+            raise ValueInvalid(f"A definition has at most {_MOST} plain values.", field="/toolsets")
+        if not values:
+            break
+        names |= await _take_out(secrets, values)
+    return left, [_notice(sorted(names))]
+
+
+async def _take_out(secrets: Secrets, values: Sequence[PlainValue]) -> set[str]:
+    """Store values and leave references; where a name has another value by now, the value stays, for a new name."""
+    wanted = {value.name: value.value for value in values}
+    present = await secrets.values(wanted)
+    added = await secrets.add({name: wanted[name] for name in wanted if name not in {*present.values, *present.broken}})
+    kept = added | {name for name, value in present.values.items() if value == wanted[name]}
+    for value in values:
+        if value.name in kept:
+            value.take_out()
+    return kept
+
+
+def _notice(names: Sequence[str]) -> Notice:
+    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+    told = f"{len(names)} plain values were moved into secrets: {', '.join(names[:_TOLD])}{more}."
+    return Notice(code="secrets_moved", message=told, hint=_HINT)
