@@ -26,6 +26,7 @@ from services.model_gateway.server import ModelGateway
 from services.model_gateway.sessions import ModelSession
 from services.secret_places import references_in
 from services.snapshots import Snapshots
+from services.tools.absent import Absent
 from services.tools.gateway import ToolGateway
 from services.tools.offer import restored, written
 from services.tools.own_tools import JournalledTools, own_tools
@@ -170,14 +171,14 @@ class AgentExecutorService:
             await snapshots.restore(opened.workspace)
         make(scope.plan.workspace)
         ours = [toolset for toolset in opened.agent.toolsets if toolset.get("type") not in manifest.own_toolsets]
-        absent: list[str] | None = None if opened.offered is None else []
+        absent: list[Absent] | None = None if opened.offered is None else []
         place = self._place(scope, await self._secrets(scope, ours))
         specs = await stack.enter_async_context(self._toolsets.open(ours, place, absent))
         offered = await self._offered(scope, specs, absent or ())
         return ToolGateway(offered, scope.desk, snapshots.keep, self._toolsets.processes).tools()
 
     async def _offered(
-        self, scope: AttemptScope, specs: Sequence[ToolSpec], absent: Sequence[str]
+        self, scope: AttemptScope, specs: Sequence[ToolSpec], absent: Sequence[Absent]
     ) -> Sequence[ToolSpec]:
         """The tools as the turn's first attempt has offered them; they are an input of the turn."""
         name = scope.plan.opened.offered

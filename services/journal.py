@@ -114,6 +114,10 @@ class Journal:
         left = (step for step in self._unused if step.kind is StepKind.MODEL_CALL and step.status is StepStatus.DONE)
         return any(step.ordinal > known for step in left)
 
+    def is_answered(self, key: str) -> bool:
+        """Whether the journal answers a tool call with this id, so that it need not be run."""
+        return any(step.key == key and step.status is StepStatus.DONE for step in self._unused)
+
     def begin(self, kind: StepKind, **fields: Any) -> Step:
         """A new step, `claimed`, with the next ordinal; it is not stored yet."""
         step = Step(ordinal=self._next, kind=kind, status=StepStatus.CLAIMED, attempt=self._attempt, **fields)

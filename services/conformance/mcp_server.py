@@ -21,7 +21,7 @@ def multiply(a: int, b: int) -> str:
 
 @server.tool()
 def change(future: str) -> str:
-    """Change the server: it is `richer` by one tool from its next start on, or `gone`."""
+    """Change the server: it is `richer` by one tool from its next start on, or `gone`, or `away` for that start."""
     _FUTURE.write_text(future)
     return f"it will be {future}"
 
@@ -36,6 +36,9 @@ def main() -> None:
     future = _FUTURE.read_text() if _FUTURE.exists() else ""
     if future == "gone":
         raise SystemExit("The server is gone.")
+    if future == "away":
+        _FUTURE.unlink()
+        raise SystemExit("The server is away.")
     if future == "richer":
         server.tool()(square)
     server.run()

@@ -84,6 +84,7 @@ class ToolGateway:
     async def _call(
         self, door: "_Door", tool_call_id: str, arguments: Mapping[str, Any] | str, refusal: str = ""
     ) -> ToolResult:
+        door = door if refusal else await self._present(door, tool_call_id)
         wanted = door.wanted(tool_call_id, arguments)
         if mistakes := refusal or door.spec.gone or await door.mistakes(arguments):
             return await self._desk.record(wanted, ToolResult(door.cut(mistakes), is_error=True))
@@ -92,6 +93,12 @@ class ToolGateway:
             return step
         with self._desk.trace.tool(step, wanted.written) as returned:
             return returned(await self._run(door, wanted, step, arguments))
+
+    async def _present(self, door: "_Door", tool_call_id: str) -> "_Door":
+        """The door to a tool that was away; another look is taken once for each call that is to be run."""
+        if door.spec.again is None or self._desk.journal.is_answered(tool_call_id):
+            return door
+        return replace(door, spec=await door.spec.again())
 
     async def _run(self, door: "_Door", wanted: Wanted, step: Step, arguments: Mapping[str, Any] | str) -> ToolResult:
         call = Call(wanted.tool_call_id, self._desk.idempotency_key(wanted.tool_call_id))

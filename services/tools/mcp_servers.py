@@ -20,6 +20,7 @@ from runtimes.sandbox.command_line import Limits, Room
 from runtimes.types import Effect
 from services.egress import Egress, UrlForbidden
 from services.sandbox.sandbox import Sandbox
+from services.tools.absent import Absent, Reconnect
 from services.tools.configuration import McpServer, McpToolset
 from services.tools.mcp_limits import BoundedTransport
 from services.tools.mcp_process import as_process
@@ -62,11 +63,11 @@ class McpServers:
 
     @asynccontextmanager
     async def open(
-        self, wanted: McpToolset, place: TurnPlace, absent: list[str] | None = None
+        self, wanted: McpToolset, place: TurnPlace, absent: list[Absent] | None = None
     ) -> AsyncGenerator[list[ToolSpec]]:
         """The servers' tools; the servers are there until this ends.
 
-        With a list `absent`, servers that cannot be used are left out, and it is told why.
+        With a list `absent`, servers that cannot be used are left out, and it is told why, and how to try again.
 
         Raises:
             ToolsetInvalid: a server's command or URL is not allowed, or it lacks a tool that is wanted of it.
@@ -75,11 +76,19 @@ class McpServers:
         connections = [_Connection(name, server, place.secrets) for name, server in wanted.servers.items()]
         try:
             opening = [self._open(connection, place) for connection in connections]
-            for failure in await asyncio.gather(*opening, return_exceptions=True):
-                _tell_or_raise(failure, absent)
+            for each, failure in zip(connections, await asyncio.gather(*opening, return_exceptions=True), strict=True):
+                again = partial(self._open_again, each, wanted, place)
+                _tell_or_raise(failure, absent, _prefix(each.name), again)
             yield [spec for each in connections for spec in _specs(each, wanted, whole=absent is None)]
         finally:
             await asyncio.gather(*(connection.close() for connection in connections))
+
+    async def _open_again(self, connection: "_Connection", wanted: McpToolset, place: TurnPlace) -> list[ToolSpec]:
+        """The tools of a server that was away, if it is back."""
+        await connection.close()
+        connection.renew()
+        await self._open(connection, place)
+        return _specs(connection, wanted, whole=False)
 
     async def _open(self, connection: "_Connection", place: TurnPlace) -> None:
         with connection.values.untold():
@@ -131,7 +140,11 @@ class _Connection:
         self.name = name
         self.server = server
         self.values = ServerValues(server, secrets)
-        self.refusals = Refusals(name, has_headers=bool(server.headers))
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget what was before, to be opened again."""
+        self.refusals = Refusals(self.name, has_headers=bool(self.server.headers))
         self.tools: list[Mapping[str, Any]] = []
         self._session: ClientSession | None = None
         self._leave = asyncio.Event()
@@ -198,12 +211,12 @@ class _Connection:
             await self._leave.wait()
 
 
-def _tell_or_raise(failure: BaseException | None, absent: list[str] | None) -> None:
+def _tell_or_raise(failure: BaseException | None, absent: list[Absent] | None, prefix: str, again: Reconnect) -> None:
     if failure is None:
         return
     if absent is None or not isinstance(failure, RuntimeFailure):
         raise failure
-    absent.append(failure.message)
+    absent.append(Absent(failure.message, prefix, again))
 
 
 def _specs(connection: _Connection, wanted: McpToolset, *, whole: bool) -> list[ToolSpec]:
@@ -238,11 +251,20 @@ def _spec(connection: _Connection, tool: Mapping[str, Any], wanted: McpToolset) 
 def tool_name(server: str, tool: str) -> str:
     """What models call a server's tool: always the same, never too long, and no other tool's name."""
     whole = f"{server}__{tool}"
-    plain = re.sub(r"[^A-Za-z0-9_-]", "_", whole)
+    plain = _plain(whole)
     if plain == whole and len(whole) <= _NAME_LIMIT:
         return whole
     mark = hashlib.sha256(whole.encode()).hexdigest()[:8]
     return f"{plain[: _NAME_LIMIT - 9]}_{mark}"
+
+
+def _prefix(server: str) -> str:
+    """What the names of all tools of a server begin with."""
+    return _plain(f"{server}__")[: _NAME_LIMIT - 9]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)
 
 
 def _effect(tool: Mapping[str, Any]) -> Effect:

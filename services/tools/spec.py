@@ -41,7 +41,7 @@ class ToolSpec:
     `asks(arguments)` is the policy of `ApprovalRule.POLICY`, which without one asks for all but reading; `writes` says
     that a call may change the workspace, which is then kept before its result is committed. `label` is what metrics
     call the tool: no name that agents or MCP servers chose. `gone` tells the model why a tool that the turn has
-    offered cannot be called any more; `stops` is whether cancelling a call ends it.
+    offered cannot be called any more, unless `again` finds it; `stops` is whether cancelling a call ends it.
     """
 
     name: str
@@ -56,6 +56,7 @@ class ToolSpec:
     output_limit: int = 50_000
     label: str = OTHER
     gone: str = ""
+    again: "Callable[[], Awaitable[ToolSpec]] | None" = None
     stops: bool = True
 
     def needs_approval(self, arguments: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from runtimes.types import Effect
 from services.bounded.process import BoundedProcesses
 from services.egress import Egress
 from services.sandbox.sandbox import Sandbox
+from services.tools.absent import Absent, Reconnect
 from services.tools.configuration import (
     TOOLSETS,
     FileSystemToolset,
@@ -67,7 +69,7 @@ class Toolsets:
 
     @asynccontextmanager
     async def open(
-        self, toolsets: Sequence[Mapping[str, Any]], place: TurnPlace, absent: list[str] | None = None
+        self, toolsets: Sequence[Mapping[str, Any]], place: TurnPlace, absent: list[Absent] | None = None
     ) -> AsyncGenerator[list[ToolSpec]]:
         """All tools of the toolsets, in their order; what they need to run is there until this ends.
 
@@ -85,27 +87,35 @@ class Toolsets:
             yield specs if absent is not None else _once_each(specs)
 
     async def _open_or_tell(
-        self, toolset: Mapping[str, Any], place: TurnPlace, stack: AsyncExitStack, absent: list[str] | None
+        self, toolset: Mapping[str, Any], place: TurnPlace, stack: AsyncExitStack, absent: list[Absent] | None
     ) -> list[ToolSpec]:
         try:
             return await self._open(configuration_of(toolset), place, stack, absent)
         except ConfigurationInvalid as failure:
             if absent is None:
                 raise
-            absent.append(failure.message)
+            absent.append(Absent(failure.message))
             return []
 
     async def _open(
-        self, wanted: ToolsetConfiguration, place: TurnPlace, stack: AsyncExitStack, absent: list[str] | None
+        self, wanted: ToolsetConfiguration, place: TurnPlace, stack: AsyncExitStack, absent: list[Absent] | None
     ) -> list[ToolSpec]:
         if isinstance(wanted, McpToolset):
-            specs = await stack.enter_async_context(self._mcp_servers().open(wanted, place, absent))
-            if absent is None:
-                _check_overrides(wanted, [spec.name for spec in specs])
-            return [adjusted(spec, wanted) for spec in specs]
+            return await self._open_servers(wanted, place, stack, absent)
         if isinstance(wanted, SandboxedToolset):
             await self._sandbox.check()
         return self._placed(wanted, place)
+
+    async def _open_servers(
+        self, wanted: McpToolset, place: TurnPlace, stack: AsyncExitStack, absent: list[Absent] | None
+    ) -> list[ToolSpec]:
+        away: list[Absent] | None = None if absent is None else []
+        specs = await stack.enter_async_context(self._mcp_servers().open(wanted, place, away))
+        if absent is None:
+            _check_overrides(wanted, [spec.name for spec in specs])
+        else:
+            absent += [replace(each, reconnect=_adjusting(each.reconnect, wanted)) for each in away or ()]
+        return [adjusted(spec, wanted) for spec in specs]
 
     def _mcp_servers(self) -> "McpServers":
         try:
@@ -175,6 +185,15 @@ def adjusted(spec: ToolSpec, wanted: ToolsetConfiguration) -> ToolSpec:
         output_limit=override.output_limit or spec.output_limit,
         label=wanted.type if isinstance(wanted, McpToolset | PythonToolset) else spec.name,
     )
+
+
+def _adjusting(reconnect: Reconnect | None, wanted: McpToolset) -> Reconnect | None:
+    """The same, whose tools are adjusted as those are that were there at once."""
+
+    async def adjusting(found: Reconnect) -> list[ToolSpec]:
+        return [adjusted(spec, wanted) for spec in await found()]
+
+    return None if reconnect is None else partial(adjusting, reconnect)
 
 
 def _check_overrides(wanted: ToolsetConfiguration, names: Sequence[str]) -> None:

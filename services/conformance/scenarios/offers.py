@@ -43,6 +43,20 @@ async def server_gone(bench: Bench) -> None:
     _expect_no_divergence(again)
 
 
+async def server_away(bench: Bench) -> None:
+    """The server cannot be reached when the attempt opens, and can be when its tool is called."""
+    first = await bench.run(_changing("away"))
+    expect_a_place(first)
+    expect_answer(first, "42")
+    journal = _after_the_change(first)[0]
+
+    again = await bench.again(first, journal)
+
+    expect_answer(again, "42")
+    expect("model calls", len(again.calls), _missing(first, journal))
+    _expect_no_divergence(again)
+
+
 def _changing(future: str) -> Case:
     server = {"command": [sys.executable, str(MCP_SERVER)]}
     toolset: Mapping[str, Any] = {"type": "mcp", "servers": {"math": server}}
@@ -72,4 +86,5 @@ def _expect_no_divergence(taken: Taken) -> None:
 SCENARIOS = (
     Scenario("an MCP server with one more tool", one_tool_more, needs=_NEEDS),
     Scenario("an MCP server that is gone", server_gone, needs=_NEEDS),
+    Scenario("an MCP server that comes back", server_away, needs=_NEEDS),
 )

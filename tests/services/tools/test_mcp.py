@@ -16,6 +16,7 @@ from runtimes.errors import McpServerFailed, ToolsetInvalid
 from runtimes.types import Effect
 from services.egress import Egress
 from services.sandbox.sandbox import Sandbox
+from services.tools.absent import Absent
 from services.tools.mcp_servers import tool_name
 from services.tools.place import TurnPlace
 from services.tools.spec import Call, ToolFailed, ToolSpec
@@ -296,3 +297,23 @@ def test_a_name_that_no_model_takes_becomes_one(server: str, tool: str) -> None:
     assert name.replace("_", "").replace("-", "").isalnum()
     assert name != tool_name(server, tool + "x")
     assert tool_name("s", "plain") == "s__plain"
+
+
+async def test_a_server_that_was_away_is_tried_again_once_for_each_look(servers: Servers, tmp_path: Path) -> None:
+    absent: list[Absent] = []
+    script = tmp_path / "back"
+    command = ["/bin/sh", "-c", f"test -e {script.name} && exec {sys.executable} {SERVER}"]
+    toolsets = Toolsets(sandbox=Sandbox([ROOT, Path(sys.base_prefix)]), mcp_commands=["/bin/sh"])
+    wanted = [{"type": "mcp", "servers": {"math": {"command": command}}, "tools": {"math__add": {"output_limit": 107}}}]
+
+    async with toolsets.open(wanted, TurnPlace(tmp_path, "e", "o", turn=1, attempt=2), absent) as specs:
+        before = await absent[0].tool("math__add")
+        script.touch()
+        after = await asyncio.gather(*(absent[0].tool(name) for name in ("math__add", "math__key", "math__other")))
+        assert after[0] is not None
+        answer = await after[0].handler({"first": 1, "second": 2}, CALL)
+
+    assert (specs, before, after[2], answer) == ([], None, None, "3")
+    assert after[0].output_limit == 107
+    assert [absent[0].may_have(name) for name in ("math__add", "other__add")] == [True, False]
+    assert running() == []
