@@ -26,6 +26,8 @@ _MOST_CALLS = 32
 _REPLACED = (b"x-api-key:", b"authorization:", b"connection:", b"content-length:")
 _STOP_REASON = re.compile(rb'"stop_reason":\s*"(\w+)"')
 _CUT_OFF = (b"max_tokens", b"refusal", b"model_context_window_exceeded")
+#: Seconds that the CLI waits after an answer that was cut: the turn ends in them, if the answer was its own.
+_CUT_SECONDS = 1.0
 _FIRST_ERROR = 400
 #: The CLI can do without a count of tokens.
 _COUNT = b"/count_tokens"
@@ -43,12 +45,21 @@ class _Answer:
 
     received: bytearray = field(default_factory=bytearray)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    is_waited_for: bool = False
 
     @property
     def runs(self) -> bool:
         """Whether its tool calls may run: it came to its end, and that was no cut."""
+        return bool(self._reason) and self._reason not in _CUT_OFF
+
+    @property
+    def is_cut(self) -> bool:
+        return self._reason in _CUT_OFF
+
+    @property
+    def _reason(self) -> bytes:
         reasons = _STOP_REASON.findall(self.received)
-        return bool(reasons) and reasons[-1] not in _CUT_OFF
+        return reasons[-1] if reasons else b""
 
     @property
     def status(self) -> int:
@@ -128,6 +139,7 @@ class ModelRelay:
                 writer.write(reviewed)
                 return await writer.drain()
             body = json.dumps(reviewed).encode()
+            await self._wait_for_the_end()
         answers, gateway = await asyncio.open_connection(self._host, self._port)
         try:
             gateway.write(self._with_token(head, len(body)) + body)
@@ -135,6 +147,14 @@ class ModelRelay:
         finally:
             gateway.close()
         return None
+
+    async def _wait_for_the_end(self) -> None:
+        """The CLI asks again for an answer that was cut; the runtime ends the turn with it."""
+        cut = [answer for answer in self._answers if answer.is_cut and not answer.is_waited_for]
+        for answer in cut:
+            answer.is_waited_for = True
+        if cut:
+            await asyncio.sleep(_CUT_SECONDS)
 
     async def _answer(self, source: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool) -> None:
         answer = _Answer()

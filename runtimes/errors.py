@@ -220,6 +220,13 @@ class LimitReached(RuntimeFailure):
     default_hint = "Raise max_turns or tool_call_limit in the agent's runtime_config, or start with a smaller task."
 
 
+class AnswerCut(LimitReached):
+    """The limit of an answer's tokens was reached before the model said anything."""
+
+    finish_reason = FinishReason.LENGTH
+    default_hint = "Raise max_tokens in the agent's configuration, or lower the model's reasoning_effort."
+
+
 class OutputInvalid(RuntimeFailure):
     code = "output_invalid"
     is_of_the_turn = True

@@ -12,10 +12,10 @@ from typing import Any
 
 import orjson
 
-from runtimes.errors import LimitReached
+from runtimes.errors import AnswerCut, ContentRefused, LimitReached, RuntimeFailure
 from runtimes.tool_arguments import decoded
 from runtimes.tool_calls import MAX_TURNS, TOOL_CALL_LIMIT
-from runtimes.types import FinishReason, ToolResult
+from runtimes.types import FinishReason, ToolResult, TurnFinished
 
 _REFUSED = "Not run: {end}. The turn ends here."
 
@@ -59,6 +59,7 @@ class AskedCalls:
     _calls: list[AskedCall] = field(default_factory=list[AskedCall])
     _answers: int = 0
     _asked: int = 0
+    _finish: FinishReason = FinishReason.STOP
     _unasked: dict[str, int] = field(default_factory=dict[str, int])
 
     @classmethod
@@ -86,10 +87,25 @@ class AskedCalls:
     def answered(self, finish: FinishReason, calls: Sequence[AskedCall]) -> None:
         """Note an answer, before the framework sees its end."""
         self._answers += 1
+        self._finish = finish
         end = self._end(finish, len(calls)) if calls else None
         for call in calls:
             call.refusal = _REFUSED.format(end=end.value) if end is not None else ""
         self._calls += calls
+
+    def failure(self, finished: TurnFinished) -> RuntimeFailure | None:
+        """Why the turn has no answer, if it has none: a limit or a filter ended it, where the model wanted to go on."""
+        if self.limit is not None:
+            return self.limit
+        if finished.finish_reason is FinishReason.TOOL_LIMIT:
+            return LimitReached("The turn has reached a limit of its framework without an answer.")
+        if finished.response.strip():
+            return None
+        if self._finish is FinishReason.LENGTH:
+            return AnswerCut("The model's answer was cut at its limit of tokens, before it said anything.")
+        if self._finish is FinishReason.CONTENT_FILTER:
+            return ContentRefused("The provider's filter cut the model's answer, before it said anything.")
+        return None
 
     def find(self, call_id: str) -> AskedCall | None:
         """The latest call with an id."""

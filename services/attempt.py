@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runtimes.base import AgentRuntime
-from runtimes.errors import AttemptFenced, LimitReached, RuntimeCrashed, RuntimeFailure, RuntimeStalled
+from runtimes.errors import AttemptFenced, RuntimeCrashed, RuntimeFailure, RuntimeStalled
 from runtimes.turns import SHORT_RESPONSE, StopReason, TurnOutcome, TurnRequest, TurnStatus
 from runtimes.types import (
     Effect,
@@ -235,14 +235,12 @@ class AttemptRun:
         """Tell what is left to be told.
 
         Raises:
-            LimitReached: the turn was ended by a limit: the model wanted to go on, so that this is no answer.
+            RuntimeFailure: the turn was ended without an answer, by a limit or a filter.
         """
         self._publisher.complete_message(finished.response)
         await self._desk.end()
-        if self._desk.asked.limit is not None:
-            raise self._desk.asked.limit
-        if finished.finish_reason is FinishReason.TOOL_LIMIT:
-            raise LimitReached("The turn has reached a limit of its framework without an answer.")
+        if failure := self._desk.asked.failure(finished):
+            raise failure
         return finished
 
     async def _publish(self, event: RuntimeEvent) -> None:

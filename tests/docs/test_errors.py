@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from typing import TypeVar
 
 from control_plane.errors import HoldfastError
@@ -18,6 +19,10 @@ WARNINGS = "Warnings"
 COMMANDS = ("CliError", "ChangeRefused")
 
 Kind = TypeVar("Kind", bound=Exception)
+
+for module in product():
+    if module.path.endswith("errors.py"):
+        import_module(module.path.removesuffix(".py").replace("/", "."))
 
 
 def test_every_code_of_the_api_is_documented_with_its_status() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runtimes.errors import LimitReached
-from runtimes.types import FinishReason
+from runtimes.types import FinishReason, TurnFinished
 from services.asked_calls import AskedCall, AskedCalls
 
 
@@ -80,3 +80,38 @@ def test_calls_that_no_tool_saw_are_those_of_ours_and_of_none() -> None:
     calls.answered(FinishReason.STOP, [own, unknown, handoff])
 
     assert list(calls.untold()) == [own, unknown]
+
+
+#: The end of the last answer, what was said, the framework's own reason, and the code of the failure.
+_ENDS = [
+    (FinishReason.LENGTH, "", FinishReason.LENGTH, "limit_reached"),
+    (FinishReason.LENGTH, " ", FinishReason.STOP, "limit_reached"),
+    (FinishReason.LENGTH, "Once upon", FinishReason.LENGTH, None),
+    (FinishReason.CONTENT_FILTER, "", FinishReason.STOP, "content_refused"),
+    (FinishReason.CONTENT_FILTER, "I will not.", FinishReason.CONTENT_FILTER, None),
+    (FinishReason.STOP, "", FinishReason.STOP, None),
+    (FinishReason.STOP, "Once more.", FinishReason.TOOL_LIMIT, "limit_reached"),
+]
+
+
+@pytest.mark.parametrize(("end", "said", "reason", "code"), _ENDS)
+def test_an_answer_that_was_cut_before_a_word_is_none(
+    end: FinishReason, said: str, reason: FinishReason, code: str | None
+) -> None:
+    calls = AskedCalls()
+    calls.answered(end, [])
+
+    failure = calls.failure(TurnFinished(response=said, finish_reason=reason))
+
+    assert (failure.code if failure else None) == code
+    assert failure is None or not failure.retryable
+
+
+def test_a_turn_whose_calls_were_cut_and_that_said_nothing_has_no_answer() -> None:
+    calls = AskedCalls()
+    calls.answered(FinishReason.LENGTH, [AskedCall("a", "pay", '{"su')])
+
+    failure = calls.failure(TurnFinished(response="", finish_reason=FinishReason.STOP))
+
+    assert isinstance(failure, LimitReached)
+    assert failure.finish_reason is FinishReason.LENGTH

@@ -1,5 +1,6 @@
 """What a runtime says, and what it says it has used."""
 
+from functools import partial
 from itertools import pairwise
 
 from runtimes.types import Capability, FinishReason, Message
@@ -68,6 +69,13 @@ async def stopped_by_filter(bench: Bench) -> None:
     expect_answer(taken, "I will not", FinishReason.CONTENT_FILTER)
 
 
+async def cut_before_a_word(finish: str, code: str, bench: Bench) -> None:
+    taken = await bench.run(Case(f"[[finish {finish};; empty]]"))
+
+    expect("failure", taken.failure and taken.failure.code, code)
+    expect("model calls", len(taken.calls), 1)
+
+
 async def empty_answer(bench: Bench) -> None:
     taken = await bench.run(Case("[[empty]]", configuration={"model_retries": {"attempts": 1}}))
 
@@ -81,5 +89,7 @@ SCENARIOS = (
     Scenario("usage", usage, needs=frozenset({Capability.TOOLS})),
     Scenario("stopped by length", stopped_by_length),
     Scenario("stopped by a filter", stopped_by_filter),
+    Scenario("cut before a word", partial(cut_before_a_word, "length", "limit_reached")),
+    Scenario("filtered before a word", partial(cut_before_a_word, "content_filter", "content_refused")),
     Scenario("empty answer", empty_answer),
 )
