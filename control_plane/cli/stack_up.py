@@ -83,7 +83,11 @@ class StackStart:
                 "Data": str(self._directory.root),
             }
         )
-        self._printer.note('Try:  holdfast run demo "hello"')
+        self._printer.note(f"Try:  holdfast {_first_command(state)}")
+
+
+def _first_command(state: StackState) -> str:
+    return f'run {state.demo} "hello"' if state.demo else "agents create demo --model PROVIDER/MODEL"
 
 
 def _nothing(state: StackState) -> None:

@@ -56,7 +56,7 @@ class Ports(BaseModel):
 
 
 class StackState(BaseModel):
-    """All that another process needs to find the stack."""
+    """All that another process needs to find the stack; `demo` is the agent that is there to be tried."""
 
     phase: StackPhase
     supervisor: ProcessIdentity
@@ -67,6 +67,7 @@ class StackState(BaseModel):
     temporal_ui_url: str
     database_url: str
     model_url: str | None = None
+    demo: str | None = None
     processes: list[ProcessState] = Field(default_factory=list[ProcessState])
 
 

@@ -17,7 +17,7 @@ from psutil import Process
 
 from control_plane.local.child import Child, PortTaken, Service, ServiceFailed
 from control_plane.local.credentials import Credentials, read_credentials
-from control_plane.local.demo import DemoAgent, DemoUnavailable
+from control_plane.local.demo import NAME, DemoAgent, DemoUnavailable
 from control_plane.local.directory import DataDirectory
 from control_plane.local.keys import choose_credentials, ensure_credentials
 from control_plane.local.pools import PoolKeeper
@@ -175,11 +175,16 @@ class Supervisor:
         demo = DemoAgent(client, api_url=own.api_url, api_key=credentials.api_key)
         try:
             if model := await demo.ensure(own.providers()):
+                self._offer(NAME)
                 self.progress.step("Agent demo", "ready", monotonic() - began, f"model {model}")
             else:
                 self.progress.say("No agent was made: no configured provider lists its models.")
         except (DemoUnavailable, httpx.TransportError) as error:
             self.progress.say(str(error))
+
+    def _offer(self, demo: str) -> None:
+        if self._state is not None:
+            self._state.demo = demo
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
         """The work's result; None if a signal asked for the end before it was done."""

@@ -139,6 +139,17 @@ def test_the_first_thing_to_try_works(local: StackAtWork) -> None:
     assert "hello" in done.stdout
 
 
+def test_where_no_model_is_known_the_first_thing_to_try_is_an_agent(tmp_path: Path) -> None:
+    stack = StackAtWork(tmp_path / "data", {"HOLDFAST_PROVIDERS__OURS__BASE_URL": "http://127.0.0.1:9/v1"})
+    try:
+        said = stack.up(*_free_ports()).stderr
+    finally:
+        stack("down")
+
+    assert "No agent was made: no configured provider lists its models." in said
+    assert "Try:  holdfast agents create demo --model PROVIDER/MODEL" in said
+
+
 def test_status_and_doctor_find_everything_well(local: StackAtWork) -> None:
     status = local.json("status")
     found = local.json("doctor")["checks"]
