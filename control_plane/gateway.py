@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -51,6 +52,8 @@ from workflows.types import AgentExecutionInput, QueuedMessage
 
 RPC_TIMEOUT = timedelta(seconds=5)
 UPDATE_TIMEOUT = timedelta(seconds=10)
+
+log = structlog.get_logger(__name__)
 
 #: Temporal's states of a workflow that has ended.
 ENDED = frozenset(
@@ -311,7 +314,8 @@ def _meaning(error: RPCError, missing: Exception | None) -> Exception:
     if error.status is RPCStatusCode.NOT_FOUND and not _lacks_namespace(error):
         return missing or ExecutionClosed("The execution has ended.")
     if error.status in PASSING:
-        return TemporalUnavailable(f"Temporal did not answer: {error.message}")
+        log.warning("Temporal did not answer", error=error.message)
+        return TemporalUnavailable("Temporal did not answer.")
     hint = MAKE_SEARCH_ATTRIBUTES if _lacks_search_attributes(error) else ""
     return TemporalRejected(f"Temporal refuses: {error.message}", hint=hint)
 

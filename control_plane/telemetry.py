@@ -8,14 +8,21 @@ import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from control_plane.log_content import WithoutContent, without_messages
 from control_plane.settings import LogFormat, LogLevel
+from control_plane.tracing import captures_content
 
 #: Libraries that report every request as news.
 CHATTY = ("httpx", "httpx2", "httpcore")
 
 
 def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
-    """Send structlog's and the standard library's records to stderr, as lines for people or as JSON."""
+    """Send structlog's and the standard library's records to stderr, as lines for people or as JSON.
+
+    Raises:
+        SettingsInvalid: the switch of content has a value that means nothing.
+    """
+    tells_content = captures_content()
     shared: Sequence[Processor] = (
         structlog.contextvars.merge_contextvars,
         _with_trace,
@@ -35,15 +42,20 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    _replace_handlers(_formatter(log_format, shared), level)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter(log_format, shared, [] if tells_content else [without_messages]))
+    if not tells_content:
+        handler.addFilter(WithoutContent())
+    _replace_handlers(handler, level)
 
 
-def _formatter(log_format: LogFormat, shared: Sequence[Processor]) -> logging.Formatter:
+def _formatter(log_format: LogFormat, shared: Sequence[Processor], hiding: Sequence[Processor]) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _without_colour_codes,
+            *hiding,
             *_rendering(log_format),
         ],
     )
@@ -74,9 +86,7 @@ def _rendering(log_format: LogFormat) -> list[Processor]:
     return [renderer]
 
 
-def _replace_handlers(formatter: logging.Formatter, level: LogLevel) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+def _replace_handlers(handler: logging.Handler, level: LogLevel) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

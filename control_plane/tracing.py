@@ -64,7 +64,7 @@ def read_tracing(environ: Mapping[str, str] = os.environ) -> Tracing:
     exporters = _exporters(environ)
     if Exporter.OTLP in exporters:
         _check_protocol(environ)
-    return Tracing(exporters, _captures_content(environ))
+    return Tracing(exporters, captures_content(environ))
 
 
 @contextmanager
@@ -103,7 +103,12 @@ def _check_protocol(environ: Mapping[str, str]) -> None:
             raise SettingsInvalid([f"{name}: traces are not exported over '{found}'. {remedy}"])
 
 
-def _captures_content(environ: Mapping[str, str]) -> bool:
+def captures_content(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether traces and logs may tell what was said.
+
+    Raises:
+        SettingsInvalid: the variable has a value that means nothing.
+    """
     value = _value(environ, CONTENT)
     if value not in CAPTURING | NOT_CAPTURING:
         raise SettingsInvalid([f"{CONTENT}: '{value}' is not known. Use true or false."])

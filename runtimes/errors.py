@@ -39,6 +39,9 @@ RuntimeFailure
 └── AttemptFenced             a newer attempt has taken over; this one must stop
 """
 
+from typing import ClassVar
+
+from runtimes.discreet import discreet
 from runtimes.types import ExecutionError, FinishReason
 
 
@@ -46,7 +49,8 @@ class RuntimeFailure(Exception):
     """A turn failed.
 
     `message` is one sentence for the user, `hint` what to do; `retry_after` is in seconds; `final` says that the turn
-    has been tried as often as it may, whatever the failure. `partial` is what the model had said by then.
+    has been tried as often as it may, whatever the failure. `partial` is what the model had said by then. `private` is
+    for the operator's log alone; the messages of kinds that quote somebody else are without the operator's places.
     `is_of_the_turn`: the turn has no answer, and says nothing about the next one of its execution.
     """
 
@@ -55,9 +59,12 @@ class RuntimeFailure(Exception):
     is_of_the_turn = False
     finish_reason: FinishReason | None = None
     default_hint = ""
+    quotes: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
-        self.message = message.encode(errors="replace").decode()
+    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None, private: str = "") -> None:
+        told, hidden = discreet(message) if self.quotes else (message, [])
+        self.message = told.encode(errors="replace").decode()
+        self.private = private or ", ".join(hidden)
         super().__init__(self.message)
         self.hint = hint or self.default_hint
         self.retry_after = retry_after
@@ -104,6 +111,7 @@ class ToolsetInvalid(ConfigurationInvalid):
 
 class SandboxUnavailable(ConfigurationInvalid):
     code = "sandbox_unavailable"
+    quotes = True
     default_hint = "Install bubblewrap (apt-get install bubblewrap) and allow user namespaces to the worker."
 
 
@@ -126,6 +134,7 @@ class AgentUnknown(ConfigurationInvalid):
 class ModelFailure(RuntimeFailure):
     code = "model_failed"
     retryable = True
+    quotes = True
 
 
 class ModelRateLimited(ModelFailure):
@@ -241,11 +250,13 @@ class RuntimeStalled(RuntimeFailure):
 class RuntimeCrashed(RuntimeFailure):
     code = "runtime_crashed"
     retryable = True
+    quotes = True
 
 
 class ControlPlaneUnavailable(RuntimeFailure):
     code = "control_plane_unavailable"
     retryable = True
+    quotes = True
 
 
 class WorkerRefused(RuntimeFailure):

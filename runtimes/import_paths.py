@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
 
+from runtimes.discreet import discreet
 from runtimes.errors import ConfigurationInvalid
 from runtimes.meant import meant
 
@@ -39,7 +40,8 @@ def refused_as(refusal: type[ConfigurationInvalid], told: str, work: Callable[[]
     except SystemExit as error:
         raise refusal(f"{told}: it ends the process.") from error
     except Exception as error:
-        raise refusal(f"{told}: {type(error).__name__}: {error}") from error
+        said, hidden = discreet(f"{type(error).__name__}: {error}")
+        raise refusal(f"{told}: {said}", private=", ".join(hidden)) from error
 
 
 def object_at(path: str, allowed: Sequence[str], what: str) -> Any:

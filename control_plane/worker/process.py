@@ -112,7 +112,7 @@ class WorkerProcess:
 async def worker_process(
     settings: Settings, name: str, capacity: Capacity, traces: Tracing
 ) -> AsyncGenerator[WorkerProcess]:
-    worker_id = f"{name}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+    worker_id = f"{name}-{uuid4().hex[:12]}"
     stop, at_work = asyncio.Event(), asyncio.Event()
     refusals = Refusals(stop)
     for signum in (signal.SIGTERM, signal.SIGINT):

@@ -27,7 +27,8 @@ class LoggedTurns:
         try:
             outcome = await self._executor.run(turn, key, why_cancelled)
         except RuntimeFailure as failure:
-            log.warning("attempt failed", code=failure.code, seconds=_since(began))
+            private = {"private": failure.private} if failure.private else {}
+            log.warning("attempt failed", code=failure.code, seconds=_since(began), **private)
             raise
         log.info("attempt ended", status=outcome.status.value, runtime=outcome.runtime, seconds=_since(began))
         return outcome

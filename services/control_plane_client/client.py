@@ -199,7 +199,8 @@ class ControlPlaneClient:
         try:
             return decode(await retrying(call))
         except (_Unavailable, aiohttp.ClientError, TimeoutError) as error:
-            raise ControlPlaneUnavailable(f"The control plane did not answer: {error}") from error
+            said = str(error) if isinstance(error, _Unavailable) else type(error).__name__
+            raise ControlPlaneUnavailable(f"The control plane did not answer: {said}.", private=str(error)) from error
         except WorkerRefused as refusal:
             self._refused(refusal)
             raise

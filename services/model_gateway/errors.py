@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from math import isnan
 from typing import Any
+from urllib.parse import urlsplit
 
+from runtimes.discreet import discreet
 from runtimes.errors import (
     ContentRefused,
     ContextTooLong,
@@ -85,12 +87,15 @@ def failure(
     *,
     status: int | None = None,
     retry_after: float | None = None,
+    private: str = "",
 ) -> ModelFailure:
-    """A failure of an endpoint's model; `said` are somebody else's words."""
+    """A failure of an endpoint's model; `said` are somebody else's words, `private` those for the operator."""
     happened = f"{_HAPPENED.get(kind, 'The model call failed')}{f' ({status})' if status else ''}"
     where = f"model '{endpoint.model}' of provider '{endpoint.provider}'"
     words = scrubbed(said, endpoint.api_key) or "no reason given"
-    return kind(f"{happened}, {where}: {words}", hint=_HINTS.get(kind, ""), retry_after=retry_after)
+    words, hidden = discreet(words, [urlsplit(endpoint.base_url).hostname or ""])
+    private = private or ", ".join(hidden)
+    return kind(f"{happened}, {where}: {words}", hint=_HINTS.get(kind, ""), retry_after=retry_after, private=private)
 
 
 def of_response(status: int, headers: Mapping[str, str], body: bytes, endpoint: ModelEndpoint) -> ModelFailure:

@@ -1,6 +1,7 @@
 """HTTP to providers: one pool of connections, one request after the other, failures typed."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -154,11 +155,11 @@ class ProviderClient:
 
 @asynccontextmanager
 async def _translated(endpoint: ModelEndpoint) -> AsyncGenerator[None]:
-    """Failures of the connection, in our own terms; the library's words name the address, never the key."""
+    """Failures of the connection, in our own terms; the library's words, which name the address, are the operator's."""
     try:
         yield
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
-        raise failure(ModelUnreachable, str(error), endpoint) from None
+        raise failure(ModelUnreachable, _unreachable(error), endpoint, private=str(error)) from None
     except TimeoutError:
         raise failure(ModelTimeout, "it was silent for too long", endpoint) from None
     except aiohttp.ClientResponseError as error:
@@ -168,7 +169,23 @@ async def _translated(endpoint: ModelEndpoint) -> AsyncGenerator[None]:
     except AnswerUnfit as error:
         raise failure(ModelAnswerInvalid, str(error), endpoint) from None
     except (aiohttp.ClientError, ConnectionError) as error:
-        raise failure(ModelConnectionBroken, str(error) or type(error).__name__, endpoint) from None
+        said = f"it was closed too early ({type(error).__name__})"
+        raise failure(ModelConnectionBroken, said, endpoint, private=str(error)) from None
+
+
+def _unreachable(error: aiohttp.ClientError) -> str:
+    """Why no connection came about, without naming where to."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "its name is not known to the worker"
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            return "its certificate is not accepted"
+        case aiohttp.ClientConnectorError():
+            return os.strerror(error.errno).lower() if error.errno else "the connection failed"
+        case aiohttp.ConnectionTimeoutError():
+            return "no connection came about in time"
+        case _:
+            return "its base_url cannot be used"
 
 
 async def _refusal(response: aiohttp.ClientResponse, endpoint: ModelEndpoint, idle: float) -> ModelFailure:

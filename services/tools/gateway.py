@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from runtimes.discreet import discreet
 from runtimes.errors import RuntimeFailure, ToolsetInvalid
 from runtimes.tool_arguments import decoded
 from runtimes.types import Tool, ToolResult
@@ -173,7 +174,8 @@ class _Door:
         return f"{text[:limit]}\n[cut: {len(text) - limit} of {len(text)} characters are not shown]"
 
     def _failed(self, error: Exception) -> str:
-        return f"'{self.spec.name}' failed: {type(error).__name__}: {error}"
+        told, _ = discreet(f"{type(error).__name__}: {error}")
+        return f"'{self.spec.name}' failed: {told}"
 
     def _late(self) -> str:
         after = f"after {self.spec.timeout_seconds:g} s"

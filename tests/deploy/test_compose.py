@@ -161,6 +161,35 @@ def test_pools_do_not_see_the_database_nor_workflows_the_providers() -> None:
     }
 
 
+def reached(name: str) -> set[str]:
+    """The services that share a network with one."""
+    ours = set(SERVICES[name]["networks"])
+    return {other for other, service in SERVICES.items() if ours & set(service["networks"])} - {name}
+
+
+def test_pools_reach_no_database_and_the_database_no_internet() -> None:
+    pools = {name for name in WORKERS if name.startswith("pool-")}
+    database = set(SERVICES["postgres"]["networks"])
+
+    for name in pools:
+        assert reached(name) - pools == {"control-plane", "temporal", "otel-collector"}
+    assert reached("postgres") == {"control-plane", "migrate", "temporal", "temporal-schema"}
+    assert "postgres" not in reached("workflow-worker")
+    assert all(FILE["networks"][network]["internal"] for network in database)
+
+
+def test_what_is_published_has_a_network_that_leads_out() -> None:
+    for name, service in SERVICES.items():
+        leads_out = any("internal" not in FILE["networks"][network] for network in service["networks"])
+        assert leads_out or not service.get("ports"), name
+
+
+def test_temporal_in_several_networks_finds_itself() -> None:
+    environment = SERVICES["temporal"]["environment"]
+
+    assert (environment["BIND_ON_IP"], environment["TEMPORAL_BROADCAST_ADDRESS"]) == ("0.0.0.0", "127.0.0.1")
+
+
 def test_the_collector_asks_every_replica_of_every_process_that_serves_metrics() -> None:
     jobs = {job["job_name"]: job for job in COLLECTOR["receivers"]["prometheus"]["config"]["scrape_configs"]}
     (found,) = jobs["workers"]["dns_sd_configs"]

@@ -265,10 +265,58 @@ def test_the_operators_prometheus_is_asked() -> None:
 
 def test_names_are_answered_by_the_clusters_dns_or_the_nodes() -> None:
     policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(built("base"), "NetworkPolicy")}
-    (names, _) = policies["names-and-temporal"]["egress"]
+    (names,) = policies["names"]["egress"]
 
     assert names["to"][1] == {"ipBlock": {"cidr": "169.254.20.10/32"}}
     assert {(port["protocol"], port["port"]) for port in names["ports"]} == {("UDP", 53), ("TCP", 53)}
+
+
+def _peers(policy: Object) -> Iterator[Object]:
+    for rule in policy["spec"].get("egress", ()):
+        assert rule.get("to"), f"{policy['metadata']['name']} leads anywhere"
+        yield from rule["to"]
+
+
+@pytest.mark.parametrize("path", WHOLE)
+def test_each_way_out_leads_to_a_peer_that_is_named(path: str) -> None:
+    policies = {each["metadata"]["name"]: each for each in of_kind(built(path), "NetworkPolicy")}
+    components = {
+        name: each["spec"]["podSelector"]["matchExpressions"][0]["values"]
+        for name, each in policies.items()
+        if name in ("names", "temporal", "database")
+    }
+
+    peers = {name: list(_peers(policy)) for name, policy in policies.items()}
+
+    assert all(
+        peer.keys() <= {"namespaceSelector", "podSelector", "ipBlock"} for each in peers.values() for peer in each
+    )
+    assert components["temporal"] == ["control-plane", "workflow-worker", "pool"]
+    assert components["database"] == ["control-plane", "migrate"]
+    for peer in (*peers["names"], *peers["temporal"]):
+        if "namespaceSelector" in peer:
+            assert "app.kubernetes.io/name" not in json.dumps(peer), "kustomize has added our own label"
+            assert len(peer["podSelector"]["matchExpressions"]) == 1
+
+
+def test_the_page_tells_where_another_database_is_named(tmp_path: Path) -> None:
+    patches = yaml.safe_load(Document("docs/kubernetes.md").blocks("yaml peers"))
+    example = yaml.safe_load(path_of("overlays", "example", "kustomization.yaml").read_text())
+    policies = {each["metadata"]["name"]: each for each in of_kind(built("overlays/example"), "NetworkPolicy")}
+
+    assert patches["patches"] == example["patches"]
+    assert list(_peers(policies["database"])) == [{"ipBlock": {"cidr": "192.0.2.10/32"}}]
+
+
+@pytest.mark.parametrize("path", WHOLE)
+def test_the_api_answers_to_named_hosts(path: str) -> None:
+    objects = built(path)
+    names = settings_of(objects)["HOLDFAST_ALLOWED_HOSTS"].split(",")
+    url = urlsplit(settings_of(objects)["HOLDFAST_API_URL"])
+
+    assert not any("*" in name for name in names)
+    assert {url.hostname, "localhost", "127.0.0.1"} <= set(names)
+    assert not any("HOLDFAST_ALLOWED_HOSTS" in env_of(pod) for pod in pods(objects))
 
 
 def test_a_pool_is_ten_lines() -> None:

@@ -19,14 +19,15 @@ class PoolRuntime(BaseModel):
 class PoolWorker(BaseModel):
     """A worker as it last announced itself; `memory_limit` and `memory_used` are bytes of its machine or container.
 
-    `slots` are the turns that it runs and those that it surely has room for.
+    `slots` are the turns that it runs and those that it surely has room for. `host` and `pid` are told to those whose
+    worker it is.
     """
 
     model_config = ConfigDict(from_attributes=True)
 
     id: str
-    host: str
-    pid: int
+    host: str | None
+    pid: int | None
     version: str
     deployment: str
     build_id: str

@@ -49,7 +49,7 @@ class Pools:
         Raises:
             NotFound: no live worker has announced it.
         """
-        return _detail(await self._workers(pool))
+        return self._detail(await self._workers(pool))
 
     async def drain(self, pool: str, build_id: str | None) -> tuple[WorkerPoolDetail, list[str]]:
         """Note that the pool's present workers are to end; the pool as it is then, and who has to be told.
@@ -66,7 +66,7 @@ class Pools:
             raise OperatorOnly(f"Only the operator drains the pool '{pool}'.", hint="Use a key of the operator.")
         await self._request(pool, build_id)
         log.info("pool drained", pool=pool, build_id=build_id, key_id=str(self.principal.key_id), workers=mine)
-        return _detail(await self._workers(pool)), mine
+        return self._detail(await self._workers(pool)), mine
 
     async def _request(self, pool: str, build_id: str | None) -> None:
         """The first request stays, with the name of its key."""
@@ -81,6 +81,16 @@ class Pools:
             wanted = wanted.where(Worker.build_id == build_id)
         await self.connection.execute(wanted.values(drain_requested_at=func.now(), drain_requested_by=by))
 
+    def _detail(self, workers: Workers) -> WorkerPoolDetail:
+        return WorkerPoolDetail(**_summed(workers), live_workers=list(map(self._shown, workers)))
+
+    def _shown(self, worker: Row[Any]) -> PoolWorker:
+        """A worker, without its machine where it is somebody else's: tenants share the operator's."""
+        shown = PoolWorker.model_validate(worker)
+        if worker.organization_id == self.principal.organization_id:
+            return shown
+        return shown.model_copy(update={"host": None, "pid": None})
+
     async def _workers(self, pool: str) -> Workers:
         found = [worker for worker in await live_workers(self.connection, self.principal) if worker.pool == pool]
         if not found:
@@ -90,10 +100,6 @@ class Pools:
 
 def _hint(pool: str) -> str:
     return f"See: holdfast pools show {pool}"
-
-
-def _detail(workers: Workers) -> WorkerPoolDetail:
-    return WorkerPoolDetail(**_summed(workers), live_workers=[PoolWorker.model_validate(worker) for worker in workers])
 
 
 def _summed(workers: Workers) -> dict[str, Any]:
