@@ -200,7 +200,7 @@ class Settings(BaseSettings):
     )
     #: Fields whose values no message ever shows.
     secrets: ClassVar[frozenset[str]] = frozenset(
-        {"database_url", "api_key", "identity_secret", "providers", "secrets_key"}
+        {"database_url", "api_key", "identity_secret", "providers", "secrets_key", "worker_secrets"}
     )
 
     data_dir: Annotated[Directory, _COMMAND] = Field(default_factory=data_home)
@@ -282,6 +282,13 @@ class Settings(BaseSettings):
     workers ask there, the API accepts URLs that lead there"""
     mcp_commands: Annotated[Words, _POOL] = Field(default_factory=list[str])
     """programs that agents may have started as MCP servers, by name or path as agents write them"""
+    worker_secrets: Annotated[dict[str, SecretStr], ReadBy((Process.POOL, Process.COMMAND))] = Field(
+        default_factory=dict[str, SecretStr]
+    )
+    """[secrets](secrets.md#of-a-worker) that agents may refer to, by name, in place of those that organizations store:
+    `HOLDFAST_WORKER_SECRETS__NAME`"""
+    worker_secrets_for: Annotated[Words, _POOL] = Field(default_factory=list[str])
+    """the organizations whose agents may, by their ids, or `*` for all; unset: the one that the worker's key is of"""
     providers: Annotated[dict[str, ProviderSettings], ReadBy((Process.POOL, Process.COMMAND))] = Field(
         default_factory=dict[str, ProviderSettings]
     )

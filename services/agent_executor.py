@@ -31,7 +31,7 @@ from services.tools.gateway import ToolGateway
 from services.tools.offer import restored, written
 from services.tools.own_tools import JournalledTools, own_tools
 from services.tools.place import TurnPlace
-from services.tools.secret_values import SecretValues
+from services.tools.secret_values import SecretValues, WorkerSecrets
 from services.tools.spec import ToolSpec
 from services.tools.toolsets import Toolsets
 from services.tracing import traced_turn
@@ -72,6 +72,7 @@ class AgentExecutorService:
         limits: ExecutorLimits,
         metrics: TurnMetrics,
         captures_content: bool = False,
+        secrets: WorkerSecrets | None = None,
     ) -> None:
         self._client = client
         self._runtimes = runtimes
@@ -83,6 +84,7 @@ class AgentExecutorService:
         self._limits = limits
         self._metrics = metrics
         self._captures_content = captures_content
+        self._secrets_of_worker = secrets or WorkerSecrets()
 
     async def run(self, turn: TurnRequest, key: AttemptKey, why_cancelled: Callable[[], StopReason]) -> TurnOutcome:
         """Run one try at a turn; see `activities.ports.TurnExecutor`."""
@@ -192,7 +194,8 @@ class AgentExecutorService:
         if not references_in(toolsets):
             return SecretValues()
         given = await scope.store.secrets()
-        return SecretValues(given.values, given.broken)
+        own = self._secrets_of_worker.of(scope.plan.turn.organization_id, is_own=given.is_own)
+        return SecretValues(given.values, given.broken, own)
 
     def _place(self, scope: AttemptScope, secrets: SecretValues) -> TurnPlace:
         turn = scope.plan.turn

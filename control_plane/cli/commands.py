@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, Entry] = {
     "approvals": Entry("approvals", "app", "Decide what agents may do."),
     "agents": Entry("agents", "app", "Define agents."),
     "templates": Entry("templates", "app", "Define templates, which agents are made from."),
+    "secrets": Entry("secrets", "app", "Keep secrets that agents refer to."),
     "sessions": Entry("sessions", "app", "Look at conversations."),
     "runtimes": Entry("workers", "runtimes", "Look at runtimes, check them, add them to the local stack."),
     "pools": Entry("workers", "pools", "Look at worker pools, and drain them."),

@@ -22,6 +22,7 @@ GIVEN = frozenset(
         "api_port",
         "identity_secret",
         "secrets_key",
+        "worker_secrets",
         "worker_health_host",
         "worker_health_port",
     }
@@ -52,6 +53,12 @@ def temporal_environment(address: str) -> dict[str, str]:
 def provider_environment(providers: Mapping[str, ProviderSettings]) -> dict[str, str]:
     """The providers with their keys, for runtime workers only."""
     return {PREFIX + "PROVIDERS": json.dumps({name: _plain(provider) for name, provider in providers.items()})}
+
+
+def worker_secrets_environment(settings: Settings) -> dict[str, str]:
+    """The secrets that agents may refer to, for runtime workers only."""
+    plain = {name: value.get_secret_value() for name, value in settings.worker_secrets.items()}
+    return {PREFIX + "WORKER_SECRETS": json.dumps(plain)} if plain else {}
 
 
 def _settings(settings: Settings) -> dict[str, str]:

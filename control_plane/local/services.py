@@ -16,6 +16,7 @@ from control_plane.local.environment import (
     provider_environment,
     scripted_provider,
     temporal_environment,
+    worker_secrets_environment,
 )
 from control_plane.local.ports import LOOPBACK
 from control_plane.local.processes import holdfast_command
@@ -118,7 +119,8 @@ class OwnServices:
         return self._base() | place | _identity(credentials)
 
     def _turns(self, credentials: Credentials) -> dict[str, str]:
-        return self._keyed(credentials) | provider_environment(self.providers())
+        given = provider_environment(self.providers()) | worker_secrets_environment(self.settings)
+        return self._keyed(credentials) | given
 
     def _worker(
         self, name: str, title: str, command: tuple[str, ...], serves: str, environment: dict[str, str]

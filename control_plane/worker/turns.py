@@ -35,6 +35,7 @@ from services.metrics import TurnMetrics
 from services.model_gateway.server import ModelGateway
 from services.providers import Provider, ProviderRegistry
 from services.sandbox.sandbox import Sandbox
+from services.tools.secret_values import WorkerSecrets
 from services.tools.toolsets import Toolsets
 from services.workspaces import Workspaces
 
@@ -135,7 +136,13 @@ def _executor(
         ),
         metrics=TurnMetrics(process.registry),
         captures_content=process.traces.captures_content,
+        secrets=_secrets(settings),
     )
+
+
+def _secrets(settings: Settings) -> WorkerSecrets:
+    values = {name: value.get_secret_value() for name, value in settings.worker_secrets.items()}
+    return WorkerSecrets(values, settings.worker_secrets_for)
 
 
 def _toolsets(settings: Settings, slots: int) -> Toolsets:

@@ -201,11 +201,12 @@ class AskSecrets(BaseModel):
 class SecretsGiven(BaseModel):
     """The secrets that the attempt's agent refers to, by name, as far as there are any; nothing shows their values.
 
-    `broken` says of some why they cannot be opened.
+    `broken` says of some why they cannot be opened; `is_own`: the execution is of the organization whose key asks.
     """
 
     values: dict[str, str] = Field(default_factory=dict[str, str], repr=False)
     broken: dict[str, str] = Field(default_factory=dict[str, str])
+    is_own: bool = False
 
 
 class NewEvent(BaseModel):

@@ -1,7 +1,7 @@
 """The secrets that an attempt at a turn has in hand: put in where they are used, and out of what is said."""
 
 import re
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 
 from runtimes.errors import RuntimeFailure, SecretMissing, SecretUnusable
@@ -20,12 +20,41 @@ _NOTHING = re.compile(r"(?!)")
 _HIDDEN = "[secret]"
 
 
-class SecretValues:
-    """Values by the names of their secrets; `broken` says of some why they cannot be had."""
+#: Stands for every organization.
+EVERYONE = "*"
 
-    def __init__(self, values: Mapping[str, str] | None = None, broken: Mapping[str, str] | None = None) -> None:
+
+class WorkerSecrets:
+    """Secrets of the worker's own settings, by names without regard to case, and whose agents may refer to them.
+
+    Without `organizations` it is the one that runs the worker: an agent can send what it may refer to anywhere.
+    """
+
+    def __init__(self, values: Mapping[str, str] | None = None, organizations: Collection[str] = ()) -> None:
+        self._values = {name.lower(): value for name, value in (values or {}).items()}
+        self._organizations = frozenset(organizations)
+
+    def of(self, organization_id: str, *, is_own: bool) -> Mapping[str, str]:
+        """Those that an organization's agents may refer to."""
+        listed = organization_id in self._organizations or EVERYONE in self._organizations
+        return self._values if listed or (is_own and not self._organizations) else {}
+
+
+class SecretValues:
+    """Values by the names of their secrets; `broken` says of some why they cannot be had.
+
+    The worker's `own` go before those of the organization; their names are in lower case.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, str] | None = None,
+        broken: Mapping[str, str] | None = None,
+        own: Mapping[str, str] | None = None,
+    ) -> None:
         self._values = dict(values or {})
         self._broken = dict(broken or {})
+        self._own = dict(own or {})
 
     def of(self, given: Mapping[str, str | SecretReference]) -> dict[str, str]:
         """The values of an environment, or of headers; see `value`."""
@@ -41,6 +70,8 @@ class SecretValues:
         if isinstance(given, str):
             return given
         name = given.secret
+        if name.lower() in self._own:
+            return self._own[name.lower()]
         if name in self._broken:
             raise SecretUnusable(f"The secret '{name}' cannot be opened. {self._broken[name]}")
         if name not in self._values:

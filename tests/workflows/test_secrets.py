@@ -28,7 +28,7 @@ from tests.stack import Stack
 __all__ = ["url"]
 
 RUNTIMES = ("native", "claude_code")
-HEADER, VARIABLE = f"canary-header-{uuid4().hex}", f"canary-variable-{uuid4().hex}"
+HEADER, VARIABLE, OWN = (f"canary-{what}-{uuid4().hex}" for what in ("header", "variable", "own"))
 DIGEST = sha256(VARIABLE.encode()).hexdigest()
 
 
@@ -71,6 +71,7 @@ async def secretive(new_stack: NewStack, url: str) -> AsyncGenerator[Secretive]:
             "HOLDFAST_MCP_COMMANDS": sys.executable,
             "HOLDFAST_WEB_ALLOW": guard.url.split("/")[2],
             "HOLDFAST_LOG_LEVEL": "debug",
+            "HOLDFAST_WORKER_SECRETS__OF_WORKER": OWN,
         }
         running = await stack.enter_async_context(new_stack(pools=RUNTIMES, settings=settings))
         for name, value in {"HEADER": guard.key, "VARIABLE": VARIABLE}.items():
@@ -104,6 +105,16 @@ async def test_a_later_attempt_on_another_worker_gets_them_too(secretive: Secret
     assert sorted(message["result"] for message in result["tool_messages"]) == sorted([DIGEST, "5"] * 2)
 
 
+async def test_a_secret_of_the_workers_settings_needs_no_store(secretive: Secretive) -> None:
+    stack, name = secretive.stack, await secretive.agent(env={"secret": "OF_WORKER"})
+    show = called(near__show={"name": "TOKEN"}, near__digest={"name": "TOKEN"})
+
+    result = await stack.result(await stack.start(f"[[tool {show};; say done]]", name))
+
+    told = {message["name"]: message["result"] for message in result["tool_messages"]}
+    assert told == {"near__show": "It is [secret]!", "near__digest": sha256(OWN.encode()).hexdigest()}
+
+
 async def test_a_missing_secret_fails_the_turn_at_once_and_is_named(secretive: Secretive) -> None:
     stack = secretive.stack
     execution = await stack.start("[[say done]]", await secretive.agent(env={"secret": "NOWHERE"}))
@@ -119,13 +130,17 @@ async def test_a_missing_secret_fails_the_turn_at_once_and_is_named(secretive: S
 async def test_another_organizations_secret_of_the_same_name_is_out_of_reach(secretive: Secretive) -> None:
     stack, theirs = secretive.stack, await new_organization(secretive.stack.database_url, "theirs")
     definition = {"name": "theirs", "runtime": "native", "model_id": "scripted/scripted"}
-    toolsets = secretive.servers({"secret": "VARIABLE"}, {"secret": "HEADER"})
+    toolsets = [secretive.servers({"secret": name}, {"secret": "HEADER"}) for name in ("VARIABLE", "OF_WORKER")]
     async with httpx.AsyncClient(base_url=stack.api_url, headers=theirs.auth(), trust_env=False, timeout=70) as client:
-        await client.post("/api/v1/agents", json=definition | {"toolsets": toolsets})
-        started = await client.post("/api/v1/executions", json={"agent_id": "theirs", "prompt": "[[say done]]"})
-        result = await client.get(f"/api/v1/executions/{started.json()['id']}/result", params={"wait": 60})
+        await client.put("/api/v1/secrets/HEADER", json={"value": secretive.guard.key})
+        for number, each in enumerate(toolsets):
+            agent = definition | {"name": f"theirs-{number}", "toolsets": each}
+            await client.post("/api/v1/agents", json=agent)
+            body = {"agent_id": agent["name"], "prompt": "[[say done]]"}
+            started = await client.post("/api/v1/executions", json=body)
+            result = await client.get(f"/api/v1/executions/{started.json()['id']}/result", params={"wait": 60})
 
-    assert result.json()["error"]["code"] == "secret_missing"
+            assert result.json()["error"]["code"] == "secret_missing"
 
 
 async def test_a_definition_in_a_workflows_input_is_refused_and_goes_no_further(secretive: Secretive) -> None:
@@ -166,8 +181,8 @@ async def test_nothing_that_is_kept_or_said_holds_a_value(secretive: Secretive) 
 
 def leaked(text: str) -> bool:
     """Whether one of the values is in a text, as it is or in base64."""
-    encoded = [base64.b64encode(value.encode()).decode().rstrip("=")[:-1] for value in (HEADER, VARIABLE)]
-    return any(value in text for value in (HEADER, VARIABLE, *encoded))
+    encoded = [base64.b64encode(value.encode()).decode().rstrip("=")[:-1] for value in (HEADER, VARIABLE, OWN)]
+    return any(value in text for value in (HEADER, VARIABLE, OWN, *encoded))
 
 
 async def dumped(stack: Stack) -> str:

@@ -118,7 +118,8 @@ async def give_secrets(
 ) -> SecretsGiven:
     organization_id = organization_of(principal, request.organization_id)
     async with state.database.transaction(organization_id) as connection:
-        return await secrets.secrets_of(connection, organization_id, execution_id, attempt, state.keyring)
+        given = await secrets.secrets_of(connection, organization_id, execution_id, attempt, state.keyring)
+    return given.model_copy(update={"is_own": organization_id == principal.organization_id})
 
 
 @router.post("/executions/{execution_id}/attempts/{attempt}/reservations")

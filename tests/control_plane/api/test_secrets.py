@@ -165,7 +165,7 @@ async def test_an_attempt_gets_what_its_agent_refers_to_and_nothing_else(secreti
 
     given = await given_to(turn)
 
-    assert given.json() == {"values": {"MINE": f"{CANARY}-MINE"}, "broken": {}}
+    assert given.json() == {"values": {"MINE": f"{CANARY}-MINE"}, "broken": {}, "is_own": True}
 
 
 async def test_a_fenced_attempt_gets_nothing(secretive: Installation) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from control_plane.local.environment import base_environment, provider_environment
+from control_plane.local.environment import base_environment, provider_environment, worker_secrets_environment
 from control_plane.settings import ProviderSettings, Settings
 
 AROUND = {
@@ -24,6 +24,16 @@ def test_no_process_gets_keys_or_the_way_to_another_server(tmp_path: Path) -> No
     assert "sk-1" not in "".join(environment.values())
     assert environment["HOLDFAST_WORKER_SLOTS"] == "7"
     assert environment["HOLDFAST_DATA_DIR"] == str(tmp_path)
+
+
+def test_secrets_of_workers_are_for_those_that_run_turns(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, worker_secrets={"TICKETS": SecretStr("hidden")}, worker_secrets_for=["*"])
+
+    environment = base_environment(settings, AROUND)
+
+    assert "hidden" not in "".join(environment.values())
+    assert environment["HOLDFAST_WORKER_SECRETS_FOR"] == '["*"]'
+    assert worker_secrets_environment(settings) == {"HOLDFAST_WORKER_SECRETS": '{"TICKETS": "hidden"}'}
 
 
 def test_a_proxy_never_stands_between_our_processes(tmp_path: Path) -> None:

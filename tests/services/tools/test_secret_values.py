@@ -14,8 +14,9 @@ from aiohttp import web
 from runtimes.errors import McpServerFailed, RuntimeFailure, SecretMissing, SecretUnusable
 from services.egress import Egress
 from services.sandbox.sandbox import Sandbox
+from services.tools.configuration import SecretReference
 from services.tools.place import TurnPlace
-from services.tools.secret_values import SecretValues
+from services.tools.secret_values import SecretValues, WorkerSecrets
 from services.tools.spec import ToolFailed
 from services.tools.toolsets import Toolsets
 from tests.architecture.source import ROOT
@@ -134,6 +135,18 @@ async def test_one_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
             given, place(tmp_path, SecretValues(broken={"T": "It was changed."}))
         ):
             pass
+
+
+@pytest.mark.parametrize(
+    ("organizations", "is_own", "given"),
+    [([], True, True), ([], False, False), (["o"], False, True), (["p"], True, False), (["*"], False, True)],
+)
+def test_a_workers_secrets_are_for_whom_its_operator_says(organizations: list[str], is_own: bool, given: bool) -> None:
+    own = WorkerSecrets({"Tickets": CANARY}, organizations).of("o", is_own=is_own)
+    values = SecretValues({"TICKETS": "stored", "Other": "x"}, own=own)
+
+    assert values.value(SecretReference(secret="TICKETS")) == (CANARY if given else "stored")
+    assert values.value(SecretReference(secret="Other")) == "x"
 
 
 @pytest.mark.parametrize("value", [f"{CANARY}\n", f"{CANARY}\r\nX: y", f"{CANARY}…"])
