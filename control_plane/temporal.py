@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
@@ -17,16 +16,17 @@ from temporalio.client import (
     ScheduleSpec,
     ScheduleState,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from activities.errors import ReadableFailures
+from activities.payloads import ForgivingPayloads
 from control_plane.settings import SettingsInvalid
 
-DATA_CONVERTER = replace(pydantic_data_converter, failure_converter_class=ReadableFailures)
+DATA_CONVERTER = DataConverter(payload_converter_class=ForgivingPayloads, failure_converter_class=ReadableFailures)
 DEFAULT_ADDRESS = "127.0.0.1:7233"
 DEFAULT_NAMESPACE = "default"
 #: A paused schedule that never runs: whoever makes it first has the namespace.

@@ -10,6 +10,8 @@ from runtimes.types import ExecutionError, FinishReason, ToolMessage, Usage
 
 #: Longest answer that travels through Temporal; the whole one is in the database.
 SHORT_RESPONSE = 16_384
+#: With this begins what stands for an input that Temporal has, and that cannot be read.
+UNREADABLE = "The input cannot be read: "
 #: Of an execution that is told nothing else, as Temporal has it: 1 goes first.
 USUAL_PRIORITY = 3
 LAST_PRIORITY = 5

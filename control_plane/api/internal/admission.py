@@ -24,11 +24,11 @@ from control_plane.api.internal.schemas import WorkflowInput
 from control_plane.api.json_text import check_json_object
 from control_plane.api.problems import invalid_input
 from control_plane.api.state import ApiState
-from control_plane.errors import Conflict, HoldfastError, NotFound
+from control_plane.errors import Conflict, HoldfastError, NotFound, TypeMismatch
 from db.enums import Source
 from db.session import Database
 from db.sql import Sql
-from runtimes.turns import LAST_PRIORITY, Admission, AdmitExecution
+from runtimes.turns import LAST_PRIORITY, UNREADABLE, Admission, AdmitExecution
 from services.storable import storable
 
 EXAMPLE = """The input is like {"agent_id": "demo", "prompt": "hello"}."""
@@ -78,6 +78,7 @@ def _parsed(given: Any) -> WorkflowInput:
         HoldfastError: it cannot be wanted.
     """
     try:
+        _check_readable(given)
         check_json_object(json.dumps(given).encode())
         return WorkflowInput.model_validate(given)
     except ValidationError as invalid:
@@ -87,6 +88,11 @@ def _parsed(given: Any) -> WorkflowInput:
         refusal = wrong
     refusal.hint = refusal.hint or EXAMPLE
     raise refusal
+
+
+def _check_readable(given: Any) -> None:
+    if isinstance(given, str) and given.startswith(UNREADABLE):
+        raise TypeMismatch(given)
 
 
 def _new_execution(organization_id: UUID, wanted: WorkflowInput, request: AdmitExecution) -> NewExecution:
