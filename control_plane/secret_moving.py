@@ -1,18 +1,20 @@
 """Takes plain values out of definitions: what goes into the store, and the references that stay."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, cast
 from uuid import UUID
 
 from control_plane.sealing import Keyring
 from control_plane.sealing import Place as SealedPlace
 from db.migrate import MigrationRefused, MoveSecrets
-from services.secret_places import Place, places_in
+from services.secret_places import Place, places_in, settings_in
 
 #: Characters of a derived name before its mark.
 _NAME_LIMIT = 150
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +34,32 @@ class PlainValue:
         self.place.holder[self.place.key] = {"secret": self.name}
 
 
-def has_plain_values(toolsets: Sequence[Any]) -> bool:
-    """Whether toolsets hold values that are to be moved."""
+def places_of(
+    toolsets: Sequence[Any],
+    configuration: Mapping[str, Any] = MappingProxyType({}),
+    secret_settings: Collection[str] = (),
+) -> list[Place]:
+    """Where a definition may hold secrets; of the runtime's settings, those that are secret by their names."""
     _split_queries(toolsets)
-    return any(_is_plain(place) for place in places_in(toolsets))
+    return [*places_in(toolsets), *settings_in(configuration, secret_settings)]
 
 
 def plain_values(
-    keyring: Keyring, organization_id: UUID, owner: str, toolsets: Sequence[Any], salt: str = "0"
+    keyring: Keyring, organization_id: UUID, owner: str, places: Sequence[Place], salt: str = "0"
 ) -> list[PlainValue]:
-    """The values of an agent's or a template's toolsets that are to be moved.
+    """The values of an agent or a template that are to be moved.
 
     A name is the same for the same value at the same place, so that a definition which is sent again changes nothing;
     with another `salt` it is another one.
     """
-    _split_queries(toolsets)
     return [
-        PlainValue(place, _name(keyring, organization_id, owner, place, salt))
-        for place in places_in(toolsets)
-        if _is_plain(place)
+        PlainValue(place, _name(keyring, organization_id, owner, place, salt)) for place in places if is_plain(place)
     ]
+
+
+def is_plain(place: Place) -> bool:
+    """Whether a value stands there that is to be moved."""
+    return isinstance(place.value, str) and place.value != ""
 
 
 def mover(keyring: Keyring | None) -> MoveSecrets:
@@ -63,7 +71,7 @@ def mover(keyring: Keyring | None) -> MoveSecrets:
                 "Definitions of agents or templates hold plain values of headers, env or query, which are to be sealed,"
                 " and there is no key for that. Set HOLDFAST_SECRETS_KEY, for the API too; see docs/secrets.md."
             )
-        values = plain_values(keyring, organization_id, owner, toolsets)
+        values = plain_values(keyring, organization_id, owner, places_of(toolsets))
         rows = [_row(keyring, organization_id, value) for value in values]
         for value in values:
             value.take_out()
@@ -76,10 +84,6 @@ def _row(keyring: Keyring, organization_id: UUID, value: PlainValue) -> dict[str
     sealed = keyring.seal(SealedPlace(organization_id, value.name, 1), value.value)
     own = {"organization_id": organization_id, "name": value.name, "key_id": sealed.key_id}
     return own | {"wrapped_key": sealed.wrapped_key, "value": sealed.value}
-
-
-def _is_plain(place: Place) -> bool:
-    return isinstance(place.value, str) and place.value != ""
 
 
 def _name(keyring: Keyring, organization_id: UUID, owner: str, place: Place, salt: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from runtimes.base import AgentRuntime
 from runtimes.errors import RuntimeFailure, RuntimeUnfit
 from runtimes.factory import RuntimeFactory
 from runtimes.manifests.manifest import RuntimeManifest
+from runtimes.secret_references import secret_named
 from runtimes.turns import AttemptKey, StopReason, TurnOutcome, TurnRequest
 from runtimes.types import ModelEndpoint, RuntimeExecutionContext, Tool, Wire
 from services.agent_settings import read_settings
@@ -24,9 +25,10 @@ from services.model_gateway.parameters import unasked
 from services.model_gateway.policy import ModelPolicy
 from services.model_gateway.server import ModelGateway
 from services.model_gateway.sessions import ModelSession
-from services.secret_places import references_in
+from services.secret_places import references_in, settings_in
 from services.snapshots import Snapshots
 from services.tools.absent import Absent
+from services.tools.configuration import SecretReference
 from services.tools.gateway import ToolGateway
 from services.tools.offer import restored, written
 from services.tools.own_tools import JournalledTools, own_tools
@@ -131,8 +133,10 @@ class AgentExecutorService:
         snapshots = Snapshots(scope.plan.workspace, scope.store.keep_blob, scope.store.blob)
         async with AsyncExitStack() as stack:
             model = await self._model(scope, manifest, stack)
-            tools = await self._tools(scope, manifest, snapshots, stack)
+            secrets = await self._secrets(scope)
+            tools = await self._tools(scope, manifest, snapshots, secrets, stack)
             context = self._context(scope, model.endpoint, tools, snapshots)
+            context = replace(context, configuration=with_secrets(context.configuration, manifest, secrets))
             yield Prepared(context, model.failure, model.name, self._toolsets.processes)
 
     def _fitting(self, agent: AgentSpec) -> RuntimeManifest:
@@ -164,7 +168,12 @@ class AgentExecutorService:
         return _Model(endpoint, session)
 
     async def _tools(
-        self, scope: AttemptScope, manifest: RuntimeManifest, snapshots: Snapshots, stack: AsyncExitStack
+        self,
+        scope: AttemptScope,
+        manifest: RuntimeManifest,
+        snapshots: Snapshots,
+        secrets: SecretValues,
+        stack: AsyncExitStack,
     ) -> Sequence[Tool]:
         opened = scope.plan.opened
         if not opened.agent.toolsets and not manifest.own_toolsets:
@@ -174,8 +183,7 @@ class AgentExecutorService:
         make(scope.plan.workspace)
         ours = [toolset for toolset in opened.agent.toolsets if toolset.get("type") not in manifest.own_toolsets]
         absent: list[Absent] | None = None if opened.offered is None else []
-        place = self._place(scope, await self._secrets(scope, ours))
-        specs = await stack.enter_async_context(self._toolsets.open(ours, place, absent))
+        specs = await stack.enter_async_context(self._toolsets.open(ours, self._place(scope, secrets), absent))
         offered = await self._offered(scope, specs, absent or ())
         return ToolGateway(offered, scope.desk, snapshots.keep, self._toolsets.processes).tools()
 
@@ -189,9 +197,10 @@ class AgentExecutorService:
         await scope.store.offer(written(specs))
         return specs
 
-    async def _secrets(self, scope: AttemptScope, toolsets: Sequence[Mapping[str, Any]]) -> SecretValues:
-        """What the attempt's tools need, asked for only where they do."""
-        if not references_in(toolsets):
+    async def _secrets(self, scope: AttemptScope) -> SecretValues:
+        """What the attempt's tools and runtime need, asked for only where they do."""
+        agent = scope.plan.opened.agent
+        if not references_in(agent.toolsets, agent.configuration):
             return SecretValues()
         given = await scope.store.secrets()
         own = self._secrets_of_worker.of(scope.plan.turn.organization_id, is_own=given.is_own)
@@ -240,6 +249,22 @@ class AgentExecutorService:
             own_tools=JournalledTools(scope.desk, snapshots.keep, own_tools(opened.agent.toolsets)),
             store=scope.store,
         )
+
+
+def with_secrets(
+    configuration: Mapping[str, Any], manifest: RuntimeManifest, secrets: SecretValues
+) -> Mapping[str, Any]:
+    """The configuration with secrets in the place of references, in settings that its runtime says are secret.
+
+    Raises:
+        SecretMissing, SecretUnusable: one cannot be used.
+    """
+    places = settings_in(configuration, manifest.secret_settings)
+    names = {place.key: name for place in places if (name := secret_named(place.value)) is not None}
+    if not names:
+        return configuration
+    values = {key: secrets.value(SecretReference(secret=name)) for key, name in names.items()}
+    return {**configuration, "runtime_config": {**configuration["runtime_config"], **values}}
 
 
 @contextmanager

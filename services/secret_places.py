@@ -1,7 +1,9 @@
 """Where an agent's definition may hold secrets, as it is stored and travels: JSON, whatever wrote it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
+
+from runtimes.secret_references import secret_named
 
 #: Fields of an MCP server that hold values by name.
 _BY_NAME = ("env", "headers")
@@ -37,16 +39,17 @@ def _places_of(name: str, server: dict[str, Any]) -> Iterator[Place]:
         yield Place(f"{name}.query", server, "query")
 
 
-def references_in(toolsets: Sequence[Any]) -> set[str]:
-    """The names of the secrets that toolsets refer to."""
-    values = (place.value for place in places_in(toolsets))
-    return {name for value in values if isinstance(name := _mapping(value).get("secret"), str)}
+def settings_in(configuration: Mapping[str, Any], names: Collection[str]) -> Iterator[Place]:
+    """The places of a runtime's settings that are secret, by their `names`."""
+    settings = _mapping(configuration.get("runtime_config"))
+    yield from (Place(f"runtime_config.{name}", settings, name) for name in sorted(names) if name in settings)
+
+
+def references_in(toolsets: Sequence[Any], configuration: Mapping[str, Any]) -> set[str]:
+    """The names of the secrets that a definition refers to."""
+    places = [*places_in(toolsets), *settings_in(configuration, _mapping(configuration.get("runtime_config")))]
+    return {name for place in places if (name := secret_named(place.value)) is not None}
 
 
 def _mapping(given: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", given) if isinstance(given, dict) else {}
-
-
-def spec_references(spec: Mapping[str, Any]) -> set[str]:
-    """The names of the secrets that a stored agent refers to."""
-    return references_in(spec.get("toolsets") or ())

@@ -10,6 +10,7 @@ from packaging.version import InvalidVersion
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
 from runtimes.meant import guess
+from runtimes.secret_references import secret_named
 from runtimes.types import Capability, Wire
 
 #: The version of the contract between Holdfast and adapters: `runtimes.base` and `runtimes.types`.
@@ -72,11 +73,12 @@ class RuntimeManifest(BaseModel):
 
     `entry` is `module:Class` of the adapter. `distribution` carries it, with `extra` also the framework, whose own
     distribution is `package`. `versions` (of the package) and `python` are PEP 440 specifiers, empty for any.
-    `settings` are JSON schemas of an agent's `runtime_config`, by name. `templates` are those that it suits, `weight`
-    is its say in the resolver. `own_toolsets` are the types of toolset that the framework brings itself; `memory_mb`
-    and `slots` are per turn and per worker; `environment` is set before the framework is imported. `differs` names
-    scenarios of the conformance suite in which the framework cannot do as the others do, each with the reason.
-    `code` are settings that name code of the user's: it may set a model's parameters itself.
+    `settings` are JSON schemas of an agent's `runtime_config`, by name; one that is `writeOnly` is a secret.
+    `templates` are those that it suits, `weight` is its say in the resolver. `own_toolsets` are the types of toolset
+    that the framework brings itself; `memory_mb` and `slots` are per turn and per worker; `environment` is set before
+    the framework is imported. `differs` names scenarios of the conformance suite in which the framework cannot do as
+    the others do, each with the reason. `code` are settings that name code of the user's: it may set a model's
+    parameters itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -107,6 +109,11 @@ class RuntimeManifest(BaseModel):
         """What has to be installed for it, as pip and uv name it."""
         return f"{self.distribution}[{self.extra}]" if self.extra else self.distribution
 
+    @property
+    def secret_settings(self) -> frozenset[str]:
+        """The settings that definitions refer to secrets for."""
+        return frozenset(name for name, schema in self.settings.items() if schema.get("writeOnly") is True)
+
     def supports(self, version: str) -> bool:
         """Whether the framework's version is among those that the adapter was made for."""
         return is_within(self.versions, version)
@@ -128,9 +135,12 @@ class RuntimeManifest(BaseModel):
         if schema is None:
             yield f"'{name}' is no setting of runtime '{self.name}'. {guess(name, self.settings)}"
             return
+        is_secret = name in self.secret_settings
+        if is_secret and secret_named(value) is not None:
+            return
         for error in _validator(schema).iter_errors(value):
             place = ".".join(map(str, (name, *error.instance_path)))
-            yield f"'{place}' is wrong: {error.message[:_COMPLAINT_LIMIT]}."
+            yield f"'{place}' is wrong." if is_secret else f"'{place}' is wrong: {error.message[:_COMPLAINT_LIMIT]}."
 
 
 @lru_cache(maxsize=256)

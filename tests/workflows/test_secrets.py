@@ -127,6 +127,20 @@ async def test_a_missing_secret_fails_the_turn_at_once_and_is_named(secretive: S
     assert (await stack.types(execution)).count("attempt.started") == 1
 
 
+async def test_one_under_another_key_fails_the_turn_at_once_and_says_what_to_set(secretive: Secretive) -> None:
+    stack = secretive.stack
+    await stack.http.put("/api/v1/secrets/FOREIGN", json={"value": VARIABLE})
+    async with await psycopg.AsyncConnection.connect(stack.database_url.replace("+psycopg", "")) as connection:
+        await connection.execute("UPDATE secrets SET key_id = 'another' WHERE name = 'FOREIGN'")
+    execution = await stack.start("[[say done]]", await secretive.agent(env={"secret": "FOREIGN"}))
+
+    error = (await stack.result(execution))["error"]
+
+    assert (error["code"], error["retryable"]) == ("secret_unusable", False)
+    assert "'FOREIGN' cannot be opened" in error["message"]
+    assert "HOLDFAST_SECRETS_KEY" in error["message"]
+
+
 async def test_another_organizations_secret_of_the_same_name_is_out_of_reach(secretive: Secretive) -> None:
     stack, theirs = secretive.stack, await new_organization(secretive.stack.database_url, "theirs")
     definition = {"name": "theirs", "runtime": "native", "model_id": "scripted/scripted"}

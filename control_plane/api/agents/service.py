@@ -20,7 +20,7 @@ from control_plane.api.runtimes.description import manifests_of
 from control_plane.api.runtimes.liveness import pools_of
 from control_plane.api.runtimes.service import Manifests, Workers, check_runtime
 from control_plane.api.schemas import Notice
-from control_plane.api.secrets.moving import moved
+from control_plane.api.secrets.moving import moved, secret_settings
 from control_plane.api.secrets.service import Secrets
 from control_plane.api.templates.service import Templates
 from control_plane.errors import AgentInUse, NameConflict, NotFound, OptionUnsupported, PromptTooLarge, VersionConflict
@@ -59,7 +59,7 @@ class Agents:
         """
         values = definition(body, await self._template(body.template, keep=True))
         self._check(values)
-        values["toolsets"], notices = await moved(self._secrets(), body.name, values["toolsets"])
+        notices = await self._move(body.name, values["runtime"], values)
         mine = {"id": uuid7(), "organization_id": self.organization_id}
         return await self._store(insert(Agent).values(mine | values), notices)
 
@@ -114,10 +114,10 @@ class Agents:
         if not values:
             return await self._body(row)
         self._check({**row._mapping, **values})  # pyright: ignore[reportPrivateUsage]
-        notices: list[Notice] = []
-        if "toolsets" in values:
-            name = values.get("name", row.name)
-            values["toolsets"], notices = await moved(self._secrets(), name, values["toolsets"])
+        if "runtime" in values:
+            # What is a secret depends on the runtime.
+            values.setdefault("configuration", row.configuration)
+        notices = await self._move(values.get("name", row.name), values.get("runtime", row.runtime), values)
         changed = values | {"version": row.version + 1, "updated_at": func.now()}
         return await self._store(update(Agent).where(Agent.id == row.id).values(changed), notices)
 
@@ -151,6 +151,13 @@ class Agents:
             raise NotFound("There is no agent with this id or name.", hint="See: holdfast agents list")
         return row
 
+    async def _move(self, name: str, runtime: str | None, values: dict[str, Any]) -> list[Notice]:
+        """Let the store have what the values hold that may be secret."""
+        manifests = manifests_of(self.manifests, self.workers)
+        left, notices = await moved(self._secrets(), name, values, secret_settings(manifests, runtime))
+        values.update(left)
+        return notices
+
     def _secrets(self) -> Secrets:
         return Secrets(self.connection, self.organization_id, self.keyring)
 
@@ -177,12 +184,13 @@ class Agents:
         """The agents as the API shows them."""
         manifests, pools = manifests_of(self.manifests, self.workers), pools_of(self.workers)
         resolver = RuntimeResolver(manifests, self.frameworks)
-        secrets = await self._secrets().names(references_in([each for row in rows for each in row.toolsets]))
+        references = {row.id: references_in(row.toolsets, row.configuration) for row in rows}
+        secrets = await self._secrets().names(set[str]().union(*references.values()))
         bodies: list[AgentBody] = []
         for row, definition_ in zip(rows, await self._definitions(rows), strict=True):
             resolution = resolver.resolve(definition_.wanted(), pools)
             warnings = agent_warnings(row, resolution, manifests, self.workers)
-            warnings += secret_warnings(row.toolsets, secrets)
+            warnings += secret_warnings(references[row.id] - secrets)
             bodies.append(AgentBody.model_validate(row).model_copy(update={"warnings": warnings}))
         return bodies
 

@@ -1,6 +1,6 @@
 """What is no error yet: what an agent's executions would wait for, or fail with."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,6 @@ from runtimes.errors import ConfigurationInvalid, RuntimeFailure
 from runtimes.manifests.manifest import RuntimeManifest
 from runtimes.resolver import Resolution
 from services.providers import NO_KEY, Provider, ProviderRegistry
-from services.secret_places import references_in
 from services.tools.python_functions import check_allowed
 
 #: Where it is said what an agent needs, and why.
@@ -35,15 +34,15 @@ def agent_warnings(
     return [notice for check in checks for notice in _of_all(able, partial(check, agent))]
 
 
-def secret_warnings(toolsets: Sequence[Any], present: Collection[str]) -> list[Notice]:
-    """What the toolsets refer to, and the organization has not stored."""
+def secret_warnings(missing: Collection[str]) -> list[Notice]:
+    """What a definition refers to, and the organization has not stored."""
     return [
         Notice(
             code="secret_missing",
             message=f"The organization has no secret '{name}'; a worker may have one in its settings.",
             hint=f"Set it: holdfast secrets set {name}",
         )
-        for name in sorted(references_in(toolsets) - set(present))
+        for name in sorted(missing)
     ]
 
 

@@ -10,7 +10,7 @@ from control_plane.sealing import Keyring
 from db.enums import TERMINAL
 from db.sql import Sql
 from services.control_plane_client.models import SecretsGiven
-from services.secret_places import spec_references
+from services.secret_places import references_in
 
 _HELD = Sql("""
     SELECT executions.attempt, executions.status, attempts.status AS attempt_status, agent_versions.spec
@@ -36,4 +36,5 @@ async def secrets_of(
         raise NotFound(f"There is no execution '{execution_id}'.")
     if row.attempt != attempt or row.attempt_status != "running" or row.status in TERMINAL:
         raise AttemptFenced("The attempt is over.")
-    return await Secrets(connection, organization_id, keyring).values(spec_references(row.spec))
+    names = references_in(row.spec.get("toolsets") or (), row.spec.get("configuration") or {})
+    return await Secrets(connection, organization_id, keyring).values(names)

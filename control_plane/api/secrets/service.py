@@ -25,7 +25,7 @@ _SHOWN = [SecretRow.__table__.columns[name] for name in Secret.model_fields]
 #: Those that refer to a secret: definitions as they are now, and those that executions have begun with.
 _USERS = text(f"""
     SELECT 'agent ' || name FROM agents WHERE organization_id = :organization_id
-        AND jsonb_path_exists(toolsets, CAST(:refers AS jsonpath), CAST(:named AS jsonb))
+        AND jsonb_path_exists(toolsets || configuration, CAST(:refers AS jsonpath), CAST(:named AS jsonb))
     UNION ALL SELECT 'template ' || name FROM templates WHERE organization_id = :organization_id
         AND jsonb_path_exists(defaults, CAST(:refers AS jsonpath), CAST(:named AS jsonb))
     UNION ALL SELECT 'execution ' || executions.id FROM executions
@@ -85,6 +85,8 @@ class Secrets:
 
     async def names(self, wanted: Collection[str]) -> set[str]:
         """Those of the names that there are."""
+        if not wanted:
+            return set()
         query = select(SecretRow.name).where(*self._own(wanted))
         return set((await self.connection.execute(query)).scalars())
 

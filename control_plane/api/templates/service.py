@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select,
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from control_plane.api.runtimes.description import manifests_of
 from control_plane.api.runtimes.service import Manifests, Workers, check_runtime
 from control_plane.api.schemas import Notice
-from control_plane.api.secrets.moving import moved
+from control_plane.api.secrets.moving import moved, secret_settings
 from control_plane.api.secrets.service import Secrets
 from control_plane.api.templates.schemas import CreateTemplate, Defaults, ListTemplates, UpdateTemplate
 from control_plane.api.templates.schemas import Template as TemplateBody
@@ -127,11 +128,11 @@ class Templates:
         return found | {row.name: template_of(row._asdict()) for row in rows}  # pyright: ignore[reportPrivateUsage]
 
     async def _move(self, name: str, values: dict[str, Any]) -> list[Notice]:
-        defaults = values.get("defaults", {})
-        if "toolsets" not in defaults:
-            return []
         secrets = Secrets(self.connection, self.organization_id, self.keyring)
-        defaults["toolsets"], notices = await moved(secrets, name, defaults["toolsets"])
+        defaults: dict[str, Any] = values.get("defaults", {})
+        manifests = manifests_of(self.manifests, self.workers)
+        left, notices = await moved(secrets, name, defaults, secret_settings(manifests))
+        defaults.update(left)
         return notices
 
     def _mine(self) -> Select[Any]:

@@ -8,6 +8,7 @@ import pytest
 from control_plane.sealing import Keyring
 from tests.control_plane.api.organizations import code
 from tests.control_plane.installation import Installation
+from tests.control_plane.test_placement import announced
 from tests.stack import SECRETS_KEY
 
 CANARY = "canary-plain-91be"
@@ -179,3 +180,29 @@ async def test_urls_hold_no_secrets_in_other_ways(keyed: Installation, url: str,
 
     assert refused.status_code == 422
     assert CANARY not in refused.text
+
+
+async def test_settings_that_a_runtime_calls_secret_are_moved_and_given_to_its_worker(
+    keyed: Installation, postgres_url: str
+) -> None:
+    settings = {"api_key": {"type": "string", "minLength": 5, "writeOnly": True}, "region": {"type": "string"}}
+    await keyed.announce("orbit", runtimes=[announced("orbit", "1.0", ">=1", settings=settings)])
+    body = {"name": "pilot", "runtime": "orbit", "model_id": "none"}
+    given_settings = {"api_key": CANARY, "region": "eu-1"}
+
+    short = {"api_key": CANARY[:4], "region": "eu-1"}
+    refused = await keyed.http.post(AGENTS, json=body | {"configuration": {"runtime_config": short}})
+    made = await keyed.http.post(AGENTS, json=body | {"configuration": {"runtime_config": given_settings}})
+    again = await keyed.http.patch(f"{AGENTS}/pilot", json={"configuration": made.json()["configuration"]})
+    turn = await keyed.turn(agent_id="pilot")
+    path, org = f"{turn.path}/attempts/{turn.attempt}/secrets", {"organization_id": str(turn.owner.id)}
+    secrets = await keyed.http.post(path, json=org, headers=turn.owner.auth("worker"))
+
+    assert code(refused) == (422, "option_unsupported")
+    assert CANARY[:4] not in refused.text
+    kept = made.json()["configuration"]["runtime_config"]
+    assert kept["api_key"]["secret"].startswith("pilot.runtime_config.api_key.")
+    assert (kept["region"], again.json()["configuration"]) == ("eu-1", made.json()["configuration"])
+    assert CANARY not in made.text + again.text + given(postgres_url)
+    assert secrets.json()["values"] == {kept["api_key"]["secret"]: CANARY}
+    assert code(await keyed.http.delete(f"{SECRETS}/{kept['api_key']['secret']}")) == (409, "secret_in_use")

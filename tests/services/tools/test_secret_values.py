@@ -12,6 +12,8 @@ import pytest
 from aiohttp import web
 
 from runtimes.errors import McpServerFailed, RuntimeFailure, SecretMissing, SecretUnusable
+from runtimes.manifests.scripted import SCRIPTED
+from services.agent_executor import with_secrets
 from services.egress import Egress
 from services.sandbox.sandbox import Sandbox
 from services.tools.configuration import SecretReference
@@ -158,3 +160,18 @@ async def test_what_no_header_can_hold_is_told_without_the_value(tmp_path: Path,
             pass
 
     assert CANARY not in json.dumps(raised.value.as_error().model_dump())
+
+
+def test_a_runtime_gets_the_values_of_settings_that_it_calls_secret_and_of_no_other() -> None:
+    settings = {"key": {"type": "string", "writeOnly": True}, "plain": {"type": "object"}}
+    manifest = SCRIPTED.model_copy(update={"settings": settings})
+    given = {"runtime_config": {"key": {"secret": "T"}, "plain": {"secret": "T"}}, "seed": 1}
+
+    put_in = with_secrets(given, manifest, SecretValues({"T": CANARY}))
+
+    assert put_in == {"runtime_config": {"key": CANARY, "plain": {"secret": "T"}}, "seed": 1}
+    assert given["runtime_config"] == {"key": {"secret": "T"}, "plain": {"secret": "T"}}
+    assert manifest.problems({"key": {"secret": "T"}}) == []
+    assert manifest.problems({"key": 7}) == ["'key' is wrong."]
+    with pytest.raises(SecretMissing):
+        with_secrets(given, manifest, SecretValues())
