@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.api.json_text import check_json_object
 from control_plane.errors import BodyTimeout, BodyTooLarge, ContentTypeUnsupported
+from services.control_plane_client.models import LARGEST_ANSWER
 
 PUBLIC = "/api/v1"
 
@@ -39,7 +40,8 @@ class BodyGuard:
         await self._app(scope, _Replay(body, receive), send)
 
     def _limit(self, path: str) -> int:
-        return self._max_bytes * REPORT_FACTOR if path.startswith(WORKER) else self._max_bytes
+        reported = max(self._max_bytes, LARGEST_ANSWER) * REPORT_FACTOR
+        return reported if path.startswith(WORKER) else self._max_bytes
 
 
 def _has_body(scope: Scope, headers: dict[bytes, bytes]) -> bool:

@@ -12,6 +12,9 @@ from runtimes.types import ExecutionError, FinishReason, Message, ToolMessage, U
 from services.budget import Limits
 from services.turn_control import QuestionKind
 
+#: Bytes of a model's answer, as JSON, that the journal takes; more is refused before anybody sees its end.
+LARGEST_ANSWER = 16 * 1024 * 1024
+
 
 class AgentSpec(BaseModel):
     """An agent as an execution pinned it; `runtime` is empty where the definition leaves it open."""

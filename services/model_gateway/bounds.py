@@ -5,8 +5,10 @@ from typing import Any
 
 import aiohttp
 
+from services.control_plane_client.models import LARGEST_ANSWER
+
 #: Bytes of an answer that comes whole; of a stream, which has hundreds for each token; and of a refusal.
-WHOLE_BYTES = 32 * 1024 * 1024
+WHOLE_BYTES = LARGEST_ANSWER
 STREAM_BYTES = 128 * 1024 * 1024
 REFUSAL_BYTES = 64 * 1024
 #: Bytes that are unpacked at once.
@@ -34,7 +36,7 @@ class BoundedBody:
 
     def __init__(self, response: aiohttp.ClientResponse, most: int) -> None:
         self.most = most
-        self._read_bytes = 0
+        self.read_bytes = 0
         self._content = response.content
         coding = response.headers.get("content-encoding", "").strip().lower()
         if coding not in _PACKED | _PLAIN:
@@ -44,8 +46,8 @@ class BoundedBody:
     async def read(self) -> bytes:
         """The next piece; empty at the end."""
         piece = await self._next()
-        self._read_bytes += len(piece)
-        if self._read_bytes > self.most:
+        self.read_bytes += len(piece)
+        if self.read_bytes > self.most:
             raise AnswerTooLarge(f"it is larger than {self.most} bytes, the most that is taken")
         return piece
 

@@ -23,13 +23,13 @@ from runtimes.errors import (
 )
 from runtimes.types import ModelEndpoint
 from services.budget import Estimate, Hold, Limits
-from services.control_plane_client.models import NewEvent, StepKind, StepStatus
+from services.control_plane_client.models import LARGEST_ANSWER, NewEvent, StepKind, StepStatus
 from services.dialects import Dialect
 from services.journal import canonical_hash, without_volatile
 from services.model_gateway.breaker import Breaker, Breakers
 from services.model_gateway.dialects import Dialects
 from services.model_gateway.door import Door
-from services.model_gateway.errors import ModelSilent, of_body
+from services.model_gateway.errors import ModelAnswerTooLarge, ModelSilent, of_body
 from services.model_gateway.errors import failure as failure_of
 from services.model_gateway.pricing import Tokens, is_priced, usage
 from services.model_gateway.provider import ProviderAnswer, ProviderClient, ProviderRequest
@@ -327,6 +327,7 @@ class ModelCall:
         else:
             record, kept = await self._whole(made, relay, answer, endpoint)
         self._refuse_silence(record, endpoint)
+        _check_size(answer.size, record, endpoint)
         await self._commit(made, record, relay.recording.tokens, relay.first_token_at)
         await self._tell(record, kept, relay)
         return record
@@ -406,6 +407,12 @@ class ModelCall:
 
     def _identity(self) -> dict[str, Any]:
         return {"hash": self._digest, "fingerprint": self._fingerprint}
+
+
+def _check_size(came: int, record: Mapping[str, Any], endpoint: ModelEndpoint) -> None:
+    """Refuse an answer that the journal does not take; what has come was more than is kept of it."""
+    if came > LARGEST_ANSWER and (size := len(orjson.dumps(record))) > LARGEST_ANSWER:
+        raise failure_of(ModelAnswerTooLarge, f"it has {size} bytes, {LARGEST_ANSWER} are the most", endpoint)
 
 
 def _kept(request: CallRequest) -> dict[str, Any]:

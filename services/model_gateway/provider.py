@@ -48,6 +48,11 @@ class ProviderAnswer:
         self._first = first
 
     @property
+    def size(self) -> int:
+        """Bytes that have come."""
+        return self._body.read_bytes
+
+    @property
     def is_whole(self) -> bool:
         """Whether it is one body, whatever was asked for."""
         return "json" in self._response.content_type

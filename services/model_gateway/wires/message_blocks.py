@@ -12,6 +12,8 @@ from services.model_gateway.wires.wire import AnsweredCall, Answers, items, kind
 _THOUGHTS = frozenset({"thinking", "redacted_thinking"})
 #: Events of an answer's end.
 ENDS = frozenset({"message_delta", "message_stop"})
+#: Where a delta has a piece of a call's input, which its block has as an object.
+_WRITTEN = "partial_json"
 #: Deltas that say something whole, and where it belongs.
 _WHOLES = {"signature_delta": "signature"}
 #: Texts of blocks that streams tell in deltas, by the deltas' types.
@@ -23,14 +25,16 @@ def blocks_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "body" in record:
         return items(mapping(record["body"]).get("content"))
     blocks: dict[str, dict[str, Any]] = {}
-    written: dict[str, str] = {}
+    texts: dict[tuple[str, str], list[str]] = {}
     for event in items(record.get("events")):
         at = str(event.get("index"))
         if kind_of(event) == "content_block_start":
             blocks[at] = dict(mapping(event.get("content_block")))
         elif kind_of(event) == "content_block_delta" and at in blocks:
-            written[at] = written.get(at, "") + _lengthen(blocks[at], mapping(event.get("delta")))
-    return [_with_input(block, written.get(at, "")) for at, block in blocks.items()]
+            name, text = _lengthened(blocks[at], mapping(event.get("delta")))
+            texts.setdefault((at, name), []).append(text)
+    _lengthen(blocks, texts)
+    return [_with_input(block, "".join(texts.get((at, _WRITTEN), ()))) for at, block in blocks.items()]
 
 
 def answered_calls(record: Mapping[str, Any]) -> list[AnsweredCall]:
@@ -123,18 +127,24 @@ def _told(at: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"type": "content_block_stop", "index": at}
 
 
-def _lengthen(block: dict[str, Any], delta: Mapping[str, Any]) -> str:
-    """Add a delta to its block; a piece of a call's input is given back."""
+def _lengthen(blocks: Mapping[str, dict[str, Any]], texts: Mapping[tuple[str, str], list[str]]) -> None:
+    """Put the pieces of texts into their blocks; inputs of calls have a place of their own."""
+    for (at, name), pieces in texts.items():
+        if name not in {"", _WRITTEN}:
+            blocks[at][name] = "".join((word(blocks[at].get(name)), *pieces))
+
+
+def _lengthened(block: dict[str, Any], delta: Mapping[str, Any]) -> tuple[str, str]:
+    """The text of a block that a delta adds to, and what it adds; what else it brings is put into the block."""
     kind = kind_of(delta)
-    if kind == "input_json_delta":
-        return word(delta.get("partial_json"))
     if kind == "citations_delta":
-        block["citations"] = [*(block.get("citations") or ()), delta.get("citation")]
+        citations = block["citations"] = block["citations"] if isinstance(block.get("citations"), list) else []
+        citations.append(delta.get("citation"))
     elif name := TEXTS.get(kind):
-        block[name] = word(block.get(name)) + word(delta.get(name))
+        return name, word(delta.get(name))
     elif name := _WHOLES.get(kind):
         block[name] = delta.get(name)
-    return ""
+    return "", ""
 
 
 def _with_input(block: dict[str, Any], written: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from control_plane.api.body import BodyGuard
 from control_plane.api.guard import RequestGuard
 from control_plane.metrics import ApiMetrics
+from services.control_plane_client.models import LARGEST_ANSWER
 from tests.control_plane.api.organizations import code
 
 LIMIT = 1024
@@ -18,7 +19,7 @@ JSON = {"Content-Type": "application/json"}
 PUBLIC = "/api/v1/things"
 INTERNAL = "/internal/v1/things"
 #: A worker's report of a turn may be longer than what a client may send.
-LIMITS = [(PUBLIC, LIMIT), (INTERNAL, 4 * LIMIT)]
+LIMITS = [(PUBLIC, LIMIT), (INTERNAL, 4 * LARGEST_ANSWER)]
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from runtimes.types import Wire
+from services.control_plane_client.models import LARGEST_ANSWER
 from services.model_gateway.bounds import REFUSAL_BYTES, STREAM_BYTES, WHOLE_BYTES
 from services.model_gateway.policy import ModelPolicy, ModelRetries
 from services.model_gateway.server import ModelGateway
@@ -44,6 +46,7 @@ class Flood:
 
     piece: bytes = b"x" * PIECE
     begin: bytes = b""
+    end: bytes = b""
     content_type: str = EVENTS
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict[str, str])
@@ -60,6 +63,7 @@ class Flood:
             while self.sent < self.most:
                 await response.write(self.piece)
                 self.sent += len(self.piece)
+            await response.write(self.end)
         except ConnectionError:
             pass
         return response
@@ -134,6 +138,26 @@ async def test_a_whole_answer_without_an_end_is_ended_and_not_asked_for_again(tu
     assert step.usage.cost_usd is None
     assert flood.asked == 1
     assert flood.sent < 2 * WHOLE_BYTES
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_that_the_journal_does_not_take_is_refused_at_the_gateway(
+    turns: Turns, flood: Flood, stream: bool
+) -> None:
+    long = {**CHUNK, "choices": [{"index": 0, "delta": {"content": "x" * PIECE}, "finish_reason": None}]}
+    flood.piece = f"data: {json.dumps(long)}\n\n".encode() if stream else b" " * PIECE
+    flood.begin, flood.content_type = (b"", EVENTS) if stream else (json.dumps(ANSWER).encode(), JSON)
+    end = {**CHUNK, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    flood.most, flood.end = LARGEST_ANSWER, f"data: {json.dumps(end)}\n\n".encode()
+
+    async with turns.open() as turn:
+        with suppress(aiohttp.ClientPayloadError):
+            await asked(turn, stream=stream)
+
+    (step,) = turn.steps.steps
+    assert step.error is not None
+    assert step.error.code == "model_answer_too_large"
+    assert flood.asked == 1
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, "model_authentication"), (400, "model_request_rejected")])
