@@ -2,11 +2,12 @@
 
 import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from runtimes.sandbox.trees import remove_tree
 
 _PREFIX = "holdfast-claude-"
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -19,7 +20,7 @@ def private_directory() -> Generator[Path]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
         os.close(lock)
 
 
@@ -47,6 +48,6 @@ def _remove_unlocked(path: Path) -> None:
     try:
         if os.fstat(lock).st_uid == os.geteuid():
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path)
+            remove_tree(path)
     finally:
         os.close(lock)

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from runtimes.depth import LEVELS, is_deep
 from runtimes.errors import ConfigurationInvalid, OutputInvalid
 from runtimes.types import FinishReason, Message, RuntimeExecutionContext, TurnFinished
 from services.bounded.checker import Checker
@@ -66,6 +67,8 @@ async def _read(finished: TurnFinished, checker: Checker) -> tuple[Any, str]:
             output = orjson.loads(_bare(finished.response))
         except orjson.JSONDecodeError as error:
             return None, f"it is no JSON: {error}"
+    if is_deep(output):
+        return None, f"it is nested more than {LEVELS} levels deep"
     return output, await _mistake(output, checker)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import stat
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -15,6 +14,7 @@ import orjson
 from pydantic import BaseModel, Field
 
 from runtimes.errors import RuntimeFailure
+from runtimes.sandbox.trees import DEEPEST, remove_tree
 from services.tools.spec import ToolFailed
 from services.tools.workspace import FILES_LIMIT, TOTAL_LIMIT
 
@@ -116,21 +116,22 @@ class Snapshots:
                 await asyncio.to_thread(_write, new / _inside(path), await self._download(kept.hash), kept.mode)
             for path, target in manifest.links.items():
                 os.symlink(target, new / _inside(path))
-            await asyncio.to_thread(shutil.rmtree, self._workspace, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, self._workspace)
             new.rename(self._workspace)
         finally:
-            await asyncio.to_thread(shutil.rmtree, new, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, new)
 
     def _scan(self) -> _Scan:
         scan, total = _Scan(), 0
-        for path, name, directory, found in _entries(self._workspace):
+        for number, (path, name, directory, found) in enumerate(_entries(self._workspace)):
+            _check(0, number - len(scan.manifest.files), total)
             if stat.S_ISDIR(found.st_mode):
                 scan.manifest.directories.append(path)
             elif stat.S_ISLNK(found.st_mode):
                 scan.manifest.links[path] = os.readlink(name, dir_fd=directory)
             elif stat.S_ISREG(found.st_mode):
                 total += found.st_size
-                _check(len(scan.manifest.files), total)
+                _check(len(scan.manifest.files), 0, total)
                 kept = KeptFile(hash=self._hash(name, directory, found, scan), mode=stat.S_IMODE(found.st_mode))
                 scan.manifest.files[path] = kept
         return scan
@@ -150,9 +151,17 @@ class Snapshots:
 
 
 def _entries(workspace: Path) -> Iterator[tuple[str, str, int, os.stat_result]]:
-    """Path, name, directory and state of all that is below; links are not followed."""
+    """Path, name, directory and state of all that is below; links are not followed.
+
+    Raises:
+        ToolFailed: it is nested too deeply.
+    """
     for top, directories, files, descriptor in os.fwalk(workspace, follow_symlinks=False):
         directories.sort()
+        if len(Path(top).parts) - len(workspace.parts) > DEEPEST:
+            raise ToolFailed(
+                f"The workspace cannot be kept: it has more than {DEEPEST} directories within one another."
+            )
         for name in sorted((*directories, *files)):
             path = os.path.relpath(os.path.join(top, name), workspace)
             if not path.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in path):
@@ -161,11 +170,11 @@ def _entries(workspace: Path) -> Iterator[tuple[str, str, int, os.stat_result]]:
                 yield path, name, descriptor, os.stat(name, dir_fd=descriptor, follow_symlinks=False)
 
 
-def _check(files: int, total: int) -> None:
-    if files >= FILES_LIMIT or total > TOTAL_LIMIT:
+def _check(files: int, others: int, total: int) -> None:
+    if files >= FILES_LIMIT or others >= FILES_LIMIT or total > TOTAL_LIMIT:
         raise ToolFailed(
-            f"The workspace cannot be kept: {FILES_LIMIT} files and {TOTAL_LIMIT} bytes are the most. "
-            "Remove what is not needed."
+            f"The workspace cannot be kept: {FILES_LIMIT} files, as many directories, and {TOTAL_LIMIT} bytes "
+            "are the most. Remove what is not needed."
         )
 
 

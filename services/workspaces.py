@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 from uuid import UUID
+
+from runtimes.sandbox.trees import DEEPEST, remove_tree
 
 #: Seconds without a change after which nobody comes back: an interactive execution waits for half of it at most.
 ABANDONED = 48 * 3600.0
@@ -36,7 +37,7 @@ class Workspaces:
         with suppress(FileNotFoundError):
             for workspace in list(self._root.iterdir()):
                 if _is_execution(workspace.name) and time.time() - _changed_at(workspace) > ABANDONED:
-                    shutil.rmtree(workspace, ignore_errors=True)
+                    remove_tree(workspace)
 
 
 def make(workspace: Path) -> None:
@@ -47,7 +48,7 @@ def make(workspace: Path) -> None:
 
 async def remove(workspace: Path) -> None:
     """Remove the directory, if it is there."""
-    await asyncio.to_thread(shutil.rmtree, workspace, ignore_errors=True)
+    await asyncio.to_thread(remove_tree, workspace)
 
 
 def _is_execution(name: str) -> bool:
@@ -62,7 +63,10 @@ def _changed_at(workspace: Path) -> float:
 
 
 def _times(workspace: Path) -> Iterator[float]:
-    for directory, _, files in os.walk(workspace):
+    """When what is in a workspace was changed, as far down as anything is kept."""
+    for directory, inner, files in os.walk(workspace):
+        if len(Path(directory).parts) - len(workspace.parts) >= DEEPEST:
+            inner.clear()
         for path in (directory, *(os.path.join(directory, name) for name in files)):
             with suppress(FileNotFoundError):
                 yield os.lstat(path).st_mtime

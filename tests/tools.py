@@ -3,6 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 
 def append_line(path: str, line: str) -> str:
@@ -29,3 +30,8 @@ async def append_and_linger(path: str, line: str) -> str:
 def variables() -> str:
     """What the worker's own code finds in its environment."""
     return "\n".join(f"{name}={value}" for name, value in os.environ.items())
+
+
+def take(value: Any) -> str:
+    """Take a value of any kind."""
+    return f"took a {type(value).__name__}"

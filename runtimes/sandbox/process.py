@@ -108,7 +108,7 @@ async def _watch_disk(process: Process, room: Room) -> str:
         files, size = await asyncio.to_thread(use_of_disk, room.workspace, process.pid, limits.files)
         if files > limits.files or size > limits.disk_mb * _MEGABYTE:
             kill_children(process.pid)
-            return f"it had more than {limits.files} files or {limits.disk_mb} MB on disk"
+            return f"it had more than {limits.files} files or {limits.disk_mb} MB on disk, or nested them too deeply"
         pause = max(_LOOK_AT_DISK, _SHARE_OF_LOOKING * (time.monotonic() - began))
 
 

@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 import orjson
 
+from runtimes.depth import is_deep
 from runtimes.errors import BudgetExceeded
 from runtimes.types import Effect, FinishReason, ToolCallCompleted, ToolCallStarted, ToolResult, Usage
 from services.asked_calls import AskedCall, AskedCalls
@@ -73,11 +74,12 @@ class Wanted:
 
     @property
     def shown(self) -> Any:
-        """The arguments as they can be stored: as JSON, or as text where they are none."""
+        """The arguments as they can be stored: as JSON, or as text where they are none or are nested too deeply."""
         try:
-            return orjson.loads(self.written)
+            found = orjson.loads(self.written)
         except orjson.JSONDecodeError:
             return self.written
+        return self.written if is_deep(found) else found
 
 
 class CallObserver(Protocol):

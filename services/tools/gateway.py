@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from runtimes.depth import LEVELS
 from runtimes.discreet import discreet
 from runtimes.errors import RuntimeFailure, ToolsetInvalid
 from runtimes.tool_arguments import decoded
@@ -162,7 +163,7 @@ class _Door:
     async def mistakes(self, arguments: Mapping[str, Any] | str) -> str:
         """What is wrong with the arguments, for the model; empty if nothing is."""
         if isinstance(arguments, str):
-            return f"The arguments of '{self.spec.name}' have to be a JSON object."
+            return f"The arguments of '{self.spec.name}' have to be a JSON object, nested at most {LEVELS} levels deep."
         found = await self._found(arguments)
         return f"The arguments of '{self.spec.name}' are not valid. {found}" if found else ""
 

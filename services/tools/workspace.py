@@ -75,6 +75,8 @@ class Workspace:
         with _told("."), self._directory(()) as top:
             for directory, names, files, descriptor in os.fwalk(".", dir_fd=top, follow_symlinks=False):
                 names.sort()
+                if len(PurePosixPath(directory).parts) >= DEPTH_LIMIT:
+                    names.clear()
                 for name in sorted(files):
                     seen += 1
                     if seen > FILES_LIMIT:
