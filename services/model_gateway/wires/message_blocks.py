@@ -20,6 +20,10 @@ _WHOLES = {"signature_delta": "signature"}
 _IN_DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
 
+class _Citations(list[Any]):
+    """A block's citations, in a list that is not the recorded event's."""
+
+
 def blocks_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The content of an answer, as the journal has it: as it would be in an answer that is not streamed."""
     if "body" in record:
@@ -138,8 +142,9 @@ def _lengthened(block: dict[str, Any], delta: Mapping[str, Any]) -> tuple[str, s
     """The text of a block that a delta adds to, and what it adds; what else it brings is put into the block."""
     kind = kind_of(delta)
     if kind == "citations_delta":
-        citations = block["citations"] = block["citations"] if isinstance(block.get("citations"), list) else []
-        citations.append(delta.get("citation"))
+        found: Any = block.get("citations")
+        block["citations"] = found if isinstance(found, _Citations) else _Citations(found or ())
+        block["citations"].append(delta.get("citation"))
     elif name := TEXTS.get(kind):
         return name, word(delta.get(name))
     elif name := _WHOLES.get(kind):

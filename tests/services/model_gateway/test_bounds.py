@@ -147,7 +147,7 @@ async def test_an_answer_that_the_journal_does_not_take_is_refused_at_the_gatewa
     long = {**CHUNK, "choices": [{"index": 0, "delta": {"content": "x" * PIECE}, "finish_reason": None}]}
     flood.piece = f"data: {json.dumps(long)}\n\n".encode() if stream else b" " * PIECE
     flood.begin, flood.content_type = (b"", EVENTS) if stream else (json.dumps(ANSWER).encode(), JSON)
-    end = {**CHUNK, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    end: dict[str, Any] = {**CHUNK, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     flood.most, flood.end = LARGEST_ANSWER, f"data: {json.dumps(end)}\n\n".encode()
 
     async with turns.open() as turn:

@@ -85,3 +85,20 @@ def test_deltas_of_blocks_that_take_turns_are_put_together_in_time() -> None:
 
     assert (len(said["text"]), len(called["input"]["a"])) == (50 * PIECES + 9, 50 * PIECES)
     assert time.process_time() - began < 5
+
+
+def test_citations_are_added_to_none_and_leave_the_record_as_it_is() -> None:
+    events: list[dict[str, Any]] = [
+        {"type": "content_block_start", "index": at, "content_block": {"type": "text", "text": "", "citations": given}}
+        for at, given in enumerate([None, [{"a": 0}]])
+    ]
+    deltas = [{"type": "citations_delta", "citation": {"a": number}} for number in (1, 2)]
+    told = [
+        {"type": "content_block_delta", "index": at, "delta": delta} for at in range(len(events)) for delta in deltas
+    ]
+    before = json.dumps(events)
+
+    said = blocks_of({"events": [*events, *told]})
+
+    assert [block["citations"] for block in said] == [[{"a": 1}, {"a": 2}], [{"a": 0}, {"a": 1}, {"a": 2}]]
+    assert json.dumps(events) == before
