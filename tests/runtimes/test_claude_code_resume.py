@@ -1,6 +1,6 @@
 """A turn of the Claude Code runtime that goes on after its worker was lost, at each point where that can happen."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from runtimes.types import Resumed, ToolResult, Wire
 from services.control_plane_client.models import StepStatus
 from services.model_gateway.server import ModelGateway
 from services.providers import Provider, ProviderRegistry
+from services.storable import storable_value
 from tests.runtimes.claude import FILES, SHELL, Durable, LateLists, Lists, finished, text_of
 from tests.runtimes.model_server import ModelServer
 from tests.runtimes.sandboxes import needs_sandbox
@@ -218,10 +219,13 @@ async def test_an_answer_of_which_the_rest_is_asked_for_again_stays_one(turn: Du
 
 @pytest.mark.parametrize("calls", [3, 4, 5])
 @pytest.mark.parametrize("store", [Lists, LateLists])
+@pytest.mark.parametrize("name", ["nobody-knows-me", "claude-sonnet-5"])
 async def test_a_conversation_that_was_shortened_is_not_shortened_again(
-    turn: Durable, calls: int, store: type[Lists]
+    turn: Durable, calls: int, store: type[Lists], name: str
 ) -> None:
     """The third model call and the fourth are the CLI's own, for a summary; the fifth goes on from it."""
+    assert turn.gateways is not None
+    turn.gateways.model_id = f"anthropic/{name}"
     turn.store = store()
     script = f"[[{ONE};; usage 199000 50;; say B.;; {ONE}]]"
     settings = {"runtime_config": {"context_window": 60_000}}
@@ -235,6 +239,50 @@ async def test_a_conversation_that_was_shortened_is_not_shortened_again(
     assert len(done) == len(set(done)) == 5
     assert "<summary>" in str(turn.steps.steps[2].request)
     assert lines(turn) == ["one", "one"]
+
+
+@pytest.mark.parametrize("calls", [4, 8])
+@pytest.mark.parametrize("name", ["nobody-knows-me", "claude-sonnet-5"])
+async def test_large_results_of_tools_are_the_same_after_a_loss(turn: Durable, calls: int, name: str) -> None:
+    assert turn.gateways is not None
+    turn.gateways.model_id = f"anthropic/{name}"
+    large = 'tool Bash {"command": "echo one >> l; seq 1 6000"}'
+    script = f"[[{';; '.join([large] * 9)};; say done]]"
+    settings = {"runtime_config": {"context_window": 60_000}}
+    await turn.broken_off(
+        script, lambda: len(turn.steps.of(StepStatus.DONE)) >= calls, toolsets=SHELL, configuration=settings
+    )
+
+    events = await turn.replayed(script, toolsets=SHELL, configuration=settings)
+
+    done = [step.hash for step in turn.steps.of(StepStatus.DONE)]
+    assert finished(events).response == "done"
+    assert len(done) == len(set(done)) == await turn.model_calls()
+
+
+class Stored(Lists):
+    """What comes back of a database is as it can be stored there."""
+
+    async def append(self, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        await super().append(name, storable_value(list(entries)))
+
+
+@pytest.mark.parametrize("name", ["nobody-knows-me", "claude-sonnet-5"])
+@pytest.mark.parametrize("calls", [1, 2])
+async def test_characters_that_cannot_be_stored_make_no_other_request_after_a_loss(
+    turn: Durable, calls: int, name: str
+) -> None:
+    assert turn.gateways is not None
+    turn.gateways.model_id, turn.store = f"anthropic/{name}", Stored()
+    odd = r"""tool Bash {"command": "echo one >> l; printf 'a\\000b\\033c\\377d'"}"""
+    script = f"[[{odd};; {ONE};; history]]"
+    await turn.broken_off(script, lambda: len(turn.steps.of(StepStatus.DONE)) >= calls, toolsets=SHELL)
+
+    await turn.replayed(script, toolsets=SHELL)
+
+    done = [step.hash for step in turn.steps.of(StepStatus.DONE)]
+    assert len(done) == len(set(done)) == await turn.model_calls() == 3
+    assert "\0" not in str([step.request for step in turn.steps.steps])
 
 
 async def test_a_turn_goes_on_after_a_second_loss_too(turn: Durable) -> None:
