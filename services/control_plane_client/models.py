@@ -207,6 +207,8 @@ class SecretsGiven(BaseModel):
     `broken` says of some why they cannot be opened; `is_own`: the execution is of the organization whose key asks.
     """
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     values: dict[str, str] = Field(default_factory=dict[str, str], repr=False)
     broken: dict[str, str] = Field(default_factory=dict[str, str])
     is_own: bool = False

@@ -45,7 +45,7 @@ FunctionPath = Annotated[
 class Known(BaseModel):
     """Input in which every name must be known."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
