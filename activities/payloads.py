@@ -49,7 +49,7 @@ class ForgivingPayloads(PydanticPayloadConverter):
 
 
 def _foreign(payload: Payload) -> str:
-    """What is wrong with a payload's encoding; empty if nothing is."""
+    """Tell the fault of a payload's encoding; empty if there is none."""
     encoding = payload.metadata.get("encoding", b"")
     told = encoding[:80].decode(errors="replace")
     return "" if encoding in _JSON else f"its encoding is '{told}', not 'json/plain'."

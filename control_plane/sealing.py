@@ -21,18 +21,18 @@ _ID = 16
 
 
 class SealBroken(Exception):
-    """What is stored cannot be opened; the message says why, and nothing of what is in it."""
+    """A stored value that cannot be opened; the message says why, and nothing of the value."""
 
 
 class Place(NamedTuple):
-    """Where a value is kept: it can be opened there only."""
+    """The place of a value: it can be opened there only."""
 
     organization_id: UUID
     name: str
     version: int
 
     def bound(self, what: str) -> bytes:
-        """What the ciphertext of a value, or of its data key, is bound to."""
+        """Write the place to which the ciphertext of a value, or of its data key, is bound."""
         return json.dumps(["holdfast", 1, what, str(self.organization_id), self.name, self.version]).encode()
 
 

@@ -39,7 +39,7 @@ def places_of(
     configuration: Mapping[str, Any] = MappingProxyType({}),
     secret_settings: Collection[str] = (),
 ) -> list[Place]:
-    """Where a definition may hold secrets; of the runtime's settings, those that are secret by their names."""
+    """List the places where a definition may hold secrets; of a runtime's settings, those with secret names."""
     _split_queries(toolsets)
     return [*places_in(toolsets), *settings_in(configuration, secret_settings)]
 
@@ -63,7 +63,7 @@ def is_plain(place: Place) -> bool:
 
 
 def mover(keyring: Keyring | None) -> MoveSecrets:
-    """What `db.migrate` moves the values of stored definitions with."""
+    """Make the function with which `db.migrate` moves the values of stored definitions."""
 
     def move(organization_id: UUID, owner: str, toolsets: list[Any]) -> list[dict[str, Any]]:
         if keyring is None:

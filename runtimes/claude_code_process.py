@@ -81,7 +81,7 @@ class CliProcess(Transport):
             await self._listening
 
     def _stopped(self) -> str:
-        """Which limit ended it, if one did."""
+        """Name the limit that ended it, if one did."""
         return told(self._watching) if self._watching is not None else ""
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:

@@ -1,4 +1,4 @@
-"""What the CLI tells the model between two of its answers: in every attempt as it was told first.
+"""The CLI's words to the model between two answers: in every attempt as they were told first.
 
 The CLI adds remarks of its own to prompts and to results of tools: tokens that are left, a workspace that became a git
 repository. After a start it adds others, or none: that would be another request.

@@ -81,7 +81,7 @@ class TranscriptStore:
         self._results |= calls
 
     async def _keep_round(self, told: Mapping[str, Any]) -> None:
-        """Where it cannot be kept, the turn ends, and no model is asked."""
+        """Keep a round; where it cannot be kept, the turn ends, and no model is asked."""
         try:
             await self._append(ROUNDS, [told])
         except RuntimeFailure as failure:

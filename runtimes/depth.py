@@ -1,4 +1,4 @@
-"""How deeply a value is nested: what models write may be deeper than any other program reads."""
+"""The depth of a value: models may write one that is deeper than any other program reads."""
 
 from typing import Any, cast
 

@@ -34,7 +34,7 @@ def module_at(path: str, refusal: type[ConfigurationInvalid]) -> Any:
 
 
 def refused_as(refusal: type[ConfigurationInvalid], told: str, work: Callable[[], T]) -> T:
-    """What somebody else's code gives; whatever it raises is a refusal, which `told` begins."""
+    """Give the result of somebody else's code; an exception of it is a refusal, which `told` begins."""
     try:
         return work()
     except SystemExit as error:

@@ -40,7 +40,7 @@ class TurnRequest(BaseModel):
 
 
 class TurnStatus(StrEnum):
-    """How a dispatch of a turn ended; `failed`: without an answer, and its execution goes on."""
+    """The end of a dispatch of a turn; `failed`: without an answer, and its execution goes on."""
 
     COMPLETED = "completed"
     INTERRUPTED = "interrupted"
@@ -171,7 +171,7 @@ class PlaceExecution(BaseModel):
 
 
 class Place(BaseModel):
-    """Where an execution's turns are run; without a `task_queue` nowhere yet, and `deploy` says what may help."""
+    """The place where an execution's turns are run; without a `task_queue` nowhere yet: `deploy` says what may help."""
 
     runtime: str
     task_queue: str

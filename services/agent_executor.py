@@ -198,7 +198,7 @@ class AgentExecutorService:
         return specs
 
     async def _secrets(self, scope: AttemptScope) -> SecretValues:
-        """What the attempt's tools and runtime need, asked for only where they do."""
+        """Ask for the secrets that the attempt's tools and runtime need, where they need any."""
         agent = scope.plan.opened.agent
         if not references_in(agent.toolsets, agent.configuration):
             return SecretValues()

@@ -94,7 +94,7 @@ class AskedCalls:
         self._calls += calls
 
     def failure(self, finished: TurnFinished) -> RuntimeFailure | None:
-        """Why the turn has no answer, if it has none: a limit or a filter ended it, where the model wanted to go on."""
+        """Tell why the turn has no answer, if it has none: a limit or a filter ended it before the model was done."""
         if self.limit is not None:
             return self.limit
         if finished.finish_reason is FinishReason.TOOL_LIMIT:
@@ -144,7 +144,7 @@ class AskedCalls:
                 yield call
 
     def _end(self, finish: FinishReason, count: int) -> FinishReason | None:
-        """Why calls of an answer must not run; None if they may."""
+        """Tell why calls of an answer must not run; None if they may."""
         if finish is not FinishReason.STOP:
             return finish
         self._asked += count

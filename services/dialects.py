@@ -1,4 +1,4 @@
-"""What providers of one wire want to be told in other words: fields and roles that some of them refuse."""
+"""The dialects of providers of one wire: fields and roles that some of them refuse, in other words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ class SystemRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a provider wants its requests on the OpenAI wire; what is None goes out as a framework wrote it."""
+    """The dialect of a provider on the OpenAI wire; a part that is None goes out as a framework wrote it."""
 
     stream_options: bool | None = None
     output_limit: OutputLimit | None = None

@@ -1,4 +1,4 @@
-"""Who may ask a server that is meant for its own machine: no web page of another origin."""
+"""The guard of a server that is meant for its own machine: no web page of another origin may ask it."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def refusal(method: str, headers: Mapping[str, str]) -> str | None:
-    """Why a request is refused; None if it may pass. `headers` are read by lower-case names.
+    """Tell why a request is refused; None if it may pass. `headers` are read by lower-case names.
 
     A page of another origin either names itself (`Origin`, `Sec-Fetch-Site`), or was led here under a name of its own
     (`Host`: DNS rebinding). Programs that are no browsers send neither.

@@ -83,7 +83,7 @@ class ProviderRegistry:
         raise _not_configured(model_id, owner) if owner else self._unknown(model_id)
 
     def dialect(self, name: str) -> Dialect:
-        """What is set of a provider's dialect."""
+        """Give the parts of a provider's dialect that are set."""
         provider = self._providers.get(name)
         return provider.dialect if provider is not None else Dialect()
 

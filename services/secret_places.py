@@ -1,4 +1,4 @@
-"""Where an agent's definition may hold secrets, as it is stored and travels: JSON, whatever wrote it."""
+"""The places where an agent's definition may hold secrets, as it is stored and travels: JSON, whatever wrote it."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
@@ -18,7 +18,7 @@ class Place(NamedTuple):
 
     @property
     def value(self) -> Any:
-        """What stands there."""
+        """Read the value there."""
         return self.holder[self.key]
 
 

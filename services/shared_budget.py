@@ -17,7 +17,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
 
 
 class Reservations(Protocol):
-    """Where calls are reserved and settled, each once."""
+    """The place where calls are reserved and settled, each once."""
 
     async def reserve(self, wanted: Reserve) -> Reserved: ...
     async def settle(self, reservation: UUID, usage: Usage) -> None: ...

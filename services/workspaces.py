@@ -63,7 +63,7 @@ def _changed_at(workspace: Path) -> float:
 
 
 def _times(workspace: Path) -> Iterator[float]:
-    """When what is in a workspace was changed, as far down as anything is kept."""
+    """List the moments at which the files of a workspace were changed, as far down as anything is kept."""
     for directory, inner, files in os.walk(workspace):
         if len(Path(directory).parts) - len(workspace.parts) >= DEEPEST:
             inner.clear()

@@ -32,7 +32,7 @@ async def assert_ended_well(stack: Stack, execution: str, status: str = "complet
 
 
 def open_calls(events: list[Event]) -> Iterator[str]:
-    """What is wrong where a tool call that was told to begin is not told to end, once, before it begins again."""
+    """Tell of tool calls that were told to begin and are not told to end, once, before they begin again."""
     running: dict[str, int] = {}
     for event in events:
         call, kind, number = event["data"].get("tool_call_id"), event["type"], event["seq"]

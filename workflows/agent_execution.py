@@ -380,7 +380,7 @@ class AgentExecutionWorkflow:
             await self._continue_as_new()
 
     async def _continue_as_new(self) -> None:
-        """Whoever sent an update has its answer first."""
+        """Begin another run, once each sender of an update has its answer."""
         await workflow.wait_condition(workflow.all_handlers_finished)
         behaviour = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
         workflow.continue_as_new(self._state, initial_versioning_behavior=behaviour)
@@ -455,7 +455,7 @@ class AgentExecutionWorkflow:
 
 
 async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
-    """What is being recorded is recorded: a cancellation that comes meanwhile is too late."""
+    """Finish a record that was begun: a cancellation that comes meanwhile is too late."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)

@@ -46,7 +46,7 @@ def error_of(failure: BaseException) -> ExecutionError:
 
 
 def partial_of(failure: BaseException) -> str:
-    """What the model had said when its turn failed, as far as it travels with the failure."""
+    """Read the model's words from before its turn failed, as far as they travel with the failure."""
     cause = failure.cause if isinstance(failure, ActivityError) else failure
     said: Any = cause.details[1] if isinstance(cause, ApplicationError) and len(cause.details) > 1 else {}
     return str(cast("dict[str, Any]", said).get("response", "")) if isinstance(said, dict) else ""

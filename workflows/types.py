@@ -20,7 +20,7 @@ def workflow_id_of(execution_id: object) -> str:
 
 
 def own_id(info: Info) -> UUID:
-    """What an execution is called that its client did not name: the same after a reset."""
+    """Make the id of an execution that its client did not name: the same after a reset."""
     return uuid5(_IDS, f"{info.workflow_id}/{info.first_execution_run_id}")
 
 
@@ -78,7 +78,7 @@ class AgentExecutionInput(BaseModel):
         self.usage += outcome.usage
 
     def result(self, execution_id: str) -> "AgentExecutionResult":
-        """What the execution came to, where it came to its end."""
+        """Give the result of the execution, where it came to its end."""
         last = self.last or TurnOutcome(status=TurnStatus.COMPLETED)
         return AgentExecutionResult(
             success=last.error is None,
@@ -97,7 +97,7 @@ class AgentExecutionInput(BaseModel):
 
 
 def from_client(given: Any) -> Any:
-    """What a client wrote: our own fields are not for it, and typed languages write empty values for none.
+    """Read a client's input: our own fields are not for it, and typed languages write empty values for none.
 
     Of fields that nobody knows, which are refused, only the names go on: there may be secrets in them.
     """
@@ -120,7 +120,7 @@ def _is_admitted(given: Any, info: Info) -> bool:
 
 
 class AgentExecutionResult(BaseModel):
-    """What an execution came to; long texts are cut, the whole ones are in the database.
+    """The result of an execution; long texts are cut, the whole ones are in the database.
 
     The API adds what executions used that it had started, to `usage` and as `children_usage`.
     """

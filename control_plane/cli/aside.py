@@ -1,4 +1,4 @@
-"""Where the output of frameworks goes while a runtime is checked: into a file, not between our own lines."""
+"""A file for the output of frameworks while a runtime is checked: it does not come between our own lines."""
 
 import os
 import re

@@ -62,7 +62,7 @@ def _tell(aside: Aside, names: Sequence[str], results: list[dict[str, Any]], sec
 
 
 def _checked(invocation: Invocation, name: str) -> "tuple[RuntimeRegistry, list[str]]":
-    """What is known here, and the names of what is to be checked."""
+    """Find the manifests that are known here, and the names of the runtimes to check."""
     from control_plane.frameworks import Frameworks
     from control_plane.settings import SettingsInvalid
     from runtimes.errors import RuntimeUnknown

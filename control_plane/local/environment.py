@@ -46,7 +46,7 @@ def scripted_provider(model_url: str) -> dict[str, ProviderSettings]:
 
 
 def temporal_environment(address: str) -> dict[str, str]:
-    """Where the stack's Temporal is, whatever else is configured."""
+    """Point to the stack's Temporal, whatever else is configured."""
     return {"TEMPORAL_ADDRESS": address, "TEMPORAL_NAMESPACE": "default", "TEMPORAL_CONFIG_FILE": os.devnull}
 
 

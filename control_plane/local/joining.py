@@ -1,4 +1,4 @@
-"""What a worker that is started by hand needs to know of the local stack of its data directory."""
+"""The settings that a worker which is started by hand takes from the local stack of its data directory."""
 
 import os
 from typing import Any
@@ -31,7 +31,7 @@ def joined(settings: Settings, directory: DataDirectory) -> tuple[Settings, Stac
 
 
 def _of_stack(settings: Settings, state: StackState, directory: DataDirectory) -> dict[str, Any]:
-    """What the settings leave open."""
+    """Give the values that the settings leave open."""
     found: dict[str, Any] = {"api_url": state.api_url}
     credentials = read_credentials(directory.credentials)
     if settings.api_key is None and credentials is not None:

@@ -1,4 +1,4 @@
-"""Who installs the packages that Holdfast consists of: frameworks have packages of the same names."""
+"""The distributions of the packages that Holdfast consists of: frameworks have packages of the same names."""
 
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec

@@ -62,7 +62,7 @@ class DevServer:
 
     @property
     def ui_url(self) -> str:
-        """Where its Web UI is, behind its guard."""
+        """Give the address of its Web UI, behind its guard."""
         return f"http://{LOOPBACK}:{self._ports.temporal_ui}"
 
     def service(self, log: Path, environment: Mapping[str, str]) -> Service:

@@ -1,4 +1,4 @@
-"""How bubblewrap is called: what a command in the sandbox sees, and what it may use up."""
+"""The command line of bubblewrap: the view of a command in the sandbox, and its limits."""
 
 import os
 import platform
@@ -53,7 +53,7 @@ _FIRST = ("/bin/sh", "-c", '"$@"; exit $?', "sh")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a command may use up.
+    """The limits of a command.
 
     `memory_mb` bounds each process, all of them together, and the files in memory; `cpu_seconds` is for each process.
     `disk_mb` and `files` bound the workspace while a command runs.
@@ -119,7 +119,7 @@ def bounded_by_pids() -> bool:
 
 
 def options_of(room: Room, files: Mapping[str, int]) -> list[str]:
-    """What bubblewrap is told of a room; `files` are open descriptors by the paths of the files made of them.
+    """Write bubblewrap's options for a room; `files` are open descriptors by the paths of the files made of them.
 
     Raises:
         ToolsetInvalid: a variable has a name or a value that no environment can hold.
@@ -138,7 +138,7 @@ def _variables(given: Mapping[str, str]) -> Iterator[str]:
 
 
 def _guard(limits: Limits) -> Sequence[str]:
-    """What only root needs: it owns the devices, also inside; a read-only mount keeps their modes."""
+    """Guard the devices where root runs: it owns them, also inside; a read-only mount keeps their modes."""
     if os.geteuid() != 0:
         return ()
     mount, shell, unshare = program("mount"), program("sh"), program("unshare")

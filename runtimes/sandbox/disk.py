@@ -1,4 +1,4 @@
-"""What a command has on disk: the files of its workspace, and those that it holds open although they have no name."""
+"""A command's use of the disk: the files of its workspace, and those that it holds open although they have no name."""
 
 import os
 import stat

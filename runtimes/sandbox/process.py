@@ -51,7 +51,7 @@ async def start(command: Sequence[str], room: Room, **streams: Any) -> Process:
 
 
 def _filter(ours: ExitStack) -> Sequence[str]:
-    """What bubblewrap is told of the filter of system calls, where there is one for this machine."""
+    """Give bubblewrap's options for the filter of system calls, where there is one for this machine."""
     calls = filter_of()
     return () if calls is None else ("--seccomp", str(_memory(calls, ours)))
 
@@ -127,7 +127,7 @@ async def _watch_memory(process: Process, room: Room) -> str:
 
 
 def told(watching: "asyncio.Task[str]") -> str:
-    """What a watch has stopped, and why; empty if nothing."""
+    """Tell why a watch has stopped the command; empty if it has not."""
     return watching.result() if watching.done() and not watching.cancelled() else ""
 
 

@@ -15,7 +15,7 @@ def kill_children(pid: int) -> None:
 
 
 def use_of(pid: int, most: int) -> tuple[int, int]:
-    """How many processes are below this one, and the bytes of memory that they use; looks at `most` of them.
+    """Count the processes below this one, and the bytes of memory that they use; looks at `most` of them.
 
     Memory that several of them share counts for each, see `shared_use_of`; files of the disk do not count.
     """

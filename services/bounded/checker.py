@@ -30,7 +30,7 @@ class Checker:
         self._processes = processes
 
     async def mistakes(self, value: Any, most: int, length: int) -> list[tuple[str, str]]:
-        """Where the value does not fit, and why: the first `most`, in `length` characters each.
+        """Find the places where the value does not fit, and why: the first `most`, in `length` characters each.
 
         Raises:
             ValueError: the value is none that JSON has.

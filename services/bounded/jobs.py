@@ -1,4 +1,4 @@
-"""What is done in a process of its own, because its input is a tenant's and its time or memory may have no bound."""
+"""The work of a process of its own: its input is a tenant's, and its time or memory may have no bound."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,13 +12,13 @@ from services.tools.workspace import Workspace
 
 
 def mistakes(payload: bytes, most: int, length: int) -> Any:
-    """How a value does not fit a schema; both are in the payload."""
+    """Find the mistakes of a value against a schema; both are in the payload."""
     schema, value = json.loads(payload)
     return first_mistakes(compiled(schema), value, most, length)
 
 
 def page_text(payload: bytes, content_type: str, charset: str | None) -> Any:
-    """What there is to read on a page."""
+    """Read the text of a page."""
     return text_of(payload, content_type, charset)
 
 

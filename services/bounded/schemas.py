@@ -175,7 +175,7 @@ def _refuse(uri: str) -> Any:
 
 
 def first_mistakes(validator: jsonschema_rs.Validator, value: Any, most: int, length: int) -> list[tuple[str, str]]:
-    """Where a value does not fit, as a JSON pointer, and why: the first of all mistakes."""
+    """Find the first places where a value does not fit, as JSON pointers, and why."""
     found: list[tuple[str, str]] = []
     for error in validator.iter_errors(value):
         found.append((_pointer(error.instance_path), error.message[:length]))

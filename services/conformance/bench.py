@@ -211,7 +211,7 @@ class Bench:
             self._crashes.append(failure.__cause__)
 
     def take_crashes(self) -> list[BaseException]:
-        """What the adapter raised since this was asked last."""
+        """Take the exceptions of the adapter since this was asked last."""
         crashes, self._crashes = self._crashes, []
         return crashes
 

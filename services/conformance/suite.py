@@ -60,7 +60,7 @@ NO_MODEL = "it calls no model: there is nothing that it could do as the others d
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one scenario; `detail` is what is wrong, why it was skipped, or worth knowing.
+    """The result of one scenario; `detail` is what is wrong, why it was skipped, or worth knowing.
 
     `trace` is where the adapter raised what made it fail.
     """
@@ -128,7 +128,7 @@ async def check(place: Stand, runtime: str, scenarios: Sequence[Scenario] = ALL)
 
 
 def _unusable(runtimes: RuntimeFactory, manifest: RuntimeManifest, wire: Wire) -> Result | None:
-    """Why nothing can be checked: the framework is not here, or the adapter cannot be imported, which is its fault."""
+    """Tell why nothing can be checked: the framework is not here, or the adapter cannot be imported (its own fault)."""
     with _raised() as raised:
         runtimes.load(manifest.name)
     if not raised:
@@ -162,7 +162,7 @@ def why_not(manifest: RuntimeManifest, scenario: Scenario) -> str:
 
 
 async def _outcome(place: Bench, scenario: Scenario) -> tuple[Outcome, str, list[BaseException]]:
-    """How a scenario ended, what is to be said of it, and what it raised that nobody expected."""
+    """Give a scenario's end, the words for it, and the exception that nobody expected."""
     with _raised() as raised:
         async with asyncio.timeout(PATIENCE):
             return "passed", await scenario.check(place) or "", []
@@ -179,7 +179,7 @@ async def _outcome(place: Bench, scenario: Scenario) -> tuple[Outcome, str, list
 
 @contextmanager
 def _raised() -> Generator[list[Exception]]:
-    """What the block raises, if anything: a runtime is somebody else's code."""
+    """Keep the exception of the block, if there is one: a runtime is somebody else's code."""
     raised: list[Exception] = []
     try:
         yield raised

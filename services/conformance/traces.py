@@ -1,4 +1,4 @@
-"""Where an adapter's exception came from, in its own frames."""
+"""The origin of an adapter's exception, in its own frames."""
 
 import sys
 import traceback
@@ -25,7 +25,7 @@ def origin_of(error: BaseException) -> BaseException:
 
 
 def _directory(manifest: RuntimeManifest) -> Path | None:
-    """Where the adapter's modules lie."""
+    """Find the directory of the adapter's modules."""
     module = sys.modules.get(manifest.entry.partition(":")[0])
     file = getattr(module, "__file__", None)
     return Path(file).parent if file else None

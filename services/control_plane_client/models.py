@@ -121,7 +121,7 @@ class OpenAttempt(BaseModel):
 
 
 class SharedBudget(BaseModel):
-    """What an execution may spend that shares a budget: `limits` are the lowest of its own and of all above it."""
+    """The budget of an execution that shares it: `limits` are the lowest of its own and of all above it."""
 
     limits: Limits
 
@@ -155,7 +155,7 @@ class Reserved(BaseModel):
 
 
 class Settle(BaseModel):
-    """What a reserved call has used."""
+    """The usage of a reserved call."""
 
     organization_id: str
     id: UUID

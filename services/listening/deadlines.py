@@ -1,4 +1,4 @@
-"""How long the clients of our HTTP servers may take, and how much they may send before a request is one."""
+"""The deadlines of clients of our HTTP servers, and the bounds of what they send before a request is one."""
 
 #: Seconds for the head of a request, from the connection or from the head's first byte on.
 HEAD_SECONDS = 10.0

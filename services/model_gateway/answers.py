@@ -9,7 +9,7 @@ from services.model_gateway.wires.wire import Answers, ModelWire
 
 
 class TurnAnswers:
-    """What this attempt got, and what the journal has of earlier ones: also where nobody asks for it again."""
+    """The answers of this attempt, and those of earlier ones in the journal: also where nobody asks for them again."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal

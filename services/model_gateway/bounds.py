@@ -1,4 +1,4 @@
-"""How much a provider may say: its bytes are unpacked and counted as they come, never all at once."""
+"""The bounds of a provider's answer: its bytes are unpacked and counted as they come, never all at once."""
 
 import zlib
 from typing import Any

@@ -174,7 +174,7 @@ class ModelCall:
         self._digest, self._fingerprint = self._request.digest(), self._request.fingerprint()
 
     def _part(self, record: Mapping[str, Any]) -> bytes:
-        """What a stream has of an answer that goes on: all but its end."""
+        """Write an answer that goes on as a stream has it: all but its end."""
         wire = self._request.wire
         return wire.stream([event for event in record["events"] if kind_of(event) not in wire.ends])
 
@@ -192,7 +192,7 @@ class ModelCall:
             await self._session.calls.asking(results_of(self._request.body))
 
     def _note(self, record: Mapping[str, Any]) -> None:
-        """What the model asks for is known before the framework can act upon it."""
+        """Note the calls that the model asks for, before the framework can act upon them."""
         wire = self._request.wire
         self._opened.answers.note(wire, record)
         if self._session.calls is not None and wire.operation == CHAT and not wire.is_paused(record):

@@ -68,7 +68,7 @@ def _corrected(spoken: Dialect, sent: Mapping[str, Any], refusal: str) -> Dialec
 
 
 def _corrections(sent: Mapping[str, Any], refusal: str) -> Iterator[dict[str, Any]]:
-    """What was sent and is named in the refusal, in other words."""
+    """Find the parts of the request that the refusal names, in other words."""
     if "stream_options" in sent and "stream_options" in refusal:
         yield {"stream_options": False}
     for name, other in zip(OutputLimit, reversed(OutputLimit), strict=True):

@@ -179,7 +179,7 @@ async def _translated(endpoint: ModelEndpoint) -> AsyncGenerator[None]:
 
 
 def _unreachable(error: aiohttp.ClientError) -> str:
-    """Why no connection came about, without naming where to."""
+    """Tell why no connection came about, without naming where to."""
     match error:
         case aiohttp.ClientConnectorDNSError():
             return "its name is not known to the worker"

@@ -1,4 +1,4 @@
-"""What the gateway has to know of a conversation's tool calls: those of an answer, its end, and results sent back."""
+"""The tool calls of a conversation, as the gateway knows them: those of an answer, its end, and results sent back."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ _INCOMPLETE = {"max_output_tokens": "length"}
 
 
 def end_of(record: Mapping[str, Any]) -> FinishReason:
-    """Why an answer, as the journal has it, ended."""
+    """Tell why an answer, as the journal has it, ended."""
     words = [word for told in _told(record) for word in _words(told)]
     return next((reason for word in words if (reason := finish_of(word)) is not FinishReason.STOP), FinishReason.STOP)
 

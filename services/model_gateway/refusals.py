@@ -1,4 +1,4 @@
-"""What a provider's error says, in whatever shape it comes: its status, its codes, its words, and how long to wait."""
+"""The content of a provider's error, in whatever shape it comes: its status, its codes, its words, and its delay."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -122,7 +122,7 @@ def _status(code: Any) -> int | None:
 
 
 def _delay(body: Mapping[str, Any]) -> float | None:
-    """What a field says: Google's `retryDelay`, or a number."""
+    """Read the seconds of a field: Google's `retryDelay`, or a number."""
     found = ((body.get(name), unit) for name, unit in _DELAYS.items())
     return next((delay * unit for value, unit in found if (delay := _seconds(value)) is not None), None)
 

@@ -1,4 +1,4 @@
-"""What a refusal amounts to: by its words, by its codes, by its status."""
+"""The meaning of a refusal: by its words, by its codes, by its status."""
 
 import re
 from collections.abc import Collection
@@ -220,7 +220,7 @@ _RULES = (
 
 
 def verdict(status: int | None, refusal: Refusal) -> type[ModelFailure]:
-    """What the words say, then what codes and status do; a client's error stays one, whatever type it is given."""
+    """Judge by the words, then by codes and status; a client's error stays one, whatever type it is given."""
     worded = (each.failure for each in _WORDINGS if status in each.statuses and each.pattern.search(refusal.words))
     fits = (rule.failure for rule in _RULES if status in rule.statuses or _is_coded(rule, status, refusal))
     usual = ModelFailure if status is None or status in _SERVER_ERRORS else ModelAnswerInvalid

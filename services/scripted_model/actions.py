@@ -85,7 +85,7 @@ class Finish:
 
 
 class Manner(Enum):
-    """How every answer of a script is given."""
+    """The manner in which every answer of a script is given."""
 
     REWORD = "reword"
     INSIST = "insist"

@@ -72,11 +72,11 @@ class Director:
         self._always = {Manner.REWORD} if rewords else set[Manner]()
 
     def asking(self, conversation: Conversation) -> int:
-        """How often this round of this prompt was asked for, this time included."""
+        """Count how often this round of this prompt was asked for, this time included."""
         return self._tally.count(_digest(conversation, "asking"))
 
     def answer(self, conversation: Conversation, asking: int = 1) -> Answer:
-        """What to say to this request.
+        """Find the answer to this request.
 
         Raises:
             ScriptError: its directions cannot be followed.

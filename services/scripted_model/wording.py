@@ -17,7 +17,7 @@ _BETWEEN_HALVES = re.compile("(?<=[\ud800-\udbff])(?=[\udc00-\udfff])")
 
 
 def reworded(action: Action, asking: int) -> Action:
-    """What is said at the asking with this number; the first time as the script has it, but for the marks."""
+    """Word the answer to the asking with this number; the first time as the script has it, but for the marks."""
     match action:
         case Text():
             return replace(action, pieces=_pieces(action.pieces, asking))

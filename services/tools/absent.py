@@ -1,4 +1,4 @@
-"""What a turn has offered and cannot be used now: a server that was away when its attempt began may come back."""
+"""Tools that a turn has offered and cannot use now: a server that was away when its attempt began may come back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -337,7 +337,7 @@ def _recorded(step: Step) -> ToolResult:
 
 
 def _again(wanted: Wanted, earlier: Step) -> str:
-    """What the model is told of an earlier call instead of a result."""
+    """Word the result that the model is told of an earlier call."""
     request: Mapping[str, Any] = earlier.request or {}
     arguments = orjson.dumps(request["arguments"]).decode() if "arguments" in request else "arguments that are not kept"
     is_known = earlier.status is StepStatus.DONE

@@ -1,4 +1,4 @@
-"""How much an MCP server may say: what it says more waits on its side, or is refused."""
+"""The bounds of an MCP server's messages: more than that waits on its side, or is refused."""
 
 import asyncio
 import time

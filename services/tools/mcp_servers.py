@@ -259,7 +259,7 @@ def tool_name(server: str, tool: str) -> str:
 
 
 def _prefix(server: str) -> str:
-    """What the names of all tools of a server begin with."""
+    """Give the beginning of the names of all tools of a server."""
     return _plain(f"{server}__")[: _NAME_LIMIT - 9]
 
 

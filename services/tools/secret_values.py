@@ -81,7 +81,7 @@ class SecretValues:
 
 
 class ServerValues:
-    """What one MCP server is given; it is told to nobody else."""
+    """The values that one MCP server is given; they are told to nobody else."""
 
     def __init__(self, server: McpServer, secrets: SecretValues) -> None:
         self._server = server
@@ -124,7 +124,7 @@ class ServerValues:
             raise
 
     def _check(self, query: str) -> None:
-        """What a request cannot carry is told here: its library would repeat it."""
+        """Refuse a value that a request cannot carry: its library would repeat it."""
         for given, values in ((self._server.env, self.env), (self._server.headers, self.headers)):
             for name, value in values.items():
                 if not _fits(value, is_header=given is self._server.headers):

@@ -112,7 +112,7 @@ class Module:
 
 
 def product() -> list[Module]:
-    """What the wheels hold."""
+    """List the modules that the wheels hold."""
     return _modules(*PACKAGES)
 
 

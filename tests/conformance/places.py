@@ -1,4 +1,4 @@
-"""Where each runtime is checked: on its wires, and under names of models by which its framework changes its ways."""
+"""The places of each runtime's check: its wires, and names of models by which its framework changes its ways."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -27,7 +27,7 @@ async def started(installation: Installation, session: str, **body: Any) -> dict
 
 
 async def place(installation: Installation, execution: dict[str, Any]) -> dict[str, Any]:
-    """What the workflow asks for when it was told."""
+    """Ask for the place, as the workflow does when it was told."""
     body = {"organization_id": str(installation.owner.id)}
     path = f"/internal/v1/executions/{execution['id']}/place"
     answer = await installation.http.post(path, json=body, headers=installation.owner.auth("worker"))

@@ -58,7 +58,7 @@ class Lowest:
     pins: Mapping[str, str]
 
     def run(self, *command: str, **variables: str) -> str:
-        """What a program of it says; it has to end well."""
+        """Give the output of a program of it; it has to end well."""
         path = f"{self.directory / 'bin'}:{os.environ['PATH']}"
         ran = subprocess.run(
             [self.directory / "bin" / command[0], *command[1:]],
@@ -121,7 +121,7 @@ def test_the_local_stack_runs_an_agent(lowest: Lowest) -> None:
 
 
 def asked_for(name: str) -> Iterator[Requirement]:
-    """What Holdfast asks for by itself, where the set is small enough, and what the extras add."""
+    """List the requirements of Holdfast by itself, where the set is small enough, and those that the extras add."""
     listed: list[str] = [*PROJECT["dependencies"]] if name == "few" else []
     for extra in SETS[name]:
         listed += PROJECT["optional-dependencies"][extra]

@@ -36,7 +36,7 @@ class Environment:
 
     @property
     def site(self) -> Path:
-        """Where packages are installed."""
+        """Give the directory where packages are installed."""
         (site,) = self.directory.glob("lib/python*/site-packages")
         return site
 

@@ -45,7 +45,7 @@ class Body:
         return Wire.ANTHROPIC if any(map(_is_anthropic, self._all())) else Wire.OPENAI
 
     def told(self, step: int, nth: int) -> Told:
-        """What it says to the nth asking of a step; the last of each is said for ever."""
+        """Give the answer to the nth asking of a step; the last of each is said for ever."""
         askings = self.steps[min(step, len(self.steps) - 1)]
         return askings[min(nth, len(askings)) - 1]
 

@@ -25,7 +25,7 @@ _FUNCTIONS = [f"{tools.__name__}:{name}" for name in ("add", "mul", "now", "nul"
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What has to come of a body, whatever the runtime."""
+    """The outcome that a body has to have, whatever the runtime."""
 
     calls: int
     answer: str | None = None
@@ -40,7 +40,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What came of a body under a runtime; `problem` is empty where that is as it has to be."""
+    """The outcome of a body under a runtime; `problem` is empty where that is as it has to be."""
 
     body: str
     runtime: str

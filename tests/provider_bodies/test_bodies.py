@@ -46,7 +46,7 @@ async def benches() -> AsyncGenerator[Place]:
 
 @pytest.fixture(scope="module")
 async def rows() -> Mapping[tuple[str, str], Mapping[str, Any]]:
-    """What came of the bodies elsewhere."""
+    """Read the outcomes of the bodies elsewhere."""
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     for runtime in ELSEWHERE:
         command = [str(python_of(runtime)), "-m", "tests.provider_bodies", runtime, "--lines"]

@@ -27,7 +27,7 @@ async def socket(tmp_path: Path) -> AsyncGenerator[Path]:
 
 
 async def answer(socket: Path, *pieces: bytes) -> bytes:
-    """What comes back until the connection is closed."""
+    """Read the answer until the connection is closed."""
     reader, writer = await asyncio.open_unix_connection(socket)
     for piece in pieces:
         writer.write(piece)

@@ -261,7 +261,7 @@ async def test_large_results_of_tools_are_the_same_after_a_loss(turn: Durable, c
 
 
 class Stored(Lists):
-    """What comes back of a database is as it can be stored there."""
+    """Lists that come back as a database can store them."""
 
     async def append(self, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
         await super().append(name, storable_value(list(entries)))

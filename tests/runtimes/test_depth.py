@@ -1,4 +1,4 @@
-"""How deeply what models write may be nested."""
+"""The depth to which models' values may be nested."""
 
 import json
 from typing import Any

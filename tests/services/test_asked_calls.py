@@ -1,4 +1,4 @@
-"""Which of the model's calls a framework means, and which of them may run."""
+"""The calls of a model that a framework means, and those of them that may run."""
 
 from typing import Any
 

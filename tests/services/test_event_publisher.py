@@ -1,4 +1,4 @@
-"""What a worker sends of an attempt, as the control plane gets it."""
+"""A worker's reports of an attempt, as the control plane gets them."""
 
 import asyncio
 from collections.abc import Sequence

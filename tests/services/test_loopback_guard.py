@@ -1,4 +1,4 @@
-"""Who may ask a server of this machine."""
+"""The clients that may ask a server of this machine."""
 
 import pytest
 from starlette.datastructures import Headers

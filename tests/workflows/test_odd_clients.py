@@ -1,4 +1,4 @@
-"""What clients of Temporal send that no workflow of ours takes: it is refused, seen, and holds nothing up."""
+"""Odd messages of Temporal's clients, which no workflow of ours takes: refused, seen, and holding nothing up."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a turn has offered to its model while an approval waits, and a server that has become another meanwhile."""
+"""The offer of a turn to its model while an approval waits, and a server that has become another meanwhile."""
 
 import sys
 from collections.abc import AsyncGenerator

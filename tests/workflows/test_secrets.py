@@ -248,7 +248,7 @@ def unpacked(value: Any) -> list[str]:
 
 
 async def answered(stack: Stack, executions: list[str]) -> str:
-    """What the API says of all that there is."""
+    """Read the API's answers about all that there is."""
     paths = ["agents", "templates", "executions", "sessions", "secrets", "runtimes", "worker-pools"]
     for execution in executions:
         paths += [

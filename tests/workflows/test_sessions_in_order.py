@@ -13,7 +13,7 @@ async def session_of(stack: Stack, execution: str) -> str:
 
 
 async def details(stack: Stack, execution: str) -> tuple[str, dict[str, Any]]:
-    """What Temporal shows of a workflow, and its state."""
+    """Read the details that Temporal shows of a workflow, and its state."""
     handle = stack.temporal.get_workflow_handle((await stack.get(execution))["workflow_id"])
     return str(await handle.query("__temporal_workflow_metadata")), await handle.query("state")
 

@@ -35,7 +35,7 @@ def agent_warnings(
 
 
 def secret_warnings(missing: Collection[str]) -> list[Notice]:
-    """What a definition refers to, and the organization has not stored."""
+    """Tell of secrets that a definition refers to, and that the organization has not stored."""
     return [
         Notice(
             code="secret_missing",

@@ -1,4 +1,4 @@
-"""What executions have used together with those that they have started."""
+"""The usage of executions together with those that they have started."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -19,7 +19,7 @@ _CHILDREN = Sql("""
 
 
 async def usage_below(connection: AsyncConnection, ids: Sequence[UUID]) -> Mapping[UUID, Usage]:
-    """What all the executions have used that others have started, and those that these have started."""
+    """Sum up the usage of all the executions that others have started, and of those that these have started."""
     sums: dict[UUID, Usage] = {}
     for row in await _CHILDREN.execute(connection, {"ids": list(ids)}):
         sums[row.above] = sums.get(row.above, Usage()) + Usage.model_validate(row.usage)

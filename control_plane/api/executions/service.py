@@ -125,7 +125,7 @@ class Executions:
         return [body_of(row, children=children.get(row.id, NOTHING)) for row in rows]
 
     async def children_usage(self, rows: Sequence[Row[Any]]) -> Mapping[UUID, Usage]:
-        """What the executions have used that these have started, and so on; nothing for those without any."""
+        """Sum up the usage of the executions that these have started, and so on; nothing for those without any."""
         return await usage_below(self.connection, [row.id for row in rows])
 
     async def store_message(self, row: Row[Any], content: str, key: str | None) -> StoredMessage:
@@ -253,7 +253,7 @@ def admission_of(
 
 
 def deploy_of(row: Row[Any]) -> str:
-    """What an execution waits to be deployed; nothing where it waits for its session."""
+    """Tell what an execution waits to be deployed; nothing where it waits for its session."""
     return row.resolution["deploy"] if row.status == ExecutionStatus.WAITING_FOR_POOL else ""
 
 

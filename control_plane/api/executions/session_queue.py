@@ -63,7 +63,7 @@ async def ahead_of_new(connection: AsyncConnection, new: "NewExecution", agent: 
 
 
 def queued(ahead: Sequence[UUID]) -> tuple[ExecutionStatus, list[NewEvent]] | None:
-    """What an execution is that has to wait for others, and the event that says so; None if it has not."""
+    """Give the status of an execution that has to wait for others, and its event; None if it need not wait."""
     if not ahead:
         return None
     told = {"executions": [str(each) for each in ahead]}

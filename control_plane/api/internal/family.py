@@ -84,13 +84,13 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class FamilyBudget:
-    """What one execution may spend, inside the caller's transaction."""
+    """The budget from which one execution may spend, inside the caller's transaction."""
 
     connection: AsyncConnection
     execution_id: UUID
 
     async def shared(self, row: Row[Any], seconds: float) -> SharedBudget | None:
-        """What an attempt has to know of it; None where nothing is shared, so that the worker counts alone.
+        """Give an attempt's part of it; None where nothing is shared, so that the worker counts alone.
 
         Shared is what a child spends under a limit from above, and what an agent spends that may start children.
         """

@@ -193,7 +193,7 @@ class TurnLedger:
         return [_used_by(row.attempt, used), lost]
 
     async def _kept(self, turn: int) -> Any:
-        """What the attempts at a turn have used and offered so far."""
+        """Read the usage and the offer of the attempts at a turn so far."""
         query = select(Turn.usage, Turn.offered).where(Turn.execution_id == self.execution_id, Turn.turn == turn)
         return (await self.connection.execute(query)).one()
 

@@ -1,4 +1,4 @@
-"""Which run of its workflow an attempt belongs to."""
+"""The run of its workflow to which an attempt belongs."""
 
 from alembic import op
 

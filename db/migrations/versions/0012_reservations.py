@@ -1,4 +1,4 @@
-"""What executions that share a budget have reserved and spent, call by call."""
+"""The reservations of executions that share a budget, call by call."""
 
 from alembic import context, op
 

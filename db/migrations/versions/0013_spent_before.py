@@ -1,4 +1,4 @@
-"""What open executions spent of shared budgets before these were kept call by call."""
+"""The usage of open executions from before shared budgets were kept call by call."""
 
 from alembic import op
 

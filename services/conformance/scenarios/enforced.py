@@ -1,4 +1,4 @@
-"""What the gateways see to, whatever a framework or its adapter does: a careless one passes these, too."""
+"""The rules that the gateways see to, whatever a framework or its adapter does: a careless one passes these, too."""
 
 from functools import partial
 from typing import Any

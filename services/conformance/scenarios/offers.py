@@ -1,4 +1,4 @@
-"""What a turn has offered to its model stays as it was, whatever its tools' servers have become meanwhile."""
+"""The offer of a turn to its model: it stays as it was, whatever its tools' servers have become meanwhile."""
 
 import sys
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What of a conversation makes an answer its own: results of a round in the order of their calls, and no trimmings."""
+"""The canonical form of a conversation: results of a round in the order of their calls, and no trimmings."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby

@@ -181,7 +181,7 @@ def _is_more(choice: Mapping[str, Any]) -> bool:
 
 
 def _failure(choice: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a choice says of its failure, for which the provider has no other place."""
+    """Read the failure out of a choice, where the provider has no other place for it."""
     finish = choice.get("finish_reason")
     if not isinstance(finish, str) or finish.lower() not in FAILED_FINISHES:
         return None

@@ -129,7 +129,7 @@ class ModelWire(ABC):
         """What of a request is the same when only time and chance differ, beside model and stream."""
 
     def canonical(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What of a request makes an answer its own: the same, however its framework has put it."""
+        """Give the part of a request that makes an answer its own: the same, however its framework has put it."""
         return body
 
     def max_output(self, body: Mapping[str, Any]) -> int:
@@ -187,7 +187,7 @@ class ModelWire(ABC):
         """What an answer that came whole says of its usage."""
 
     def mender(self, body: Mapping[str, Any], seed: str, after: int = 0) -> Mender:
-        """What puts the answer to a request right; `seed` is the request's hash, `after` as in `continued`."""
+        """Make the mender of the answer to a request; `seed` is the request's hash, `after` as in `continued`."""
         return Mender()
 
     def recording(self, body: Mapping[str, Any]) -> Recording:

@@ -1,4 +1,4 @@
-"""What the end of an attempt cuts off: steps, calls and approvals that were open get an end, in log and journal."""
+"""The end of an attempt: steps, calls and approvals that were open get an end too, in log and journal."""
 
 from typing import Any
 

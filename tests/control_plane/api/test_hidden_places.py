@@ -39,7 +39,7 @@ def client_of(stack: Stack, tenant: Organization) -> httpx.AsyncClient:
 
 
 def places(stack: Stack) -> list[str]:
-    """What is nobody's business but the operator's."""
+    """List the words that are nobody's business but the operator's."""
     ports = [f":{port}" for port in (*stack.ports.values(), GONE)]
     return [socket.gethostname(), "holdfast.internal", str(ROOT), str(stack.directory), sys.prefix, *ports]
 
@@ -92,7 +92,7 @@ async def test_a_function_that_fails_does_not_tell_where_it_runs(served: Stack, 
 
 
 async def served_error(served: Stack, reason: str) -> str:
-    """What the model reads of a failure for that reason."""
+    """Give the error that the model reads of a failure for that reason."""
     tools = [{"type": "python", "functions": ["tests.tools:fail"]}]
     await served.agent("fails", toolsets=tools)
     execution = await served.start(f"[[tool fail {json.dumps({'reason': reason})};; result]]", "fails")

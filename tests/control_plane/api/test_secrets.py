@@ -143,7 +143,7 @@ async def test_without_a_key_nothing_is_stored_and_the_rest_is_well(installation
 
 
 async def given_to(turn: Turn, attempt: int | None = None) -> httpx.Response:
-    """What the worker of an attempt is given."""
+    """Give the secrets that the worker of an attempt is given."""
     path = f"{turn.path}/attempts/{attempt or turn.attempt}/secrets"
     body = {"organization_id": str(turn.owner.id)}
     return await turn.http.post(path, json=body, headers=turn.owner.auth("worker"))

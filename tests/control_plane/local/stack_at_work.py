@@ -105,7 +105,7 @@ class StackAtWork:
 
 
 def _ignoring(signals: Sequence[signal.Signals]) -> list[str]:
-    """What starts a program that ignores signals, as a shell starts its jobs in the background."""
+    """Write the start of a program that ignores signals, as a shell starts its jobs in the background."""
     names = " ".join(number.name.removeprefix("SIG") for number in signals)
     return ["sh", "-c", f'trap "" {names}; exec "$@"', "sh"] if signals else []
 

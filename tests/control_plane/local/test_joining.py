@@ -1,4 +1,4 @@
-"""What a worker that is started by hand takes from the local stack of its data directory, and what it does not."""
+"""A worker that is started by hand takes some settings from the local stack of its data directory, and no others."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a web page of another origin gets from the servers of a local stack: nothing."""
+"""A web page of another origin gets nothing from the servers of a local stack."""
 
 from collections.abc import Generator
 

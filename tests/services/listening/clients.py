@@ -19,7 +19,7 @@ async def connected(port: int) -> AsyncGenerator[tuple[asyncio.StreamReader, asy
 
 
 async def seconds_until_closed(port: int, first: bytes, drop: bytes = b"", *, every: float = 0.1) -> float:
-    """How long a server bears a client that sends something, and then a drop now and again."""
+    """Measure how long a server bears a client that sends something, and then a drop now and again."""
     async with connected(port) as (reader, writer):
         began = monotonic()
         writer.write(first)

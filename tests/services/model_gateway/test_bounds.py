@@ -93,7 +93,7 @@ async def asked(turn: Turn, *, stream: bool) -> tuple[int, str]:
 
 
 def packed_zeros(megabytes: int) -> bytes:
-    """What unpacks to one event of so many."""
+    """Pack one event that unpacks to so many."""
     packer = zlib.compressobj(wbits=31)
     pieces = [packer.compress(b"data: "), *(packer.compress(bytes(1024 * 1024)) for _ in range(megabytes))]
     return b"".join((*pieces, packer.flush()))

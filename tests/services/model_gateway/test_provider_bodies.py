@@ -47,7 +47,7 @@ async def gateway_to(url: str) -> AsyncGenerator[ModelGateway]:
 
 
 class Seen:
-    """What a framework gets of a stream: its events, and the message that they make."""
+    """A stream as a framework gets it: its events, and the message that they make."""
 
     def __init__(self, status: int, text: str) -> None:
         self.status = status

@@ -1,4 +1,4 @@
-"""What real providers refuse: each refusal has its code, its number of calls and the provider's own reason."""
+"""The refusals of real providers: each has its code, its number of calls and the provider's own reason."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ async def gateway(provider_bodies: Replay, model: ModelServer) -> AsyncIterator[
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What becomes of a body: an answer where there is no `code`; `base_url` may be the remedy only of some."""
+    """The outcome of a body: an answer where there is no `code`; `base_url` may be the remedy only of some."""
 
     calls: int
     code: str = ""

@@ -1,4 +1,4 @@
-"""What of the kernel a command in the sandbox can reach: what ordinary programs need, and no more."""
+"""The kernel, as a command in the sandbox can reach it: as far as ordinary programs need it, and no further."""
 
 import platform
 from pathlib import Path
