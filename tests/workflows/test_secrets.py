@@ -187,21 +187,26 @@ async def test_nothing_that_is_kept_or_said_holds_a_value(secretive: Secretive) 
     results = [await stack.result(execution, timeout=120) for execution in executions]
     assert [result["success"] for result in results] == [True] * 4
 
+    everything = await all_that_is_kept(secretive, executions)
+
+    assert {place for place, text in everything.items() if leaked(text)} == set()
+    assert DIGEST in everything["database"]
+    assert "near__show" in everything["history"]
+    assert "It is [secret]!" in everything["traces"]
+
+
+async def all_that_is_kept(secretive: Secretive, executions: list[str]) -> dict[str, str]:
+    """What database, Temporal, API, logs and traces have, by where it is."""
+    stack = secretive.stack
     for execution in executions:
         await secretive.traces.trace(execution)
-
-    everything = {
+    return {
         "traces": b"".join(secretive.traces.raw).decode(errors="replace"),
         "database": await dumped(stack),
         "history": "".join([await history(stack, execution) for execution in executions]),
         "answers": await answered(stack, executions),
         **{path.name: path.read_text(errors="replace") for path in stack.directory.glob("*.log")},
     }
-
-    assert {place for place, text in everything.items() if leaked(text)} == set()
-    assert DIGEST in everything["database"]
-    assert "near__show" in everything["history"]
-    assert "It is [secret]!" in everything["traces"]
 
 
 def leaked(text: str) -> bool:
