@@ -26,8 +26,8 @@ _MOST_CALLS = 32
 _REPLACED = (b"x-api-key:", b"authorization:", b"connection:", b"content-length:")
 _STOP_REASON = re.compile(rb'"stop_reason":\s*"(\w+)"')
 _CUT_OFF = (b"max_tokens", b"refusal", b"model_context_window_exceeded")
-#: Seconds that the CLI waits after an answer that was cut: the turn ends in them, if the answer was its own.
-_CUT_SECONDS = 1.0
+#: Seconds that the CLI waits after an answer for which it asks again: the turn ends in them, if the answer was its own.
+_LAST_SECONDS = 1.0
 _FIRST_ERROR = 400
 #: The CLI can do without a count of tokens.
 _COUNT = b"/count_tokens"
@@ -45,19 +45,19 @@ class _Answer:
 
     received: bytearray = field(default_factory=bytearray)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    is_waited_for: bool = False
 
     @property
     def runs(self) -> bool:
         """Whether its tool calls may run: it came to its end, and that was no cut."""
-        return bool(self._reason) and self._reason not in _CUT_OFF
+        return bool(self.reason) and self.reason not in _CUT_OFF
+
+    def is_last(self, *, structured: bool) -> bool:
+        """Whether the runtime ends the turn with it, where the CLI asks again: it was cut, is empty, or has no tool."""
+        is_empty = b"content_block_start" not in self.received
+        return self.reason in _CUT_OFF or (self.reason == b"end_turn" and (structured or is_empty))
 
     @property
-    def is_cut(self) -> bool:
-        return self._reason in _CUT_OFF
-
-    @property
-    def _reason(self) -> bytes:
+    def reason(self) -> bytes:
         reasons = _STOP_REASON.findall(self.received)
         return reasons[-1] if reasons else b""
 
@@ -70,15 +70,23 @@ class ModelRelay:
     """Serves one turn."""
 
     def __init__(
-        self, endpoint: ModelEndpoint, review: Review, failed: Callable[[int], None], *, seconds: float = _SECONDS
+        self,
+        endpoint: ModelEndpoint,
+        review: Review,
+        failed: Callable[[int], None],
+        *,
+        structured: bool = False,
+        seconds: float = _SECONDS,
     ) -> None:
         url = urlsplit(endpoint.base_url)
         self._host, self._port = url.hostname or "127.0.0.1", url.port or 80
         self._token = endpoint.api_key
         self._review = review
         self._failed = failed
+        self._structured = structured
         self._seconds = seconds
         self._answers: list[_Answer] = []
+        self._unseen: list[_Answer] = []
         self._asked: dict[str, Asked] = {}
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -149,16 +157,15 @@ class ModelRelay:
         return None
 
     async def _wait_for_the_end(self) -> None:
-        """The CLI asks again for an answer that was cut; the runtime ends the turn with it."""
-        cut = [answer for answer in self._answers if answer.is_cut and not answer.is_waited_for]
-        for answer in cut:
-            answer.is_waited_for = True
-        if cut:
-            await asyncio.sleep(_CUT_SECONDS)
+        answers, self._unseen = self._unseen, [answer for answer in self._unseen if not answer.reason]
+        if any(answer.is_last(structured=self._structured) for answer in answers):
+            await asyncio.sleep(_LAST_SECONDS)
 
     async def _answer(self, source: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool) -> None:
         answer = _Answer()
         self._answers.append(answer)
+        if not counts:
+            self._unseen.append(answer)
         try:
             while piece := await source.read(_PIECE):
                 answer.received += piece

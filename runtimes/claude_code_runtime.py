@@ -96,7 +96,8 @@ class Session:
         self.ending = Ending()
         recorded: dict[str, ToolResult] = {}
         self._store = TranscriptStore(context.store, self.ending, recorded)
-        self._relay = ModelRelay(context.model, self._review, self._failed)
+        structured = context.output_schema is not None
+        self._relay = ModelRelay(context.model, self._review, self._failed, structured=structured)
         self.calls = Calls(
             context.tools,
             context.own_tools,

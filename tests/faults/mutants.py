@@ -1,4 +1,4 @@
-"""Five variants of our processes that are broken on purpose, to see that the suite notices.
+"""Six variants of our processes that are broken on purpose, to see that the suite notices.
 
 `python -m tests.faults.mutants NAME worker --pool native` is `holdfast worker --pool native` with one thing broken.
 """
@@ -41,6 +41,16 @@ def no_journal_lookup() -> None:
         return None
 
     _change(Journal, replay=replay)
+
+
+def no_memory() -> None:
+    """Nor does a call know that the model may only have worded it anew."""
+    no_journal_lookup()
+
+    async def forgotten(*_: Any, **__: Any) -> None:
+        return None
+
+    _change(Journal, forgotten=forgotten)
 
 
 def commit_after_release() -> None:
@@ -91,7 +101,7 @@ def _rewrite_sql(*changes: tuple[str, str]) -> None:
 
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
-    for mutant in (no_fence, no_journal_lookup, commit_after_release, skipped_number, swallowed_cancellation)
+    for mutant in (no_fence, no_journal_lookup, no_memory, commit_after_release, skipped_number, swallowed_cancellation)
 }
 
 

@@ -37,7 +37,8 @@ def _workers(field: Field) -> Sequence[str]:
     ("mutant", "processes", "scenario", "caught"),
     [
         ("no_fence", _api, frozen_before_a_claim, "I"),
-        ("no_journal_lookup", _workers, _killed_during_the_last_message, "I5"),
+        ("no_journal_lookup", _workers, _killed_during_the_last_message, "I4"),
+        ("no_memory", _workers, _killed_during_the_last_message, "I5"),
         ("commit_after_release", _workers, uncommitted_tool_call, "I4|not committed"),
         ("skipped_number", _api, undisturbed, "I3"),
         ("swallowed_cancellation", _workers, drained_in_a_tool, "not let go|preempted"),
