@@ -90,13 +90,8 @@ class WatchedOpenAI(_Watched, OpenAILike):
     def parse_tool_calls(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, tool_calls_data: list[Any]
     ) -> list[dict[str, Any]]:
-        """Joins the pieces of streamed calls; those of a whole answer are dictionaries already.
-
-        Agno makes up random ids where the provider gives none: no request may have those.
-        """
-        calls = OpenAILike.parse_tool_calls(tool_calls_data) if self.turn.streaming else tool_calls_data
-        ids = (call.get("id") or f"{self.turn.answer_id}_{index}" for index, call in enumerate(calls))
-        return [call | {"id": found} for call, found in zip(calls, ids, strict=True)]
+        """Joins the pieces of streamed calls; those of a whole answer are dictionaries already."""
+        return OpenAILike.parse_tool_calls(tool_calls_data) if self.turn.streaming else tool_calls_data
 
     def _note(
         self, response: ChatCompletion | ChatCompletionChunk, refusal: str | None, parsed: ModelResponse

@@ -37,15 +37,9 @@ class Turn:
         self.answer = Answer()
         self._answers = 0
         self._model = context.model.model
-        self._number = context.turn
         self._tools = ToolCalls(context)
         self._asked: list[RequestedCall] = []
         self._text: list[str] = []
-
-    @property
-    def answer_id(self) -> str:
-        """The same in every attempt, other in every answer of an execution."""
-        return f"call_{self._number}_{self._answers}"
 
     @property
     def response(self) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from runtimes.errors import ModelAnswerEmpty, ModelConnectionBroken, RuntimeCrashed, RuntimeFailure
@@ -40,7 +39,6 @@ class Turn:
         self.events: asyncio.Queue[RuntimeEvent] = asyncio.Queue()
         self.over = asyncio.Event()
         self.failure: RuntimeFailure | asyncio.CancelledError | None = None
-        self._number = context.turn
         self._model = context.model.model
         self._answers_left: int = settings.get("max_turns", MAX_TURNS)
         self._answers = 0
@@ -85,15 +83,14 @@ class Turn:
             TurnOver: the turn ends with it.
         """
         reason = self._reason(answer, finish, silent=not text and not asked)
-        named = [replace(call, id=call.id or f"call_{self._number}_{answer}_{at}") for at, call in enumerate(asked)]
         self.finish, self.response = FinishReason.STOP, text
-        end = self.calls.end_of(reason, named)
+        end = self.calls.end_of(reason, asked)
         if end is None:
-            self._asked.update((call.id, call) for call in named)
-            self._texts.update((call.id, text) for call in named[:1])
+            self._asked.update((call.id, call) for call in asked)
+            self._texts.update((call.id, text) for call in asked[:1])
             self._spoke = False
-            return named
-        self.calls.refuse(named, end)
+            return asked
+        self.calls.refuse(asked, end)
         self.tell_answered()
         self.finish = end
         if end is FinishReason.TOOL_LIMIT:

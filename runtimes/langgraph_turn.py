@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -90,14 +89,11 @@ class Turn:
             ModelAnswerEmpty, ModelConnectionBroken: it is no answer.
         """
         reason = self._reason(finish, silent=not text and not asked)
-        named = [
-            replace(call, id=call.id or f"call_{self._turn}_{self._model_calls}_{at}") for at, call in enumerate(asked)
-        ]
-        end = self.calls.end_of(reason, named)
+        end = self.calls.end_of(reason, asked)
         if end is None:
-            return named
+            return asked
         self.finish = end
-        self.calls.refuse(named, end)
+        self.calls.refuse(asked, end)
         return ()
 
     def call_id(self, name: str, arguments: str) -> str:

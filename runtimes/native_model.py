@@ -81,7 +81,6 @@ class Conversation:
         self._settings = _settings(context.configuration, context.model.wire)
         self._parameters = _parameters(context, self._model)
         self._messages = _messages(context)
-        self._turn = context.turn
         self._answers = 0
 
     async def ask(self, answer: Answer) -> AsyncGenerator[str, None]:
@@ -138,7 +137,7 @@ class Conversation:
         if details.keys().isdisjoint({"finish_reason", "refusal"}):
             raise ModelConnectionBroken(f"The answer of model '{self._endpoint.model}' broke off before its end.")
         answer.finish = finish_of(response.finish_reason)
-        answer.calls = [self._call(part, index) for index, part in enumerate(response.tool_calls)]
+        answer.calls = [_call(part) for part in response.tool_calls]
         rest = details.get("refusal") or ("" if self._streaming else _whole_text(response))
         self._refuse_silence(answer, rest)
         self._messages.append(response)
@@ -150,12 +149,10 @@ class Conversation:
         if self._answers == 1 and not spoke and answer.finish is FinishReason.STOP:
             raise ModelAnswerEmpty(f"Model '{self._endpoint.model}' gave an empty answer.")
 
-    def _call(self, part: ToolCallPart, index: int) -> RequestedCall:
-        """Without an id of the provider's, pydantic-ai makes a random one: no request may have that."""
-        if part.tool_call_id.startswith("pyd_ai_"):
-            part.tool_call_id = f"call_{self._turn}_{self._answers}_{index}"
-        written = part.args if isinstance(part.args, str) else json.dumps(part.args or {}, ensure_ascii=False)
-        return RequestedCall(part.tool_call_id, part.tool_name, written)
+
+def _call(part: ToolCallPart) -> RequestedCall:
+    written = part.args if isinstance(part.args, str) else json.dumps(part.args or {}, ensure_ascii=False)
+    return RequestedCall(part.tool_call_id, part.tool_name, written)
 
 
 def warm_up(clients: ClientPool) -> None:
