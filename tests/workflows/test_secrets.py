@@ -196,7 +196,7 @@ async def test_nothing_that_is_kept_or_said_holds_a_value(secretive: Secretive) 
 
 
 async def all_that_is_kept(secretive: Secretive, executions: list[str]) -> dict[str, str]:
-    """What database, Temporal, API, logs and traces have, by where it is."""
+    """Read all that database, Temporal, API, logs and traces have, by its place."""
     stack = secretive.stack
     for execution in executions:
         await secretive.traces.trace(execution)
