@@ -163,6 +163,7 @@ class Session:
             files,
             variables,
             network=settings.network,
+            most=self._context.most,
             directory=settings.directory,
         )
         turns = max(1, self._settings.max_turns - start.rounds)

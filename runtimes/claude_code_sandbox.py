@@ -28,12 +28,13 @@ def room_of(
     environment: Mapping[str, str],
     *,
     network: bool,
+    most: Limits | None = None,
     directory: str = WORKSPACE,
 ) -> Room:
-    """The CLI's room; see `Room`."""
+    """The CLI's room, within the most that the worker's operator allows; see `Room`."""
     return Room(
         workspace,
-        LIMITS,
+        LIMITS.within(most),
         network=network,
         shown=shown,
         files=files,

@@ -4,9 +4,12 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from runtimes.sandbox.command_line import Limits
 
 
 class RuntimeType(StrEnum):
@@ -215,7 +218,7 @@ class RuntimeExecutionContext:
     replays, counts and prices. `told` are the messages of this turn that readers have from earlier attempts.
     `toolsets` are the agent's own words, for runtimes whose framework brings tools of that kind; those calls go
     through `own_tools`. `modules` are what the worker allows to be imported by path, `network` whether it allows
-    commands of the agent onto its network.
+    commands of the agent onto its network, `most` what they may use up at the most.
     """
 
     execution_id: str
@@ -237,6 +240,7 @@ class RuntimeExecutionContext:
     toolsets: Sequence[Mapping[str, Any]] = ()
     modules: Sequence[str] = ()
     network: bool = False
+    most: "Limits | None" = None
     own_tools: OwnTools | None = None
     store: TurnStore | None = None
 

@@ -246,6 +246,7 @@ class AgentExecutorService:
             toolsets=opened.agent.toolsets,
             modules=self._toolsets.allowed_modules,
             network=self._toolsets.network,
+            most=self._toolsets.most,
             own_tools=JournalledTools(scope.desk, snapshots.keep, own_tools(opened.agent.toolsets)),
             store=scope.store,
         )

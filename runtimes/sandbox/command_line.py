@@ -5,7 +5,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 
@@ -65,6 +65,12 @@ class Limits:
     file_size_mb: int = 256
     disk_mb: int = 4096
     files: int = 200_000
+
+    def within(self, most: "Limits | None") -> "Limits":
+        """The same, nothing above the most."""
+        if most is None:
+            return self
+        return Limits(*(min(getattr(self, each.name), getattr(most, each.name)) for each in fields(Limits)))
 
 
 @dataclass(frozen=True, slots=True)

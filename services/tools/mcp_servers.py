@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -117,12 +116,9 @@ class McpServers:
         check_network(server.network, self._sandbox)
         await self._sandbox.check()
         variables = {**_IDENTITY, **connection.values.env}
-        room = Room(place.workspace, self._limits(), server.network, self._sandbox.readable, environment=variables)
+        limits = _LIMITS.within(self._sandbox.most)
+        room = Room(place.workspace, limits, server.network, self._sandbox.readable, environment=variables)
         return partial(as_process, command, room)
-
-    def _limits(self) -> Limits:
-        most = self._sandbox.most
-        return _LIMITS if most is None else replace(_LIMITS, disk_mb=most.disk_mb, files=most.files)
 
     async def _check_url(self, name: str, url: str) -> None:
         try:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 class Toolsets:
     """Makes tools; `allowed_modules` are the modules that `python` toolsets may use, with all below them.
 
-    `network` is whether the worker allows commands onto its network.
+    `network` is whether the worker allows commands onto its network, `most` what they may use up at the most.
 
     Tools that block run in threads of their own, of which there are `slots`: a slow one delays nothing else.
     """
@@ -61,6 +61,7 @@ class Toolsets:
     ) -> None:
         self.allowed_modules = [name.removesuffix(".*").rstrip(".") for name in allowed_modules]
         self.network = sandbox is not None and sandbox.network
+        self.most = sandbox.most if sandbox is not None else None
         self.processes = BoundedProcesses()
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="tool")
         self._sandbox = sandbox or Sandbox()

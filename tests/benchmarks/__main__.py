@@ -20,6 +20,7 @@ from tests.benchmarks import (
     fairness,
     first_token,
     gateway,
+    hostile,
     latency,
     resumes,
     throughput,
@@ -30,7 +31,7 @@ from tests.benchmarks.system import running_system
 from tests.benchmarks.throughput import Throughput
 
 #: Seconds after which something hangs, also on a busy machine.
-LIMIT = 900
+LIMIT = 1200
 #: Columns of a log.
 WIDTH = 120
 #: Busy cores of other programs from which on figures cannot be trusted.
@@ -56,10 +57,11 @@ async def run(console: Console, *, profile: bool) -> list[Result]:
         tools = await tool_calls.measure(system)
         stops = await cancels.measure(system)
         queue = await fairness.measure(system)
+        attacks = await hostile.measure(system)
         kills = await resumes.measure(system)
         cli = await claude.measure(system)
     _tell(console, rates, tokens.story(), profile=profile)
-    parts = (rates, idle, tokens, models, memory, native, tools, stops, queue, kills, cli)
+    parts = (rates, idle, tokens, models, memory, native, tools, stops, queue, attacks, kills, cli)
     return [*(result for part in parts for result in part.results()), history]
 
 

@@ -14,7 +14,7 @@ from runtimes.claude_code_directory import sweep
 from runtimes.claude_code_sandbox import check
 from runtimes.errors import RuntimeFailure, SandboxUnavailable
 from runtimes.factory import RuntimeFactory
-from runtimes.sandbox.command_line import program
+from runtimes.sandbox.command_line import Limits, program
 from runtimes.types import Wire
 from tests.runtimes.claude import SHELL, Durable, finished
 from tests.runtimes.model_server import ModelServer
@@ -72,6 +72,16 @@ async def test_no_key_of_the_worker_can_be_read(turn: Durable) -> None:
     assert TOKEN not in said
     assert [line for line in said.splitlines() if line.startswith("/")] == ["/workspace/found"]
     assert said.endswith("done")
+
+
+@needs_sandbox
+@pytest.mark.parametrize(("most", "size"), [(None, "3000000"), (Limits(file_size_mb=1, memory_mb=8192), "1000000")])
+async def test_the_operators_limits_are_above_the_cli_s_own(turn: Durable, most: Limits | None, size: str) -> None:
+    script = '[[tool Bash {"command": "head -c 3000000 /dev/zero > big; stat -c %s big"};; result]]'
+
+    said = finished(await turn.attempt(script, toolsets=SHELL, most=most)).response
+
+    assert said.rpartition("\n")[2] == size
 
 
 @needs_sandbox
