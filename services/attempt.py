@@ -298,7 +298,7 @@ class AttemptRun:
     async def _close(self, work: "asyncio.Task[TurnFinished]") -> TurnOutcome:
         if work.done() and not work.cancelled() and work.exception() is None:
             return await self._close_finished(work.result())
-        failure = self._failure or self._explained(_failure_of(work))
+        failure = self._failure or self._explained(_failure_of(work, was_told=self._running.reason is not None))
         if failure is not None:
             return await self._close_failed(failure)
         return await self._close_stopped()
@@ -417,8 +417,10 @@ def _none() -> None:
     """Nothing is known."""
 
 
-def _failure_of(work: "asyncio.Task[TurnFinished]") -> RuntimeFailure | None:
-    """Why the work failed; None if it was stopped."""
+def _failure_of(work: "asyncio.Task[TurnFinished]", *, was_told: bool) -> RuntimeFailure | None:
+    """Why the work failed; None if it was stopped, which `was_told` says."""
+    if work.done() and work.cancelled() and not was_told:
+        return RuntimeCrashed("The framework ended the turn with a cancellation that nobody had asked for.")
     if not work.done() or work.cancelled():
         return None
     error = work.exception()

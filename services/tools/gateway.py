@@ -17,7 +17,7 @@ from services.bounded.process import BoundedProcesses, WorkUnbounded
 from services.control_plane_client.models import Step
 from services.storable import storable
 from services.tools.desk import TurnDesk, Wanted
-from services.tools.spec import Call, ToolFailed, ToolSpec
+from services.tools.spec import Call, Handler, ToolFailed, ToolSpec
 
 #: Mistakes in a call's arguments that are told to the model, and the characters of each.
 _MISTAKES = 5
@@ -104,6 +104,7 @@ class ToolGateway:
 
     async def _run(self, door: "_Door", wanted: Wanted, step: Step, arguments: Mapping[str, Any] | str) -> ToolResult:
         call = Call(wanted.tool_call_id, self._desk.idempotency_key(wanted.tool_call_id))
+        before = _cancellations()
         try:
             whole = await door.run(arguments, call)
         except asyncio.CancelledError:
@@ -115,7 +116,10 @@ class ToolGateway:
             workspace, whole = await self._kept(whole)
         cut = replace(whole, text=door.cut(whole.text))
         kept = whole.text if cut.text != whole.text else ""
-        return await self._desk.commit(wanted, step, cut, whole=kept, workspace=workspace)
+        result = await self._desk.commit(wanted, step, cut, whole=kept, workspace=workspace)
+        if _cancellations() > before:
+            raise asyncio.CancelledError
+        return result
 
     async def _kept(self, whole: ToolResult) -> tuple[str | None, ToolResult]:
         """The workspace as the call left it; one that cannot be kept is the model's business."""
@@ -146,19 +150,23 @@ class _Door:
 
         Raises:
             RuntimeFailure: the turn has to end.
+            CancelledError: the caller was cancelled, and the tool has stopped for it.
         """
         assert not isinstance(arguments, str)
-        deadline = asyncio.timeout(self.spec.timeout_seconds)
+        before, deadline = _cancellations(), asyncio.timeout(self.spec.timeout_seconds)
         try:
             async with deadline:
-                return ToolResult(storable(await self.spec.handler(arguments, call)))
-        except RuntimeFailure:
-            raise
-        except ToolFailed as error:
-            return ToolResult(storable(str(error)), is_error=True)
-        except Exception as error:  # noqa: BLE001  a tool is somebody else's code
-            text = self._late() if deadline.expired() else self._failed(error)
-            return ToolResult(storable(text), is_error=True)
+                came = await asyncio.create_task(_settled(self.spec.handler, arguments, call))
+        except TimeoutError as late:
+            came = late
+        if isinstance(came, str):
+            return ToolResult(storable(came))
+        if isinstance(came, RuntimeFailure) or (isinstance(came, asyncio.CancelledError) and _cancellations() > before):
+            raise came
+        if isinstance(came, ToolFailed):
+            return ToolResult(storable(str(came)), is_error=True)
+        text = self._late() if deadline.expired() else self._failed(came)
+        return ToolResult(storable(text), is_error=True)
 
     async def mistakes(self, arguments: Mapping[str, Any] | str) -> str:
         """What is wrong with the arguments, for the model; empty if nothing is."""
@@ -174,7 +182,7 @@ class _Door:
             return text
         return f"{text[:limit]}\n[cut: {len(text) - limit} of {len(text)} characters are not shown]"
 
-    def _failed(self, error: Exception) -> str:
+    def _failed(self, error: BaseException) -> str:
         told, _ = discreet(f"{type(error).__name__}: {error}")
         return f"'{self.spec.name}' failed: {told}"
 
@@ -190,6 +198,20 @@ class _Door:
         except (ValueError, WorkUnbounded) as error:
             return str(error)[:_MISTAKE_LIMIT]
         return " ".join(f"At {where}: {why}." for where, why in found)
+
+
+async def _settled(handler: Handler, arguments: Mapping[str, Any], call: Call) -> str | BaseException:
+    """The text of a call or whatever it raised, in a task of its own: an exit of a tool is none of the worker."""
+    try:
+        return await handler(arguments, call)
+    except BaseException as error:  # noqa: BLE001  a tool is somebody else's code
+        return error
+
+
+def _cancellations() -> int:
+    """How often the running task has been told to stop; a tool that raises a cancellation itself adds none."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 def _checker(spec: ToolSpec, processes: BoundedProcesses) -> Checker:

@@ -86,6 +86,8 @@ class FailingRuntime(BaseRuntime):
         yield TextDelta("begun")
         if context.prompt == "limited":
             raise ModelRateLimited("Too many requests.", retry_after=7)
+        if context.prompt == "cancelled":
+            raise asyncio.CancelledError
         raise ValueError("surprise: \udcff")
 
 
@@ -319,7 +321,9 @@ async def test_a_fenced_attempt_stops_its_runtime_and_closes_nothing(
     assert control_plane.closed == []
 
 
-@pytest.mark.parametrize(("prompt", "kind"), [("limited", ModelRateLimited), ("other", RuntimeCrashed)])
+@pytest.mark.parametrize(
+    ("prompt", "kind"), [("limited", ModelRateLimited), ("cancelled", RuntimeCrashed), ("other", RuntimeCrashed)]
+)
 async def test_a_failure_is_reported_and_raised(
     tmp_path: Path, control_plane: RecordingControlPlane, prompt: str, kind: type[RuntimeFailure]
 ) -> None:
