@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -60,6 +60,10 @@ class Keyring:
             ValueError: one is none, or there is none.
         """
         return cls(read_keys(text))
+
+    def lacks(self, key_ids: Iterable[str]) -> list[str]:
+        """Those of the ids of which no key is here."""
+        return sorted(set(key_ids) - self._keys.keys())
 
     def seal(self, place: Place, value: str) -> Sealed:
         """Seal a value for its place."""

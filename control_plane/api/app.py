@@ -24,6 +24,7 @@ from control_plane.api.problems import install_problem_handlers
 from control_plane.api.request_tracing import TELEMETRY
 from control_plane.api.runtimes.endpoints import router as runtimes
 from control_plane.api.secrets.endpoints import router as secrets
+from control_plane.api.secrets.lost_keys import warn_of_lost_keys
 from control_plane.api.sessions.endpoints import router as sessions
 from control_plane.api.state import ApiState
 from control_plane.api.steps.endpoints import router as steps
@@ -61,7 +62,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     state: ApiState = app.state.api
     state.hub.start()
     state.frameworks.log_findings()
-    background = [asyncio.create_task(Reconciler(state).run()), asyncio.create_task(state.frameworks.watch())]
+    works = (Reconciler(state).run(), state.frameworks.watch(), warn_of_lost_keys(state))
+    background = [asyncio.create_task(work) for work in works]
     yield
     for task in background:
         task.cancel()

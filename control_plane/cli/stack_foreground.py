@@ -9,12 +9,13 @@ from control_plane.local.child import ServiceFailed
 from control_plane.local.directory import DataDirectory, DirectoryRefused
 from control_plane.local.postgres import PostgresUnusable
 from control_plane.local.progress import Progress
+from control_plane.local.secrets_key import SecretsKeyUnusable
 from control_plane.local.state import StackState
 from control_plane.local.supervisor import Supervisor
 from control_plane.local.temporal import TemporalMissing
 from control_plane.settings import Settings
 
-UNUSABLE = (AccountMissing, DirectoryRefused, PostgresUnusable, ServiceFailed, TemporalMissing)
+UNUSABLE = (AccountMissing, DirectoryRefused, PostgresUnusable, SecretsKeyUnusable, ServiceFailed, TemporalMissing)
 
 
 def supervise(
@@ -23,7 +24,7 @@ def supervise(
     """Run the stack until Ctrl-C or SIGTERM; `ports` are those that the user asked for, by their use.
 
     Raises:
-        AccountMissing, PostgresUnusable, ServiceFailed, TemporalMissing: it cannot be started.
+        AccountMissing, PostgresUnusable, SecretsKeyUnusable, ServiceFailed, TemporalMissing: it cannot be started.
     """
     # As root the directory must let PostgreSQL's user pass; what lies in it stays private.
     os.umask(0o077)

@@ -17,6 +17,7 @@ from control_plane.local.directory import DataDirectory
 from control_plane.local.packages import foreign_packages, has_workflows
 from control_plane.local.ports import USUAL, is_free
 from control_plane.local.postgres import VERSION, PostgresUnusable, data_version, postgres_binaries
+from control_plane.local.secrets_key import SecretsKeyUnusable, keyring_in
 from control_plane.local.stack_checks import StackChecks
 from control_plane.local.state import running_stack
 from control_plane.local.temporal import TemporalMissing, temporal_binary
@@ -53,6 +54,7 @@ class MachineChecks:
             self._packages,
             self._disk,
             self._data_directory,
+            self._secrets_key,
             self._ports,
             self._postgres,
             self._data_version,
@@ -100,6 +102,17 @@ class MachineChecks:
         if open_files:
             return failed("data_dir", f"others can read {open_files[0]}", f"chmod 600 {open_files[0]}")
         return passed("data_dir", str(root))
+
+    def _secrets_key(self) -> Check:
+        path = self.directory.secrets_key
+        if not path.exists() and not self.directory.postgres.exists():
+            return passed("secrets_key", "none yet")
+        try:
+            keyring_in(path)
+        except SecretsKeyUnusable as unusable:
+            fix = "Put it back from where you keep it: no other key opens stored secrets. See docs/secrets.md."
+            return failed("secrets_key", str(unusable), fix)
+        return passed("secrets_key", str(path))
 
     def _ports(self) -> Check:
         if running_stack(self.directory) is not None:

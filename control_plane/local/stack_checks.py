@@ -16,6 +16,7 @@ from control_plane.local.credentials import read_credentials
 from control_plane.local.directory import DataDirectory
 from control_plane.local.identity import proves_itself
 from control_plane.local.processes import find
+from control_plane.local.secrets_key import KEY_LOST, SecretsKeyUnusable, lost_keys
 from control_plane.local.state import ProcessPhase, StackState
 from control_plane.local.temporal import SEARCH_ATTRIBUTES
 from control_plane.settings import Settings
@@ -78,11 +79,21 @@ class StackChecks:
                 return [
                     passed("database", self.state.database_url),
                     _role(connection, self.settings.database_role),
+                    self._sealed(connection),
                     _clock(connection),
                     _workers(connection),
                 ]
         except psycopg.Error as error:
             return [failed("database", str(error).strip(), f"See {self.directory.log('postgres')}")]
+
+    def _sealed(self, connection: psycopg.Connection[tuple[Any, ...]]) -> Check:
+        try:
+            lost = lost_keys(connection, self.directory.secrets_key)
+        except SecretsKeyUnusable as unusable:
+            return failed("secrets", str(unusable), "Put it back from where you keep it, then restart the stack.")
+        if lost:
+            return failed("secrets", lost, f"{KEY_LOST} Then restart the stack.")
+        return passed("secrets", "every stored secret has its key")
 
     def _temporal(self) -> list[Check]:
         address = self.state.temporal_address

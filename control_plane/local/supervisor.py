@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import httpx
+import psycopg
 from psutil import Process
 
 from control_plane.local.child import Child, PortTaken, Service, ServiceFailed
@@ -25,6 +26,7 @@ from control_plane.local.ports import choose_ports
 from control_plane.local.postgres import EmbeddedPostgres, postgres_binaries
 from control_plane.local.processes import end, find, holdfast_command, identify
 from control_plane.local.progress import Progress
+from control_plane.local.secrets_key import KEY_LOST, lost_keys, secrets_key
 from control_plane.local.services import OwnServices
 from control_plane.local.state import ProcessState, StackPhase, StackState, read_state, write_state
 from control_plane.local.temporal import DevServer, temporal_binary
@@ -71,6 +73,7 @@ class Supervisor:
         Raises:
             ServiceFailed: a process did not start.
             PostgresUnusable, TemporalMissing, AccountMissing: something that is needed is not there.
+            SecretsKeyUnusable: the file of the key for secrets holds none.
         """
         self._on_signals()
         async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
@@ -93,6 +96,7 @@ class Supervisor:
         await asyncio.wait({keeping})
 
     def _plan(self, client: httpx.AsyncClient) -> Plan:
+        secrets_key(self.directory.secrets_key)
         before = read_state(self.directory.state)
         end_leftovers(before, self.progress.say)
         postgres = EmbeddedPostgres(self.directory.postgres, binaries=postgres_binaries(), say=self.progress.say)
@@ -169,6 +173,12 @@ class Supervisor:
         if code != 0:
             raise ServiceFailed(f"The migration ended with exit code {code}:\n{log.read_text(errors='replace')}")
         self.progress.step("Migrations", "done", monotonic() - began)
+        if lost := await asyncio.to_thread(self._lost_keys, plan):
+            self.progress.say(f"Warning: {lost} {KEY_LOST}")
+
+    def _lost_keys(self, plan: Plan) -> str | None:
+        with psycopg.connect(plan.postgres.url()) as connection:
+            return lost_keys(connection, self.directory.secrets_key)
 
     async def _make_demo(self, own: OwnServices, credentials: Credentials, client: httpx.AsyncClient) -> None:
         began = monotonic()

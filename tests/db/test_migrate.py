@@ -80,7 +80,7 @@ def test_two_upgrades_at_once_make_one_schema(postgres_server: str) -> None:
         list(threads.map(upgrade, [url] * 3))
 
     with connect(url) as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0015"]
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0016"]
         assert connection.execute(text("SELECT name, operator FROM organizations")).all() == [("default", True)]
 
 
@@ -145,6 +145,7 @@ def test_an_owner_without_superuser_rights_migrates_and_its_functions_see_all_or
         assert found.scalars().all() == [organization_id]
         assert connection.execute(text("SELECT count(*) FROM holdfast_unsettled(-1, 10)")).scalar() == 1
         assert connection.execute(text("SELECT holdfast_operator_organization()")).scalar() is not None
+        assert connection.execute(text("SELECT count(*) FROM holdfast_sealed_key_ids()")).scalar() == 1
         connection.exec_driver_sql("RESET ROLE")
         assert connection.execute(text("SELECT count(*) FROM api_keys")).scalar() == 0
 

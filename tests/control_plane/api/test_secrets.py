@@ -1,6 +1,9 @@
 """Secrets: stored, named, never shown; for the attempt that holds the turn, and for no other."""
 
+import asyncio
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -8,12 +11,12 @@ import httpx
 import psycopg
 import pytest
 
-from control_plane.sealing import Keyring
+from control_plane.sealing import Keyring, Place
 from services.control_plane_client.models import AttemptEnd
 from tests.control_plane.api.organizations import Organization, code, new_organization
 from tests.control_plane.installation import Installation
 from tests.control_plane.turns import Turn
-from tests.stack import SECRETS_KEY, Stack
+from tests.stack import SECRETS_KEY, Stack, free_port
 
 CANARY = "canary-value-2d81"
 SECRETS = "/api/v1/secrets"
@@ -47,6 +50,28 @@ async def test_a_secret_is_stored_and_never_shown(stack: Stack, mine: Mine) -> N
         rows = await (await connection.execute(query, (owner.id,))).fetchall()
     assert len(rows) == 1
     assert CANARY not in str(rows)
+
+
+async def test_an_api_that_lacks_the_keys_of_sealed_secrets_says_so_at_its_start(stack: Stack, mine: Mine) -> None:
+    client, _ = mine
+    await client.put(f"{SECRETS}/TOKEN", json={"value": CANARY})
+    key_id = Keyring.read(SECRETS_KEY).seal(Place(uuid4(), "x", 1), "x").key_id
+    other = {"HOLDFAST_SECRETS_KEY": b64encode(bytes([7] * 32)).decode()}
+
+    for name, keys in (("other-key", other), ("no-key", {"HOLDFAST_SECRETS_KEY": ""})):
+        api = stack.add(name, "api", environment=stack.api_environment(free_port()) | keys)
+        api.start()
+
+        async def warned(log: Path = api.log) -> bool:
+            return any("their keys are not there" in line and key_id in line for line in log.read_text().splitlines())
+
+        try:
+            await stack.until(warned)
+        finally:
+            await asyncio.to_thread(api.stop)
+            del stack.processes[name]
+
+    assert "their keys are not there" not in stack.processes["api"].log.read_text()
 
 
 async def test_secrets_are_listed_page_by_page_and_deleted_once(mine: Mine) -> None:

@@ -172,6 +172,31 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(local: StackAtWork) -> Non
     assert (done.returncode, wrong["id"], wrong["fix"]) == (1, "data_dir", f"chmod 600 {credentials}")
 
 
+def test_a_lost_key_for_secrets_is_told_by_up_and_by_doctor(local: StackAtWork, tmp_path: Path) -> None:
+    path, value = local.directory / "secrets.key", tmp_path / "value"
+    value.write_text("hidden")
+    assert local("secrets", "set", "LOST", "--from-file", str(value)).returncode == 0
+    key = path.read_text()
+    local("down")
+    try:
+        path.write_text("garbage")
+        garbage = local("up")
+        path.unlink()
+        up = local.up()
+        doctor = json.loads(local("doctor", "-o", "json").stdout)
+    finally:
+        local("down")
+        path.write_text(key)
+    local.up()
+
+    assert (garbage.returncode, str(path) in garbage.stderr) == (6, True), garbage.stderr
+    assert "HOLDFAST_SECRETS_KEY" not in garbage.stderr
+    assert f"cannot be opened: {path} lacks the key of id" in up.stderr
+    assert {check["id"] for check in doctor["checks"] if check["status"] == "fail"} == {"secrets"}
+    assert local("secrets", "delete", "LOST", "--yes").returncode == 0
+    assert "fail" not in {check["status"] for check in local.json("doctor")["checks"]}
+
+
 def test_nothing_listens_beyond_loopback(local: StackAtWork) -> None:
     sockets = [one for process in local.processes() for one in process.net_connections("inet")]
 
