@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from runtimes.import_paths import IMPORT_PATH
@@ -19,8 +19,33 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 #: Names and values that an environment can hold.
 VariableName = Annotated[str, Field(pattern=r"^[^=\x00]{1,200}$")]
 VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=100_000)]
-#: What a header of a request can hold.
-HeaderValue = Annotated[str, Field(pattern=r"^[^\x00\r\n]*$", max_length=100_000)]
+#: What a header of a request can hold, and what a query can: every HTTP client sends it as it is.
+HEADER_VALUE = r"([\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?)?"
+QUERY_VALUE = r"[\t\x20-\x7e]*"
+#: A token of HTTP.
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}", re.ASCII)
+#: Headers that the client sets itself: where a message begins and ends, whom it is for, how it is packed, the protocol.
+CLIENT_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "last-event-id",
+        "mcp-protocol-version",
+        "mcp-session-id",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 #: Of an organization's secret.
 REFERENCE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
 SecretName = Annotated[str, Field(pattern=f"^{REFERENCE_NAME}$")]
@@ -35,6 +60,38 @@ def _is_function_path(path: str) -> str:
     return path
 
 
+def _is_header_name(name: str) -> str:
+    if not HEADER_NAME.fullmatch(name):
+        message = "'{header}' is no name of a header: letters, digits and '-', without spaces."
+        raise PydanticCustomError("header_invalid", message, {"header": name[:200]})
+    if name.lower() in CLIENT_HEADERS:
+        message = "The client sets the header '{header}' itself; leave it out."
+        raise PydanticCustomError("header_invalid", message, {"header": name})
+    return name
+
+
+def _is_text_of(rule: str, message: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(rule, value):
+            raise PydanticCustomError("value_invalid", message)  # pyright: ignore[reportArgumentType]
+        return value
+
+    return AfterValidator(check)
+
+
+HeaderValue = Annotated[
+    str,
+    Field(max_length=100_000, json_schema_extra={"pattern": f"^{HEADER_VALUE}$"}),
+    _is_text_of(HEADER_VALUE, "A header's value has visible ASCII characters, with spaces between them."),
+]
+QueryValue = Annotated[
+    str,
+    Field(max_length=100_000, json_schema_extra={"pattern": f"^{QUERY_VALUE}$"}),
+    _is_text_of(QUERY_VALUE, "A query has ASCII characters; encode others as %XX."),
+]
+HeaderName = Annotated[
+    str, Field(json_schema_extra={"pattern": f"^{HEADER_NAME.pattern}$"}), AfterValidator(_is_header_name)
+]
 FunctionPath = Annotated[
     str,
     Field(max_length=300, json_schema_extra={"pattern": f"^{IMPORT_PATH.pattern}$"}),
@@ -72,6 +129,7 @@ _Reference = Annotated[SecretReference, Tag("reference")]
 #: Values that may be secret.
 VariableGiven = Annotated[Annotated[VariableValue, Tag("text")] | _Reference, Discriminator(_form)]
 HeaderGiven = Annotated[Annotated[HeaderValue, Tag("text")] | _Reference, Discriminator(_form)]
+QueryGiven = Annotated[Annotated[QueryValue, Tag("text")] | _Reference, Discriminator(_form)]
 #: Values by name, plain or secret.
 Values = dict[str, str | SecretReference]
 
@@ -205,9 +263,19 @@ class McpServer(Known):
     env: Annotated[dict[VariableName, VariableGiven], Field(max_length=100)] = Field(default_factory=Values)
     network: bool = False
     url: Annotated[str, Field(min_length=1, max_length=4000)] | None = None
-    query: Annotated[HeaderGiven, Field(description="What follows the url's `?`.")] | None = None
-    headers: Annotated[dict[str, HeaderGiven], Field(max_length=100)] = Field(default_factory=Values)
+    query: Annotated[QueryGiven, Field(description="What follows the url's `?`.")] | None = None
+    headers: Annotated[dict[HeaderName, HeaderGiven], Field(max_length=100)] = Field(default_factory=Values)
     only: Annotated[list[str], Field(min_length=1, max_length=200)] | None = None
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_are_given_once(cls, headers: Values) -> Values:
+        names = [name.lower() for name in headers]
+        twice = next((name for name in headers if names.count(name.lower()) > 1), None)
+        if twice is not None:
+            message = "The header '{header}' is given twice: its case makes no difference."
+            raise PydanticCustomError("header_invalid", message, {"header": twice})
+        return headers
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Self:
@@ -220,6 +288,9 @@ class McpServer(Known):
             raise PydanticCustomError("server_invalid", message, {"name": given})
         if self.query is not None and "?" in (self.url or ""):
             raise PydanticCustomError("server_invalid", "The url has a query of its own.", {"name": "query"})
+        if not re.fullmatch(QUERY_VALUE, (self.url or "").partition("?")[2]):
+            message = "The url's query has a character that a request cannot hold; encode it as %XX."
+            raise PydanticCustomError("server_invalid", message, {"name": "url"})
         return self
 
 

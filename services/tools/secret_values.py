@@ -5,7 +5,7 @@ from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 
 from runtimes.errors import RuntimeFailure, SecretMissing, SecretUnusable
-from services.tools.configuration import McpServer, SecretReference
+from services.tools.configuration import HEADER_VALUE, QUERY_VALUE, McpServer, SecretReference
 from services.tools.spec import ToolFailed
 
 #: What our own errors never tell; shorter values say little, and stand in many texts by chance.
@@ -125,16 +125,15 @@ class ServerValues:
 
     def _check(self, query: str) -> None:
         """Refuse a value that a request cannot carry: its library would repeat it."""
-        for given, values in ((self._server.env, self.env), (self._server.headers, self.headers)):
-            for name, value in values.items():
-                if not _fits(value, is_header=given is self._server.headers):
-                    _refuse(given[name], name)
-        if not _fits(query, is_header=True) and self._server.query is not None:
-            _refuse(self._server.query, "query")
-
-
-def _fits(value: str, *, is_header: bool) -> bool:
-    return "\0" not in value and not (is_header and (not value.isascii() or "\r" in value or "\n" in value))
+        server = self._server
+        for name, value in self.env.items():
+            if "\0" in value:
+                _refuse(server.env[name], name)
+        for name, value in self.headers.items():
+            if not re.fullmatch(HEADER_VALUE, value):
+                _refuse(server.headers[name], name)
+        if server.query is not None and not re.fullmatch(QUERY_VALUE, query):
+            _refuse(server.query, "query")
 
 
 def _refuse(given: str | SecretReference, place: str) -> None:

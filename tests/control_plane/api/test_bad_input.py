@@ -25,6 +25,14 @@ PROMPT: dict[str, Any] = {"agent_id": "plain", "prompt": "[[say x]]"}
 KEY: dict[str, Any] = {"name": "bad", "scopes": ["read"]}
 JSON = {"Content-Type": "application/json"}
 
+FAR = "/toolsets/0/servers/a"
+
+
+def _far(**more: Any) -> dict[str, Any]:
+    """An MCP server that is reached over HTTP."""
+    return {"toolsets": [{"type": "mcp", "servers": {"a": {"url": "https://far.example/mcp"} | more}}]}
+
+
 #: Path, body, code and field.
 FIELDS: list[tuple[str, dict[str, Any], str, str]] = [
     ("agents", {"model_id": "m"}, "field_missing", "/name"),
@@ -80,6 +88,23 @@ FIELDS: list[tuple[str, dict[str, Any], str, str]] = [
         "/toolsets/0/servers/a/command",
     ),
     ("agents", AGENT | {"toolsets": [{"type": "mcp", "servers": {"a": {}}}]}, "value_invalid", "/toolsets/0/servers/a"),
+    *(
+        ("agents", AGENT | _far(headers={name: given}), "value_invalid", f"{FAR}/headers/{name}")
+        for name in ("Content-Length", "host", "Transfer-Encoding", "Connection", "Bad Header", "X:Y", "Ä")
+        for given in ("5", {"secret": "T"})
+    ),
+    *(
+        ("agents", AGENT | _far(headers={"X-A": value}), "value_invalid", f"{FAR}/headers/X-A")
+        for value in (" x", "x ", "a\nb", "a\x01b", "\u2026")
+    ),
+    ("agents", AGENT | _far(headers={"X-A": "1", "x-a": "2"}), "value_invalid", f"{FAR}/headers"),
+    ("agents", AGENT | _far(query="key=\u2026"), "value_invalid", f"{FAR}/query"),
+    (
+        "agents",
+        AGENT | _far(url="https://far.example/mcp?key=\u2026"),
+        "value_invalid",
+        f"{FAR}/url",
+    ),
     ("agents", AGENT | {"toolsets": [{}]}, "field_missing", "/toolsets/0/type"),
     ("agents", AGENT | {"toolsets": ["file_system"]}, "type_error", "/toolsets/0"),
     ("agents", AGENT | {"toolsets": [{"type": "file_system"}] * 10_000}, "value_invalid", "/toolsets"),

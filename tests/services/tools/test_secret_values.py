@@ -151,7 +151,10 @@ def test_a_workers_secrets_are_for_whom_its_operator_says(organizations: list[st
     assert values.value(SecretReference(secret="Other")) == "x"
 
 
-@pytest.mark.parametrize("value", [f"{CANARY}\n", f"{CANARY}\r\nX: y", f"{CANARY}…"])
+@pytest.mark.parametrize(
+    "value",
+    [f"{CANARY}\n", f"{CANARY}\r\nX: y", f"{CANARY}…", f" {CANARY}", f"{CANARY} ", f"{CANARY}\x01"],
+)
 async def test_what_no_header_can_hold_is_told_without_the_value(tmp_path: Path, value: str) -> None:
     given = toolset(url="http://127.0.0.1:1/mcp", headers={"Authorization": {"secret": "T"}})
 
