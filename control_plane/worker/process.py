@@ -15,7 +15,6 @@ from uuid import uuid4
 
 import aiohttp
 import structlog
-import uvloop
 from prometheus_client import CollectorRegistry
 from temporalio.client import Client
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
@@ -28,6 +27,7 @@ from control_plane.telemetry import configure_logging
 from control_plane.temporal import connect_patiently, namespace_owner
 from control_plane.tracing import Tracing, tracing
 from control_plane.worker.canary import CORE_HEARTBEAT, Canary
+from control_plane.worker.event_loop import run_whole
 from control_plane.worker.health import WorkerHealth
 from control_plane.worker.slots import Capacity, available_memory, memory_limit
 from control_plane.worker.versions import deployment_name
@@ -69,7 +69,7 @@ def run_process(
     """
     configure_logging(settings.log_level, settings.log_format)
     with suppress(_StoppedEarly), tracing(service, **about) as traces:
-        uvloop.run(main(traces))
+        run_whole(main(traces))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
