@@ -32,7 +32,8 @@ def set_(
 ) -> None:
     """Store a secret, or give it another value; asks for it, or reads it from stdin. It is shown nowhere."""
     secret = invocation.api.send("PUT", f"/secrets/{name}", body={"value": _value(name, file)})
-    invocation.printer.record(secret)
+    invocation.printer.record(secret, [name for name in secret if name != "warnings"])
+    invocation.printer.warnings(secret)
 
 
 @app.command("list")

@@ -140,7 +140,9 @@ class Transcript:
         error: dict[str, Any] = event.data.get("error") or {}
         # Otherwise it is how the execution ends, which is said there.
         if error.get("retryable"):
-            self._note(f"attempt {_attempt(event)} failed: {error.get('message')} It is tried again.")
+            reason = str(error.get("message") or "")
+            stop = "" if reason.endswith((".", "!", "?")) else "."
+            self._note(f"attempt {_attempt(event)} failed: {reason}{stop} It is tried again.")
 
     def _attempt_over(self, event: WatchedEvent) -> None:
         how = "was lost with its worker" if event.type == "attempt.lost" else "was given back by its worker"

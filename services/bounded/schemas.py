@@ -24,6 +24,7 @@ _DATA = ("enum", "const", "default", "examples")
 _DEFINITIONS = ("$defs", "definitions")
 #: Keywords that give a reference another meaning than its place in the document.
 _UNCLEAR = ("$dynamicRef", "$recursiveRef")
+_TYPES = "array, boolean, integer, null, number, object, string"
 #: Bytes of data that count as much as one schema.
 _DATA_BYTES = 16
 
@@ -59,7 +60,10 @@ def compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
     Raises:
         ValueError: it is no JSON schema, or refers to something outside of it.
     """
-    return jsonschema_rs.validator_for(dict(schema), retriever=_refuse, pattern_options=_HEAVY)
+    try:
+        return jsonschema_rs.validator_for(dict(schema), retriever=_refuse, pattern_options=_HEAVY)
+    except jsonschema_rs.ValidationError as error:
+        raise ValueError(_in_a_line(error)) from error
 
 
 class _Walk:
@@ -152,6 +156,13 @@ def _has_heavy(patterns: set[str]) -> bool:
     if len(heavy) > HEAVY_PATTERNS:
         raise ValueError(f"more than {HEAVY_PATTERNS} of its regular expressions are large: '{heavy[0][:100]}'")
     return bool(heavy)
+
+
+def _in_a_line(error: jsonschema_rs.ValidationError) -> str:
+    path = error.instance_path
+    is_type = path[-1:] == ["type"] and path[-2:-1] != ["properties"]
+    why = f"a type is one of {_TYPES}" if is_type else error.message
+    return f"'/{'/'.join(map(str, path))}' is not valid: {why}"
 
 
 def _is_light(pattern: str) -> bool:

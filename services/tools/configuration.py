@@ -267,6 +267,14 @@ class McpServer(Known):
     headers: Annotated[dict[HeaderName, HeaderGiven], Field(max_length=100)] = Field(default_factory=Values)
     only: Annotated[list[str], Field(min_length=1, max_length=200)] | None = None
 
+    @field_validator("url")
+    @classmethod
+    def _query_is_text(cls, url: str | None) -> str | None:
+        if not re.fullmatch(QUERY_VALUE, (url or "").partition("?")[2]):
+            message = "The url's query has a character that a request cannot hold; encode it as %XX."
+            raise PydanticCustomError("server_invalid", message)
+        return url
+
     @field_validator("headers")
     @classmethod
     def _headers_are_given_once(cls, headers: Values) -> Values:
@@ -288,9 +296,6 @@ class McpServer(Known):
             raise PydanticCustomError("server_invalid", message, {"name": given})
         if self.query is not None and "?" in (self.url or ""):
             raise PydanticCustomError("server_invalid", "The url has a query of its own.", {"name": "query"})
-        if not re.fullmatch(QUERY_VALUE, (self.url or "").partition("?")[2]):
-            message = "The url's query has a character that a request cannot hold; encode it as %XX."
-            raise PydanticCustomError("server_invalid", message, {"name": "url"})
         return self
 
 

@@ -140,7 +140,7 @@ class _Connection:
 
     def renew(self) -> None:
         """Forget what was before, to be opened again."""
-        self.refusals = Refusals(self.name, has_headers=bool(self.server.headers or self.server.query))
+        self.refusals = Refusals(self.name, self.server)
         self.tools: list[Mapping[str, Any]] = []
         self._session: ClientSession | None = None
         self._leave = asyncio.Event()

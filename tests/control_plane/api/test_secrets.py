@@ -43,7 +43,8 @@ async def test_a_secret_is_stored_and_never_shown(stack: Stack, mine: Mine) -> N
     assert [answer.status_code for answer in (first, second, got, listed)] == [200] * 4
     assert (first.json()["version"], second.json()["version"]) == (1, 2)
     assert second.json()["created_at"] < second.json()["updated_at"]
-    assert listed.json()["items"] == [got.json()] == [second.json()]
+    assert listed.json()["items"] == [got.json()]
+    assert second.json() == got.json() | {"warnings": []}
     assert CANARY not in first.text + second.text + got.text + listed.text
     async with await psycopg.AsyncConnection.connect(stack.database_url) as connection:
         query = "SELECT secrets::text, encode(value, 'escape') FROM secrets WHERE organization_id = %s"
@@ -72,6 +73,26 @@ async def test_an_api_that_lacks_the_keys_of_sealed_secrets_says_so_at_its_start
             del stack.processes[name]
 
     assert "their keys are not there" not in stack.processes["api"].log.read_text()
+
+
+@pytest.mark.parametrize("value", [f"{CANARY}\n", "line\nline", "\u20ac", " x"])
+async def test_a_value_that_no_header_can_hold_is_stored_with_a_warning(mine: Mine, value: str) -> None:
+    client, _ = mine
+
+    stored = await client.put(f"{SECRETS}/TOKEN", json={"value": value})
+
+    assert [warning["code"] for warning in stored.json()["warnings"]] == ["secret_unfit_for_headers"]
+    assert CANARY not in stored.text
+
+
+@pytest.mark.parametrize("value", ["", "x" * 100_001])
+async def test_a_value_without_a_length_that_can_be_is_refused_in_plain_words(mine: Mine, value: str) -> None:
+    client, _ = mine
+
+    refused = await client.put(f"{SECRETS}/TOKEN", json={"value": value})
+
+    assert code(refused) == (422, "value_invalid")
+    assert refused.json()["detail"] == "'value': The value of a secret has 1 to 100000 characters."
 
 
 async def test_secrets_are_listed_page_by_page_and_deleted_once(mine: Mine) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from control_plane.cli.command_line import wants_json
+from control_plane.cli.follow import WatchedEvent
 from control_plane.cli.output import Output, Printer, ago, printable
+from control_plane.cli.transcript import Transcript
 from tests.control_plane.cli.api_server import Answer, ApiServer
 from tests.control_plane.cli.conftest import Cli
 
@@ -106,3 +108,14 @@ def test_times_are_told_as_people_tell_them(moment: str | None, expected: str) -
 )
 def test_the_form_of_errors_is_known_before_the_arguments_are_understood(arguments: list[str], expected: bool) -> None:
     assert wants_json(arguments) is expected
+
+
+@pytest.mark.parametrize("message", ["ConnectError: All connection attempts failed", "The server went away."])
+def test_a_reason_ends_as_a_sentence_before_what_follows_it(message: str) -> None:
+    err = io.StringIO()
+    data = {"attempt": 1, "error": {"message": message, "retryable": True}}
+    event = WatchedEvent("1", "attempt.failed", {"turn": 1, "attempt": 1, "data": data})
+
+    Transcript(Printer(Output.TABLE, out=io.StringIO(), err=err)).show(event)
+
+    assert f"failed: {message.rstrip('.')}. It is tried again." in err.getvalue()

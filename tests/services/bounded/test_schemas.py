@@ -29,7 +29,8 @@ REFUSED: Mapping[str, tuple[Mapping[str, Any], str]] = {
         {"properties": {f"p{i}": {"pattern": f"\\p{{L}}{{{100 + i}}}"} for i in range(40)}},
         "regular expressions are large",
     ),
-    "no schema": ({"type": "strin"}, "not valid"),
+    "no schema": ({"type": "strin"}, r"^'/type' is not valid: a type is one of array, [a-z, ]+\Z"),
+    "no list": ({"properties": {"type": {"required": "a"}}}, r"^'/properties/type/required' is not valid: [^\n]+\Z"),
 }
 USABLE: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     "tree": (TREE, {"name": "a", "below": [{"name": "b"}]}),

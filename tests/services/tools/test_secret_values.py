@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from runtimes.errors import McpServerFailed, RuntimeFailure, SecretMissing, SecretUnusable
+from runtimes.errors import McpServerFailed, McpServerRefused, RuntimeFailure, SecretMissing, SecretUnusable
 from runtimes.manifests.scripted import SCRIPTED
 from services.agent_executor import with_secrets
 from services.egress import Egress
@@ -115,6 +115,21 @@ async def test_a_server_gets_it_in_the_query_and_its_refusal_does_not_tell_it(tm
 
     assert set(queries) == {f"key={CANARY}"}
     assert CANARY not in json.dumps(raised.value.as_error().model_dump())
+
+
+async def test_a_refused_secret_is_named_as_the_one_to_replace(tmp_path: Path) -> None:
+    async with guarded() as guard:
+        given = toolset(url=guard.url, headers={"Authorization": {"secret": "TICKETS"}, "X-Team": "plain"})
+        with pytest.raises(McpServerRefused) as raised:
+            async with over_http(guard.url).open(given, place(tmp_path, SecretValues({"TICKETS": "Bearer wrong"}))):
+                pass
+
+    error = raised.value.as_error()
+    assert error.message.startswith(
+        "MCP server 'far' refuses the credentials that it was given (secrets: TICKETS) (401)"
+    )
+    assert error.hint.startswith("Replace the one that is out of date, where it is set: holdfast secrets set TICKETS")
+    assert "wrong" not in error.message + error.hint
 
 
 async def test_a_missing_secret_is_named_and_not_retried(tmp_path: Path) -> None:
