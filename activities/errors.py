@@ -4,12 +4,16 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from temporalio import activity
 from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError
 
 from runtimes.errors import RuntimeFailure
 from runtimes.types import ExecutionError
+
+#: A fault inside the control plane may pass with a restart; one that is met so often stays.
+FAULTS = 6
 
 
 class ReadableFailures(DefaultFailureConverter):
@@ -29,12 +33,19 @@ def translated_errors() -> Generator[None]:
         yield
     except RuntimeFailure as failure:
         error = failure.as_error()
+        if _is_hopeless(error):
+            error = error.model_copy(update={"retryable": False})
         raise application_error(
             error,
             retried=error.retryable and not failure.final,
             retry_after=failure.retry_after,
             partial=failure.partial,
         ) from None
+
+
+def _is_hopeless(error: ExecutionError) -> bool:
+    """Whether a fault of ours comes again and again: others must not wait for what can never be done."""
+    return error.code == "internal_error" and activity.in_activity() and activity.info().attempt >= FAULTS
 
 
 def application_error(

@@ -6,10 +6,15 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from runtimes.json_text import JsonFault
 from runtimes.types import ExecutionError, FinishReason, ToolMessage, Usage
 
 #: Longest answer that travels through Temporal; the whole one is in the database.
 SHORT_RESPONSE = 16_384
+#: Characters of a decision's note, and of the name of who made it.
+MAX_NOTE, MAX_DECIDER = 2000, 200
+#: The highest limit that a budget can be raised to.
+MAX_LIMIT = 10**12
 #: With this begins what stands for an input that Temporal has, and that cannot be read.
 UNREADABLE = "The input cannot be read: "
 #: Of an execution that is told nothing else, as Temporal has it: 1 goes first.
@@ -130,14 +135,15 @@ class AdmitExecution(BaseModel):
     """An execution that was started past the REST API, asking for its row.
 
     `execution_id` is what it is called unless its client gave an id; `first_run_id` tells workflows apart that
-    had the same id one after the other; `input` is what the client wrote, as far as it can be wanted, `priority` what
-    it gave the workflow itself.
+    had the same id one after the other; `input` is what the client wrote, as far as it can be wanted, `fault` that of
+    its text, `priority` what it gave the workflow itself.
     """
 
     execution_id: UUID
     workflow_id: str
     first_run_id: str
     input: Any = None
+    fault: JsonFault | None = None
     priority: int | None = None
 
 

@@ -11,6 +11,7 @@ from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 from activities.errors import application_error
+from runtimes.json_text import value_of
 from runtimes.turns import (
     Admission,
     AdmitExecution,
@@ -26,7 +27,7 @@ from runtimes.types import ExecutionError
 from workflows import policies
 from workflows.failures import end_of, error_of, partial_of
 from workflows.fairness import priority_of
-from workflows.refusals import check_content, ids_of, reject
+from workflows.refusals import ids_of, reject
 from workflows.types import (
     AgentExecutionInput,
     AgentExecutionResult,
@@ -34,7 +35,9 @@ from workflows.types import (
     QueuedMessage,
     from_client,
     own_id,
+    read_arguments,
 )
+from workflows.updates import MadeDecision, SentMessage, read_turn
 
 ORGANIZATION_ID = SearchAttributeKey.for_keyword("OrganizationId")
 AGENT_ID = SearchAttributeKey.for_keyword("AgentId")
@@ -54,7 +57,7 @@ class AgentExecutionWorkflow:
 
     @workflow.init
     def __init__(self, given: Any = None, *more: Any) -> None:
-        self._given = [given, *more] if more else given
+        self._given, self._fault = read_arguments([given, *more])
         self._state = AgentExecutionInput.read(self._given, workflow.info())
         self._own_id = own_id(workflow.info())
         self._execution_id = self._state.execution_id or str(self._own_id)
@@ -85,8 +88,9 @@ class AgentExecutionWorkflow:
         return self._state.result(self._execution_id)
 
     @workflow.update
-    def send_message(self, message: QueuedMessage) -> int:
+    def send_message(self, *given: Any) -> int:
         """Queue a user message for the next turn, once; answers with the number of messages that wait."""
+        message = QueuedMessage.model_validate(value_of(given[0]))
         if message.message_id is None and (update := workflow.current_update_info()) is not None:
             message = message.model_copy(update={"key": update.id})
         if not self._has(message):
@@ -94,23 +98,22 @@ class AgentExecutionWorkflow:
         return len(self._state.pending)
 
     @send_message.validator
-    def _may_send(self, message: QueuedMessage) -> None:
+    def _may_send(self, *given: Any) -> None:
+        sent = SentMessage.read(given)
         if not self._state.interactive:
             reject("execution_not_interactive", "The execution takes one message only; start it as interactive.")
-        if self._has(message):
+        if self._has(QueuedMessage(message_id=sent.message_id, content=sent.content)):
             return
         if self._is_ending():
             reject("execution_closed", "The execution is closing and takes no more messages.")
         if len(self._state.pending) >= policies.MAX_QUEUED_MESSAGES:
             reject("queue_full", f"{policies.MAX_QUEUED_MESSAGES} messages wait already; send it again later.")
-        if message.message_id is None:
-            check_content(message.content or "")
 
     def _is_ending(self) -> bool:
         return self._state.closing or self._ending or workflow.cancellation_reason() is not None
 
     @workflow.update
-    def interrupt(self, turn: int | None = None) -> int:
+    def interrupt(self, *given: Any) -> int:
         """End the running turn, or only if it is still this one, and keep the execution; answers with its number."""
         self._interrupting = True
         if self._running is not None:
@@ -118,15 +121,17 @@ class AgentExecutionWorkflow:
         return self._state.turn
 
     @interrupt.validator
-    def _may_interrupt(self, turn: int | None = None) -> None:
+    def _may_interrupt(self, *given: Any) -> None:
+        turn = read_turn(given)
         if self._running is None and not self._waits:
             reject("turn_not_running", "No turn is running.")
         if turn is not None and turn < self._state.turn:
             reject("turn_not_running", f"Turn {turn} has ended.")
 
     @workflow.update
-    async def decide_approval(self, decision: ApprovalDecision) -> str:
+    async def decide_approval(self, *given: Any) -> str:
         """Decide an approval of this execution; answers with its status."""
+        decision = ApprovalDecision.model_validate(value_of(given[0]))
         status = await workflow.execute_activity(
             "decide_approval",
             args=[self._execution_id, self._admission.organization_id, decision],
@@ -139,7 +144,8 @@ class AgentExecutionWorkflow:
         return status
 
     @decide_approval.validator
-    def _may_decide(self, decision: ApprovalDecision) -> None:
+    def _may_decide(self, *given: Any) -> None:
+        decision = MadeDecision.read(given)
         if self._state.admission is None or (self._waits and decision.approval_id not in self._waits):
             reject("approval_not_found", f"The execution does not wait for the approval '{decision.approval_id}'.")
 
@@ -240,6 +246,7 @@ class AgentExecutionWorkflow:
             workflow_id=info.workflow_id,
             first_run_id=info.first_execution_run_id,
             input=from_client(self._given),
+            fault=self._fault,
             priority=info.priority.priority_key,
         )
         return await workflow.execute_activity(

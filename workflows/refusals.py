@@ -3,29 +3,20 @@
 from collections.abc import Sequence
 from typing import Any, NoReturn, cast
 
-from temporalio.exceptions import ApplicationError
-
-from workflows import policies
-
-
-def check_content(content: str) -> None:
-    """Refuse a message that cannot be kept."""
-    if not content:
-        reject("value_invalid", "The message is empty.")
-    if "\0" in content:
-        reject("text_nul", "The message has a NUL character.")
-    if len(content) > policies.MAX_INLINE_MESSAGE:
-        reject("body_too_large", "The message is too long for Temporal; send it through the REST API.")
+from activities.errors import application_error
+from runtimes.json_text import value_of
+from runtimes.types import ExecutionError
 
 
 def ids_of(given: Sequence[Any]) -> list[str] | None:
     """The ids that a signal brings in its one argument; None if it brings something else."""
-    if len(given) != 1 or not isinstance(given[0], list):
+    value = value_of(given[0]) if len(given) == 1 else None
+    if not isinstance(value, list):
         return None
-    ids = cast("list[Any]", given[0])
+    ids = cast("list[Any]", value)
     return ids if all(isinstance(each, str) for each in ids) else None
 
 
-def reject(code: str, message: str) -> NoReturn:
+def reject(code: str, message: str, hint: str = "") -> NoReturn:
     """Refuse an update; it is not tried again."""
-    raise ApplicationError(message, type=code, non_retryable=True)
+    raise application_error(ExecutionError(code=code, message=message, hint=hint), retried=False)

@@ -1,11 +1,13 @@
 """Input, state and result of `AgentExecutionWorkflow`: plain JSON that any client can write."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from temporalio.workflow import Info
 
+from runtimes.json_text import Faulty, JsonFault, value_of
 from runtimes.turns import START_FIELDS, Admission, TurnOutcome, TurnStatus
 from runtimes.types import ExecutionError, FinishReason, ToolMessage, Usage
 
@@ -94,6 +96,13 @@ class AgentExecutionInput(BaseModel):
             error=last.error,
             metadata=self.metadata,
         )
+
+
+def read_arguments(given: Sequence[Any]) -> tuple[Any, JsonFault | None]:
+    """Read the arguments of a start: the one, or a list where there are more; and the first fault of their texts."""
+    faults = [each.fault for each in given if isinstance(each, Faulty)]
+    values = [value_of(each) for each in given]
+    return values if len(values) > 1 else values[0], faults[0] if faults else None
 
 
 def from_client(given: Any) -> Any:

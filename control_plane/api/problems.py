@@ -7,7 +7,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -102,6 +102,11 @@ def as_holdfast_error(error: Exception, scope: Scope) -> HoldfastError:
             return invalid_input(error)
         case HTTPException():
             return _from_router(error, scope)
+        case DataError():
+            log.warning(
+                "value not storable", request_id=scope.get(REQUEST_ID), path=scope["path"], error=str(error.orig)
+            )
+            return ValueInvalid("The database cannot store a value of the request.")
         case _ if _is_outage(error):
             log.warning("database unavailable", request_id=scope.get(REQUEST_ID), error=str(error))
             return DatabaseUnavailable("The database does not answer.")

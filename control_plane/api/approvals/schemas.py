@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
 from control_plane.api.schemas import NextCursor, Notice, Paging, Strict
 from db.enums import ApprovalKind, ApprovalStatus
+from runtimes.turns import MAX_LIMIT, MAX_NOTE
 
-Note = Annotated[str, Field(max_length=2000, description="For the model, or for whoever reads the log.")]
+Note = Annotated[str, Field(max_length=MAX_NOTE, description="For the model, or for whoever reads the log.")]
 Digest = Annotated[
     str | None,
     Field(max_length=200, description="Of the arguments that were seen: refused where they are others."),
@@ -30,7 +31,7 @@ class Approve(Deny):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"note": "Checked."}, {"limit": 20_000}]})
 
-    limit: Annotated[StrictInt | StrictFloat, Field(gt=0, le=10**12)] | None = Field(
+    limit: Annotated[StrictInt | StrictFloat, Field(gt=0, le=MAX_LIMIT)] | None = Field(
         None, description="What a budget's limit is raised to; needed there, and nowhere else."
     )
 

@@ -21,13 +21,14 @@ from control_plane.api.executions.admission import (
 )
 from control_plane.api.executions.service import admission_of, budget_of
 from control_plane.api.internal.schemas import WorkflowInput
-from control_plane.api.json_text import check_json_object
+from control_plane.api.json_text import check_json_object, refusal_of
 from control_plane.api.problems import invalid_input
 from control_plane.api.state import ApiState
 from control_plane.errors import Conflict, HoldfastError, NotFound, TypeMismatch
 from db.enums import Source
 from db.session import Database
 from db.sql import Sql
+from runtimes.json_text import JsonFault
 from runtimes.turns import LAST_PRIORITY, UNREADABLE, Admission, AdmitExecution
 from services.storable import storable
 
@@ -54,7 +55,7 @@ async def admit(state: ApiState, principal: Principal, request: AdmitExecution) 
 
 
 async def _admitted(state: ApiState, principal: Principal, request: AdmitExecution) -> Admission:
-    wanted = _parsed(request.input)
+    wanted = _parsed(request.input, request.fault)
     organization_id = await _organization(state.database, principal, wanted)
     new = _new_execution(organization_id, wanted, request)
     async with state.database.transaction(organization_id) as connection:
@@ -71,14 +72,14 @@ async def _admitted(state: ApiState, principal: Principal, request: AdmitExecuti
     return admission_of(row, state.settings, state.frameworks.config, has_message=new.message_id is not None)
 
 
-def _parsed(given: Any) -> WorkflowInput:
+def _parsed(given: Any, fault: JsonFault | None) -> WorkflowInput:
     """What is wanted, checked like the body of a request.
 
     Raises:
         HoldfastError: it cannot be wanted.
     """
     try:
-        _check_readable(given)
+        _check_readable(given, fault)
         check_json_object(json.dumps(given).encode())
         return WorkflowInput.model_validate(given)
     except ValidationError as invalid:
@@ -90,7 +91,9 @@ def _parsed(given: Any) -> WorkflowInput:
     raise refusal
 
 
-def _check_readable(given: Any) -> None:
+def _check_readable(given: Any, fault: JsonFault | None) -> None:
+    if fault is not None:
+        raise refusal_of(fault)
     if isinstance(given, str) and given.startswith(UNREADABLE):
         raise TypeMismatch(given)
 

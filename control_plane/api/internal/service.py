@@ -63,6 +63,7 @@ class TurnLedger:
             errors.RunUnknown: it is to be tried again with the workflow's present run.
             errors.ExecutionClosed: the execution has ended without this turn.
             errors.WorkerLost: the turn was begun as often as it may.
+            errors.ValueInvalid: no message can have the id.
         """
         row = await self._locked(with_spec=True)
         is_new_run = _is_new_run(row, request, present_run)
@@ -212,7 +213,7 @@ class TurnLedger:
     def _message_id(self, request: OpenAttempt) -> UUID:
         """A message that came through Temporal has the id that its update, or else its turn, gives it."""
         if request.message_id is not None:
-            return UUID(request.message_id)
+            return _id(request.message_id)
         if request.message_key is not None:
             return uuid5(self.execution_id, f"update/{request.message_key}")
         return uuid5(self.execution_id, f"turn/{request.turn}")
@@ -295,6 +296,13 @@ async def execution_exists(connection: AsyncConnection, organization_id: UUID, e
     """Whether the organization has such an execution."""
     query = select(Execution.id).where(Execution.id == execution_id, Execution.organization_id == organization_id)
     return (await connection.execute(query)).first() is not None
+
+
+def _id(message_id: str) -> UUID:
+    try:
+        return UUID(message_id)
+    except ValueError:
+        raise errors.ValueInvalid(f"'{message_id[:80]}' is no id of a message.") from None
 
 
 def _is_new_run(row: Row[Any], request: OpenAttempt, present_run: str) -> bool:

@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
-from control_plane.api.json_text import MAX_DEPTH, check_json_object
+from control_plane.api.json_text import check_json_object
 from control_plane.errors import HoldfastError, JsonInvalid
+from runtimes.json_text import MAX_DEPTH
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=10)
 VALUE = (

@@ -50,3 +50,31 @@ async def test_the_name_and_the_id_of_a_call(installation: Installation) -> None
 
     steps = (await installation.http.get(f"/api/v1/executions/{turn.execution['id']}/steps")).json()["items"]
     assert (steps[0]["key"], steps[0]["name"]) == (SHOWN, SHOWN)
+
+
+async def test_a_message_whose_id_is_none_is_refused_once(installation: Installation) -> None:
+    turn = await installation.turn()
+    await turn.close(AttemptEnd.COMPLETED, response="x", ends_turn=False)
+    request = {"turn": 2, "dispatch": 1, "try_number": 1, "token": "t", "worker_id": "w", "message_id": "zzz"}
+
+    answer = await turn.http.post(
+        f"{turn.path}/attempts",
+        json=request | {"organization_id": str(turn.owner.id)},
+        headers=turn.owner.auth("worker"),
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "value_invalid")
+
+
+async def test_the_note_of_a_decision_through_temporal_is_refused_once(installation: Installation) -> None:
+    turn = await installation.turn()
+    asked = await turn.ask()
+    decision = {"approval_id": asked, "approve": True, "note": NUL}
+
+    answer = await turn.http.post(
+        f"{turn.path}/approvals",
+        json={"organization_id": str(turn.owner.id), "decision": decision},
+        headers=turn.owner.auth("worker"),
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "value_invalid")
