@@ -21,7 +21,7 @@ class AgentSettings(BaseModel):
     """Fields of `configuration` that the executor reads; the others are the runtime's and the model's.
 
     `on_budget`: what happens at a limit; `on_outcome_unknown`: what happens to a call that may not be repeated and
-    whose result was lost with its worker.
+    that was cut off before its result was there.
     """
 
     model_config = ConfigDict(extra="ignore")

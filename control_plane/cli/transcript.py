@@ -108,7 +108,7 @@ class Transcript:
         self._note(f"{sign} {event.data['name']} {shortened(as_text(event.data.get('result')))}")
 
     def _tool_unknown(self, event: WatchedEvent) -> None:
-        self._note(f"? {event.data['name']} was lost with its worker: nobody knows whether it was done")
+        self._note(f"? {event.data['name']} was cut off: nobody knows whether it was done")
 
     def _tool_cancelled(self, event: WatchedEvent) -> None:
         runs_on = "; it cannot be stopped and goes on by itself" if event.data.get("runs_on") else ""

@@ -29,8 +29,8 @@ _KEYS = UUID("5b0f9e64-52d8-4f5e-9a0a-3c1b0f8a7d11")
 _TOLD_LIMIT = 5000
 _LEFT = "Not run: the turn ended without it."
 _UNKNOWN = (
-    "It is not known whether '{name}' was done: the worker was lost while it ran. It is not run again by itself. "
-    "Find out what happened before you decide what to do."
+    "It is not known whether '{name}' was done: the attempt that ran it ended before its result was there. It is not "
+    "run again by itself. Find out what happened before you decide what to do."
 )
 _AGAIN = (
     "Not run: '{name}' was called before in this turn, with {arguments}, and then the conversation was lost. {outcome} "

@@ -131,7 +131,7 @@ class Configuration(Strict):
     on_budget: Annotated[Literal["stop", "pause"], Field(description="`pause` asks to raise the limit.")] = "stop"
     on_outcome_unknown: Annotated[
         Literal["tell_model", "ask_human"],
-        Field(description="When a call that may not be repeated was lost with its worker."),
+        Field(description="When a call that may not be repeated was cut off before its result was there."),
     ] = "tell_model"
     approval_timeout_seconds: Annotated[Number, Field(gt=0, le=366 * 24 * 3600)] = APPROVAL_SECONDS
     output_schema: OutputSchema | None = None

@@ -116,7 +116,7 @@ def test_run_says_what_is_asked_and_how_to_decide_and_goes_on(holdfast: Cli, api
         f"  holdfast approvals deny {ID}",
         "waiting for it; it may take days",
         "approved by dashboard: fine",
-        "? pay was lost with its worker: nobody knows whether it was done",
+        "? pay was cut off: nobody knows whether it was done",
         "? the limit is reached: tokens = 100",
         f"  holdfast approvals approve {OTHER} --limit N",
         "expired",

@@ -74,7 +74,7 @@ async def test_a_lost_call_that_may_run_once_is_not_run_again(lost_at: Literal["
     result = await till.call(desk_of(memory, attempt=2, recorded=recorded))
 
     assert result.is_error
-    assert "It is not known whether 'pay' was done" in result.text
+    assert "It is not known whether 'pay' was done: the attempt that ran it ended" in result.text
     assert len(till.keys) == (1 if lost_at == "commit" else 0)
     assert memory.types == ["tool.unknown"]
     assert memory.steps[1].status is StepStatus.UNKNOWN
