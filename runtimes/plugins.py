@@ -4,9 +4,12 @@ import importlib
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoints, distributions, entry_points
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from runtimes.errors import ConfigurationInvalid
 from runtimes.frameworks import Discovery
@@ -18,6 +21,8 @@ from runtimes.meant import meant
 GROUP = "holdfast.runtimes"
 #: What a module in a plugin directory calls its manifest.
 MANIFEST = "MANIFEST"
+_NAME_RULE = "a runtime's name is 1 to 63 of a-z, 0-9, '_' and '-', and begins with a letter"
+_NO_PROJECT = "Name the directory of a plugin's source."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +45,21 @@ class Candidate:
         """
         if not IMPORT_PATH.fullmatch(self.path):
             raise ConfigurationInvalid(f"'{self.path[:200]}' is no import path.", hint="Write package.module:NAME.")
-        module, name = module_at(self.path, ConfigurationInvalid), self.path.partition(":")[2]
+        module, name = self._module(), self.path.partition(":")[2]
         self._require_place(module.__name__, module.__file__)
         if not hasattr(module, name):
             hint = meant(name, dir(module)) or f"Define {name} = RuntimeManifest(…) there."
             raise ConfigurationInvalid(f"Module '{module.__name__}' has no '{name}'.", hint=hint)
         return _usable(getattr(module, name))
+
+    def _module(self) -> Any:
+        try:
+            return module_at(self.path, ConfigurationInvalid)
+        except ConfigurationInvalid as refused:
+            invalid = refused.__cause__
+            if isinstance(invalid, ValidationError) and invalid.title == RuntimeManifest.__name__:
+                raise ConfigurationInvalid(_mistakes(invalid), hint="See docs/plugins.md.") from None
+            raise
 
     def _require_place(self, module: str, file: str | None) -> None:
         if self.directory is not None and self.directory not in Path(file or "").parents:
@@ -86,7 +100,8 @@ def in_project(directory: Path) -> Iterator[Candidate | Missing]:
     """The plugins of a distribution's source, which need not be installed: by its entry points, else by its modules."""
     origin, file = f"project {directory}", directory / "pyproject.toml"
     if not file.is_file():
-        yield from _in_directory(directory)
+        for found in _in_directory(directory):
+            yield replace(found, origin=origin, hint=_NO_PROJECT) if isinstance(found, Missing) else found
         return
     try:
         points: dict[str, str] = tomllib.loads(file.read_text())["project"]["entry-points"][GROUP]
@@ -144,6 +159,16 @@ def _modules(paths: Iterable[Path]) -> Iterator[str]:
             yield path.stem
         elif (path / "__init__.py").is_file():
             yield path.name
+
+
+def _mistakes(invalid: ValidationError) -> str:
+    """Say what is wrong with a manifest, in a line."""
+    mistakes: list[str] = []
+    for error in invalid.errors(include_url=False, include_input=False):
+        field = ".".join(map(str, error["loc"])) or "manifest"
+        why = _NAME_RULE if field == "name" and error["type"] == "string_pattern_mismatch" else error["msg"]
+        mistakes.append(f"'{field}': {why.removeprefix('Value error, ')}")
+    return f"Its manifest is not valid. {'; '.join(mistakes)}."
 
 
 def _usable(found: object) -> RuntimeManifest:

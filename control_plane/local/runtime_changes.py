@@ -81,7 +81,7 @@ class RuntimeChanges:
                 title=manifest.title if manifest else name,
                 environment=place,
                 holdfast=version("holdfast"),
-                source=source,
+                source=source and _absolute(source),
             )
             failed.callback(self._take_back, name, before)
             want(self.directory, added)

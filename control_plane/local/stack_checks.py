@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from shlex import quote
 from typing import Any
 
 import httpx
@@ -114,7 +115,7 @@ class StackChecks:
 def _runtime(added: AddedRuntime, phase: ProcessPhase | None) -> Check:
     name, again = f"runtime_{added.name}", f"holdfast runtimes add {added.name}"
     if added.source:
-        again = f"{again} --from {added.source}"
+        again = f"{again} --from {quote(added.source)}"
     if not added.command.exists():
         return failed(name, f"its environment is gone: {added.environment}", again)
     if added.holdfast != version("holdfast"):

@@ -154,6 +154,34 @@ def test_a_manifest_that_cannot_be_imported_fails_with_its_trace(project: Path) 
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('name="odd"', 'name="Öne Shot"', "'name': a runtime's name is 1 to 63 of a-z, 0-9, '_' and '-'"),
+        ('title="Odd",', "titel='Odd',", "'title': Field required; 'titel': Extra inputs are not permitted."),
+        ('package="httpx",', 'package="httpx", versions="~1",', "'versions': '~1' is no version specifier"),
+    ],
+)
+def test_a_manifest_that_is_not_valid_is_told_in_a_line(project: Path, old: str, new: str, told: str) -> None:
+    (project / "holdfast_odd" / "manifest.py").write_text(MANIFEST.replace(old, new))
+
+    done = check(project)
+
+    assert done.returncode == 1
+    assert f"cannot be used: Its manifest is not valid. {told}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "pydantic" not in done.stderr
+
+
+def test_a_directory_that_is_not_there_is_told_without_a_list(tmp_path: Path) -> None:
+    done = check(tmp_path / "nowhere")
+
+    assert done.returncode == 1
+    assert f"(project {tmp_path / 'nowhere'}) cannot be used: There is no directory" in done.stderr
+    assert "Name the directory of a plugin's source." in done.stderr
+    assert "list" not in done.stderr
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [("[project", "cannot be read"), ("[project]\nname = 'x'\n", "names no runtime"), (None, "no plugin")],
 )

@@ -3,14 +3,16 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from os.path import relpath
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 from zipfile import ZipFile
 
 import psutil
 import pytest
 
-from control_plane.local.added import AddedRuntime, added_runtimes, want
+from control_plane.local.added import AddedRuntime, added_runtime, added_runtimes, want
 from control_plane.local.directory import DataDirectory
 from control_plane.local.environments import ChangeRefused, EnvironmentMaker, find_uv
 from control_plane.local.own_wheel import source_tree
@@ -127,13 +129,21 @@ def test_a_removed_runtime_leaves_nothing(local: StackAtWork) -> None:
     assert local("runtimes", "remove", "crewai", "--yes").returncode == 3
 
 
-@pytest.mark.parametrize("source", [("oneshot", "--from", str(PLUGIN)), (str(PLUGIN),)], ids=["named", "by its path"])
+@pytest.mark.parametrize(
+    "source",
+    [("oneshot", "--from", str(PLUGIN)), (str(PLUGIN),), ("RELATIVE",)],
+    ids=["named", "by its path", "relative"],
+)
 def test_somebody_elses_runtime_is_added_and_removed(local: StackAtWork, source: tuple[str, ...]) -> None:
-    agent = f"of-a-plugin-{len(source)}"
+    source = tuple(relpath(PLUGIN, local.directory.parent) if each == "RELATIVE" else each for each in source)
+    agent = f"of-a-plugin-{uuid4().hex[:8]}"
     early = local.json("agents", "create", agent, "--runtime", "oneshot", "--model", "scripted/scripted")
     added = local("runtimes", "add", *source, seconds=SECONDS)
     assert added.returncode == 0, added.stderr
     assert [each["code"] for each in early["warnings"]] == ["runtime_not_live"]
+    record = added_runtime(DataDirectory(local.directory), "oneshot")
+    assert record is not None
+    assert record.source == str(PLUGIN)
 
     answered = local("run", agent, "[[say I am somebody else's.]]")
     removed = local("runtimes", "remove", "oneshot", "--yes")
