@@ -40,7 +40,9 @@ async def test_a_childs_answer_is_the_calls_result(stack: Stack, parent: str) ->
     assert (await stack.result(execution))["response"] == "from the child"
     assert child["parent_id"] == execution
     for each in (execution, child["id"]):
-        await assert_ended_well(stack, each)
+        events = await assert_ended_well(stack, each)
+        told = [event["type"] for event in events if event["type"].startswith("tool.")]
+        assert told == (["tool.started", "tool.completed"] if each == execution else [])
 
 
 @pytest.mark.parametrize("verb", ["interrupt", "cancel"])

@@ -16,21 +16,21 @@ from runtimes.types import Usage
 from services.control_plane_client.models import CloseAttempt, NewEvent, OpenAttempt
 from services.storable import storable_json
 
-#: What the end of an attempt cuts off: its open steps, and the approvals that nobody needs any more. What of it was
+#: What an end cuts off: open steps, but for calls that wait, and approvals that nobody needs any more. What of it was
 #: told to begin is told to end, before all that is logged after it; `fence` counts `ends` with it.
 _CUT = """
     cut AS (
         UPDATE steps SET ended_at = now(), status = CASE
             WHEN kind = 'model_call' OR effect = 'at_most_once' THEN 'unknown' ELSE 'cancelled' END
         WHERE execution_id = :id AND status = 'claimed'
-            AND turn = (SELECT attempt_turn FROM executions WHERE id = :id)
-        RETURNING kind, key, name, status, attempt
+            AND turn = (SELECT attempt_turn FROM executions WHERE id = :id) AND NOT {waits}
+        RETURNING kind, key, name, status
     ), withdrawn AS (
         UPDATE approvals SET status = 'withdrawn', decided_at = now()
         WHERE execution_id = :id AND status = 'pending' AND {over} RETURNING id
     ), ends AS (
         SELECT 'tool.' || status AS type, jsonb_build_object('tool_call_id', key, 'name', name) AS data,
-            attempt
+            (SELECT attempt FROM executions WHERE id = :id) AS attempt
         FROM cut WHERE kind = 'tool_call'
         UNION ALL SELECT 'approval.withdrawn', jsonb_build_object('approval_id', id), NULL FROM withdrawn
     )
@@ -43,7 +43,15 @@ _TOLD = """
         FROM fence, ends
     )
 """
-_CUT_STEPS, _CUT_ALL = _CUT.format(over="false"), _CUT.format(over="true")
+#: Whether a call of a suspended turn waits: its end comes with its result, or with the turn's.
+_WAITS = """(kind = 'tool_call' AND effect <> 'at_most_once' AND EXISTS (
+    SELECT 1 FROM attempts WHERE attempts.execution_id = steps.execution_id AND attempts.attempt = steps.attempt
+        AND (attempts.status = 'suspended' OR {suspends})))"""
+_CUT_LOST = _CUT.format(over="false", waits=_WAITS.format(suspends="false"))
+_CUT_STEPS = _CUT.format(
+    over="false", waits=_WAITS.format(suspends=":state = 'suspended' AND attempts.attempt = :attempt")
+)
+_CUT_ALL = _CUT.format(over="true", waits="false")
 
 _LOCK = Sql("""
     SELECT * FROM executions WHERE id = :id AND organization_id = :organization_id FOR UPDATE
@@ -94,7 +102,7 @@ _CHARGE_LOST = Sql("""
 """)
 _BEGIN_ATTEMPT = Sql(
     f"""
-    WITH {_CUT_STEPS}, begun AS (
+    WITH {_CUT_LOST}, begun AS (
         INSERT INTO attempts (organization_id, execution_id, attempt, turn, dispatch, try_number, run_id, worker_id)
         VALUES (:organization_id, :id, :attempt, :turn, :dispatch, :try_number, :run_id, :worker_id)
     ), emptied AS (

@@ -101,3 +101,75 @@ async def test_a_result_that_comes_after_the_end_is_refused(
 
     assert list(open_calls(await installation.log(turn.execution["id"]))) == []
     assert [step["status"] for step in (await turn.read("steps"))["items"]] == ["unknown"]
+
+
+CHILD = Step(ordinal=1, kind=StepKind.TOOL_CALL, status=StepStatus.CLAIMED, key="ask", name="run_agent")
+BEGUN = NewEvent(type="tool.started", data={"tool_call_id": "ask", "name": "run_agent"})
+ENDED = NewEvent(type="tool.completed", data={"tool_call_id": "ask", "name": "run_agent"})
+
+
+@pytest.fixture
+async def waiting(installation: Installation) -> Turn:
+    """A turn that is suspended in a call."""
+    turn = await installation.turn()
+    await turn.tell([BEGUN], CHILD.model_copy(update={"effect": "idempotent"}))
+    await turn.suspend("child")
+    return turn
+
+
+async def _answered(turn: Turn) -> None:
+    opened = await turn.open()
+    (step,) = [Step.model_validate(step) for step in opened["steps"]]
+    assert step.status is StepStatus.CLAIMED
+    done = step.model_copy(update={"status": StepStatus.DONE, "response": {"text": "x"}})
+    await turn.tell([ENDED], done)
+    await turn.close(AttemptEnd.COMPLETED)
+
+
+async def _answered_after_a_loss(turn: Turn) -> None:
+    await turn.open()
+    await turn.retry()
+    await turn.close(AttemptEnd.FAILED)
+    await _answered(turn)
+
+
+async def _lost_in_the_call(turn: Turn) -> None:
+    opened = await turn.open()
+    (step,) = [Step.model_validate(step) for step in opened["steps"]]
+    await turn.step(step)
+    await turn.retry()
+    await turn.close(AttemptEnd.COMPLETED)
+
+
+async def _asked_no_more(turn: Turn) -> None:
+    await turn.open()
+    await turn.close(AttemptEnd.COMPLETED)
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "end"),
+    [
+        (_answered, "completed"),
+        (_answered_after_a_loss, "completed"),
+        (_lost_in_the_call, "cancelled"),
+        (_asked_no_more, "cancelled"),
+        (_interrupted, "cancelled"),
+        (_finished, "cancelled"),
+    ],
+)
+async def test_a_call_that_waits_ends_with_its_result_or_its_turn(
+    installation: Installation, waiting: Turn, goes_on: Any, end: str
+) -> None:
+    (step,) = (await waiting.read("steps"))["items"]
+    if goes_on is _interrupted:
+        await waiting.open()
+    await goes_on(waiting)
+
+    events = await installation.log(waiting.execution["id"])
+    assert (step["status"], step["ended_at"]) == ("claimed", None)
+    assert [event["type"] for event in events if event["type"].startswith("tool.")] == ["tool.started", f"tool.{end}"]
+    assert list(open_calls(events)) == []
+    assert [step["status"] for step in (await waiting.read("steps"))["items"]] != ["claimed"]
+    attempts = [event["attempt"] for event in events if event["attempt"] is not None]
+    assert attempts == sorted(attempts)
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
