@@ -20,6 +20,20 @@ MAX_TURNS = 100
 TOOL_CALL_LIMIT = 500
 
 
+_ENDS: Mapping[FinishReason, str] = {
+    FinishReason.LENGTH: "the answer was cut at its limit of tokens",
+    FinishReason.CONTENT_FILTER: "a filter cut the answer",
+    FinishReason.TOOL_LIMIT: "with this answer the turn reached max_turns or tool_call_limit",
+    FinishReason.INTERRUPTED: "the turn was interrupted",
+}
+
+
+def not_run(end: FinishReason) -> str:
+    """Say why a call is not run with which the turn ends."""
+    why = f"{_ENDS[end]} ({end.value})" if end in _ENDS else end.value
+    return f"Not run: {why}. The turn ends here."
+
+
 @dataclass(frozen=True, slots=True)
 class RequestedCall:
     """A call as the model wrote it."""
@@ -49,7 +63,7 @@ class ToolCalls:
 
     def refuse(self, calls: Sequence[RequestedCall], end: FinishReason) -> list[ToolResult]:
         """Answer calls that are not run because the turn ends."""
-        return [self._answered(call, f"Not run: {end.value}. The turn ends here.") for call in calls]
+        return [self._answered(call, not_run(end)) for call in calls]
 
     async def run(self, calls: Sequence[RequestedCall]) -> list[ToolResult]:
         """Run calls all at once; their results in order.

@@ -14,10 +14,8 @@ import orjson
 
 from runtimes.errors import AnswerCut, ContentRefused, LimitReached, RuntimeFailure
 from runtimes.tool_arguments import decoded
-from runtimes.tool_calls import MAX_TURNS, TOOL_CALL_LIMIT
+from runtimes.tool_calls import MAX_TURNS, TOOL_CALL_LIMIT, not_run
 from runtimes.types import FinishReason, ToolResult, TurnFinished
-
-_REFUSED = "Not run: {end}. The turn ends here."
 
 
 @dataclass(slots=True, eq=False)
@@ -90,7 +88,7 @@ class AskedCalls:
         self._finish = finish
         end = self._end(finish, len(calls)) if calls else None
         for call in calls:
-            call.refusal = _REFUSED.format(end=end.value) if end is not None else ""
+            call.refusal = not_run(end) if end is not None else ""
         self._calls += calls
 
     def failure(self, finished: TurnFinished) -> RuntimeFailure | None:

@@ -67,7 +67,8 @@ def test_calls_of_an_answer_that_was_cut_are_refused(finish: FinishReason) -> No
 def test_the_answer_that_reaches_a_limit_runs_nothing_and_is_the_last(limits: dict[str, int]) -> None:
     calls = asked(("a", "pay", "{}"), ("b", "pay", "{}"), **limits)
 
-    assert all(call.refusal for call in calls.untold())
+    told = "Not run: with this answer the turn reached max_turns or tool_call_limit (tool_limit). The turn ends here."
+    assert {call.refusal for call in calls.untold()} == {told}
     with pytest.raises(LimitReached, match="without an answer"):
         calls.check()
 
