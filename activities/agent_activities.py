@@ -3,11 +3,12 @@
 from uuid import uuid4
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.errors import translated_errors
 from activities.heartbeat import heartbeating
 from activities.ports import TurnExecutor
-from runtimes.turns import AttemptKey, StopReason, TurnOutcome, TurnRequest
+from runtimes.turns import AttemptKey, StopReason, TurnOutcome, TurnRequest, TurnStatus
 
 
 class AgentActivities:
@@ -21,7 +22,11 @@ class AgentActivities:
         """Run one turn to its end, an interruption, or a preemption."""
         with translated_errors():
             async with heartbeating():
-                return await self._executor.run(turn, _attempt_key(), _why_cancelled)
+                outcome = await self._executor.run(turn, _attempt_key(), _why_cancelled)
+        details = activity.cancellation_details()
+        if outcome.status is TurnStatus.PREEMPTED and details is not None and details.paused:
+            raise ApplicationError("The activity was paused.", type="activity_paused")
+        return outcome
 
 
 def _attempt_key() -> AttemptKey:
@@ -36,7 +41,7 @@ def _attempt_key() -> AttemptKey:
 
 def _why_cancelled() -> StopReason:
     details = activity.cancellation_details()
-    if details is None or details.worker_shutdown:
+    if details is None or details.worker_shutdown or details.paused or details.reset:
         return StopReason.DRAIN
     if details.cancel_requested:
         return StopReason.CANCEL

@@ -37,7 +37,9 @@ class ExecutionActivities:
     async def interrupt_turn(self, turn: TurnRequest) -> TurnOutcome:
         """Record that a turn was interrupted while no worker had it."""
         with translated_errors():
-            return await self._ledger.interrupt(turn)
+            return await self._ledger.interrupt(
+                turn.model_copy(update={"run_id": activity.info().workflow_run_id or ""})
+            )
 
     @activity.defn(name="decide_approval")
     async def decide_approval(self, execution_id: str, organization_id: str, decision: ApprovalDecision) -> str:

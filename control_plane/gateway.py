@@ -92,6 +92,10 @@ TERMINATED = ExecutionError(code="workflow_terminated", message="The workflow wa
 TIMED_OUT = ExecutionError(code="workflow_timed_out", message="The workflow ran out of the time Temporal gave it.")
 
 
+class WorkflowMissing(ExecutionClosed):
+    """Temporal knows no such workflow that runs: it has ended, or was never started."""
+
+
 class TemporalGateway:
     """Executions as workflows.
 
@@ -312,7 +316,7 @@ def _temporal_errors(missing: Exception | None = None) -> Generator[None]:
 
 def _meaning(error: RPCError, missing: Exception | None) -> Exception:
     if error.status is RPCStatusCode.NOT_FOUND and not _lacks_namespace(error):
-        return missing or ExecutionClosed("The execution has ended.")
+        return missing or WorkflowMissing("The execution has ended.")
     if error.status in PASSING:
         log.warning("Temporal did not answer", error=error.message)
         return TemporalUnavailable("Temporal did not answer.")

@@ -114,7 +114,7 @@ class AgentExecutorService:
             message_id=turn.message_id,
             prompt=turn.prompt,
             message_key=turn.message_key,
-            run_id=turn.run_id,
+            run_id=key.run_id or turn.run_id,
         )
         return await self._client.open_attempt(turn.execution_id, request)
 

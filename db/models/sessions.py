@@ -28,7 +28,10 @@ class Session(Owned, Created, Base):
 
 
 class Message(Owned, Created, Base):
-    """One message; `position` is null while a user message waits for its turn."""
+    """One message; `position` is null while a user message waits for its turn.
+
+    `sender` is the request that is handing it to its workflow; null once the workflow has it.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -44,3 +47,4 @@ class Message(Owned, Created, Base):
     role: Mapped[str]
     content: Mapped[str]
     position: Mapped[int | None] = mapped_column(BigInteger)
+    sender: Mapped[UUID | None]

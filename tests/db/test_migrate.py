@@ -80,7 +80,7 @@ def test_two_upgrades_at_once_make_one_schema(postgres_server: str) -> None:
         list(threads.map(upgrade, [url] * 3))
 
     with connect(url) as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0016"]
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0017"]
         assert connection.execute(text("SELECT name, operator FROM organizations")).all() == [("default", True)]
 
 

@@ -134,7 +134,7 @@ def test_without_plain_values_no_key_is_needed(filled: MakeDatabase, postgres_se
 
     upgrade(url, app_role="nothing_app", move_secrets=mover(None))
 
-    assert rows(url, "SELECT version_num FROM alembic_version")[0][0] == "0016"
+    assert rows(url, "SELECT version_num FROM alembic_version")[0][0] == "0017"
 
 
 def test_a_migration_that_ends_in_the_middle_is_done_again_from_the_start(

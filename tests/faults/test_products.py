@@ -154,6 +154,58 @@ async def test_a_message_that_is_refused_for_now_does_not_run_until_it_is_sent_a
     assert prompts(await assert_ended_well(victim, execution)) == ["[[say once]]"]
 
 
+async def test_a_message_that_is_sent_again_while_it_is_refused_runs_once(victim: Stack) -> None:
+    execution = await victim.start(None, interactive=True)
+    await victim.until_status(execution, "waiting")
+    workflows = victim.processes["workflows"]
+    workflows.kill()
+
+    first = asyncio.create_task(say(victim, execution, "[[say once]]", **{"Idempotency-Key": "twice"}))
+    await asyncio.sleep(5)
+    again = asyncio.create_task(say(victim, execution, "[[say once]]", **{"Idempotency-Key": "twice"}))
+    refused = await first
+    workflows.start()
+
+    assert (refused.status_code, (await again).status_code) == (503, 202)
+    await act(victim, execution, "close")
+    assert (await victim.result(execution))["response"] == "once"
+    assert prompts(await assert_ended_well(victim, execution)) == ["[[say once]]"]
+
+
+async def test_a_message_that_never_came_to_its_workflow_is_refused_by_its_end(victim: Stack) -> None:
+    execution = await victim.start("[[say first]]", interactive=True)
+    await victim.until_status(execution, "waiting")
+    workflows, key = victim.processes["workflows"], {"Idempotency-Key": "late"}
+    workflows.kill()
+
+    sent = [(await say(victim, execution, "[[say late]]", **key)).status_code for _ in range(2)]
+    await act(victim, execution, "close")
+    workflows.start()
+    await victim.result(execution)
+    late = await say(victim, execution, "[[say late]]", **key)
+
+    assert (sent, late.status_code) == ([503, 503], 409)
+    assert prompts(await assert_ended_well(victim, execution)) == ["[[say first]]"]
+
+
+@pytest.mark.parametrize("what", ["cancel", "close"])
+async def test_an_execution_that_temporal_has_not_seen_yet_has_not_ended(new_stack: NewStack, what: str) -> None:
+    async with new_stack() as stack:
+        temporal = stack.processes["temporal"]
+        temporal.kill()
+        execution = await stack.start(LONG, interactive=True)
+        temporal.start()
+
+        codes = [await act(stack, execution, what)]
+        while codes[-1] == 503:
+            await asyncio.sleep(0.1)
+            codes.append(await act(stack, execution, what))
+
+        assert (set(codes) - {503}, codes[-1]) == ({202}, 202)
+        await stack.result(execution)
+        await assert_ended_well(stack, execution, "cancelled" if what == "cancel" else "completed")
+
+
 async def test_a_message_whose_key_is_repeated_runs_once_also_in_another_run(new_stack: NewStack) -> None:
     async with new_stack(dynamic_config=("limit.historyCount.suggestContinueAsNew=8",)) as stack:
         execution = await stack.start(None, interactive=True)

@@ -24,9 +24,13 @@ async def victim(new_stack: NewStack) -> AsyncGenerator[Stack]:
 
 async def reset(stack: Stack, execution: str, *options: str) -> None:
     """Set the workflow back as an operator does, and wait until its old run is gone."""
+    await temporal(stack, execution, "workflow", "reset", "--reason", "test", *options)
+
+
+async def temporal(stack: Stack, execution: str, *arguments: str) -> None:
+    """Do something to the workflow with Temporal's command."""
     workflow_id = (await stack.get(execution))["workflow_id"]
-    command = [str(temporal_binary()), "workflow", "reset", "--address", stack.temporal_address]
-    command += ["--workflow-id", workflow_id, "--reason", "test", *options]
+    command = [str(temporal_binary()), *arguments, "--address", stack.temporal_address, "--workflow-id", workflow_id]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
 
@@ -58,6 +62,43 @@ async def test_a_running_turn_goes_on_in_the_new_run(victim: Stack, point: tuple
     await reset(victim, execution, *point)
 
     assert (await victim.result(execution))["response"].endswith("end")
+    await assert_ended_well(victim, execution)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_turn_that_was_handed_out_before_the_point_of_the_reset_goes_on(victim: Stack, *, killed: bool) -> None:
+    execution = await streaming(victim, interactive=True)
+    if killed:
+        victim.processes["default"].kill()
+        victim.processes["default"].start()
+        await victim.until(partial(attempts, victim, execution, 2))
+    sent = await say(victim, execution, "[[say second]]")
+    await asyncio.sleep(1)
+
+    await reset(victim, execution, *LAST)
+    await act(victim, execution, "close")
+
+    assert sent.status_code == 202
+    assert (await victim.result(execution, 90))["response"] == "second"
+    assert prompts(await assert_ended_well(victim, execution))[1:] == ["[[say second]]"]
+
+
+async def attempts(stack: Stack, execution: str, number: int) -> bool:
+    return (await stack.types(execution)).count("attempt.started") == number
+
+
+@pytest.mark.parametrize("what", ["pause", "reset"])
+async def test_an_activity_that_an_operator_pauses_or_resets_loses_nothing(victim: Stack, what: str) -> None:
+    execution = await streaming(victim)
+    described = await (await workflow_of(victim, execution)).describe()
+    (activity,) = described.raw_description.pending_activities
+
+    await temporal(victim, execution, "activity", what, "--activity-id", activity.activity_id)
+    if what == "pause":
+        await victim.until_event(execution, "attempt.preempted")
+        await temporal(victim, execution, "activity", "unpause", "--activity-id", activity.activity_id)
+
+    assert (await victim.result(execution, 90))["response"].endswith("tok600")
     await assert_ended_well(victim, execution)
 
 

@@ -1,5 +1,7 @@
 """What clients do to an execution: start it, stop it, talk to it. The row first, then Temporal, then the worker."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,12 +13,13 @@ from control_plane import errors
 from control_plane.api.credentials import Principal
 from control_plane.api.executions import admission
 from control_plane.api.executions.schemas import ExecutionCreate
-from control_plane.api.executions.service import Executions, admission_of, require_open
+from control_plane.api.executions.service import Executions, StoredMessage, admission_of, require_open
 from control_plane.api.executions.session_queue import call_next
 from control_plane.api.runtimes.liveness import not_live
 from control_plane.api.schemas import Notice
 from control_plane.api.state import ApiState
 from control_plane.api.turn_settings import budget_warnings
+from control_plane.gateway import WorkflowMissing
 from db.enums import ExecutionStatus
 from runtimes.turns import StopReason
 from services.control_plane_client.models import ControlCommand
@@ -60,7 +63,8 @@ class ExecutionControl:
     async def cancel(self, execution_id: UUID) -> Row[Any]:
         """Request cancellation, in Temporal and straight at the worker."""
         row = await self._open(execution_id)
-        await self.state.gateway.cancel(row.workflow_id, row.first_run_id)
+        with _unless_not_started(row):
+            await self.state.gateway.cancel(row.workflow_id, row.first_run_id)
         self._command(row, StopReason.CANCEL)
         return row
 
@@ -76,7 +80,8 @@ class ExecutionControl:
     async def close(self, execution_id: UUID) -> Row[Any]:
         """Let the execution complete once its messages are answered."""
         row = await self._open(execution_id)
-        await self.state.gateway.close(row.workflow_id, row.first_run_id)
+        with _unless_not_started(row):
+            await self.state.gateway.close(row.workflow_id, row.first_run_id)
         return row
 
     async def send_message(self, execution_id: UUID, content: str, key: str | None) -> UUID:
@@ -92,17 +97,23 @@ class ExecutionControl:
         if stored.is_taken:
             return stored.id
         try:
-            await self.state.gateway.send_message(row.workflow_id, row.first_run_id, str(stored.id))
+            with _unless_not_started(row):
+                await self.state.gateway.send_message(row.workflow_id, row.first_run_id, str(stored.id))
         except errors.HoldfastError:
-            if stored.is_new and await self._withdraw(stored.id):
+            if await self._withdraw(stored):
                 raise
+            return stored.id
+        async with self.state.database.transaction(organization_id) as connection:
+            await Executions(connection, organization_id).confirm_message(stored)
         return stored.id
 
-    async def _withdraw(self, message_id: UUID) -> bool:
-        """Whether the message will not run; a turn may have begun with it meanwhile."""
+    async def _withdraw(self, stored: StoredMessage) -> bool:
+        """Whether nobody is known to have the message; a turn, or another request, may have taken it meanwhile."""
         organization_id = self.principal.organization_id
         async with self.state.database.transaction(organization_id) as connection:
-            return await Executions(connection, organization_id).withdraw_message(message_id)
+            executions = Executions(connection, organization_id)
+            await executions.withdraw_message(stored)
+            return not await executions.is_accepted(stored.id)
 
     async def _open(self, execution_id: UUID) -> Row[Any]:
         organization_id = self.principal.organization_id
@@ -132,3 +143,16 @@ class ExecutionControl:
         if row.worker_id is not None and row.status == ExecutionStatus.RUNNING:
             command = ControlCommand(execution_id=str(row.id), attempt=row.attempt, reason=reason)
             self.state.hub.command(row.worker_id, command)
+
+
+@contextmanager
+def _unless_not_started(row: Row[Any]) -> Generator[None]:
+    """Ask for another try where Temporal knows no workflow because it was away at the start, and has it soon."""
+    try:
+        yield
+    except WorkflowMissing:
+        if row.first_run_id is None and row.attempt_turn == 0:
+            raise errors.TemporalUnavailable(
+                "Temporal was away when the execution began; it is started soon."
+            ) from None
+        raise

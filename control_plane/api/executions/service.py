@@ -47,10 +47,10 @@ _GET = Sql("SELECT * FROM executions WHERE id = :id AND organization_id = :organ
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message that was sent: `is_new` by this request, `is_taken` by a turn already."""
+    """A message that was sent: `sender` is this request, `is_taken` by a turn already."""
 
     id: UUID
-    is_new: bool
+    sender: UUID
     is_taken: bool
 
 
@@ -139,6 +139,7 @@ class Executions:
         if not row.interactive:
             raise errors.ExecutionNotInteractive("The execution takes one message only.")
         message_id = uuid7() if key is None else uuid5(row.id, f"message/{key}")
+        sender = uuid7()
         values = {
             "id": message_id,
             "organization_id": self.organization_id,
@@ -146,28 +147,46 @@ class Executions:
             "execution_id": row.id,
             "role": MessageRole.USER,
             "content": content,
+            "sender": sender,
         }
         insert = pg_insert(Message).values(values)
         insert = insert.on_conflict_do_update(
-            index_elements=["id"], set_={"turn": None}, where=Message.turn == WITHDRAWN
+            index_elements=["id"],
+            set_={"turn": None, "sender": sender},
+            where=(Message.turn == WITHDRAWN) | (Message.turn.is_(None) & Message.sender.is_not(None)),
         )
-        is_new = (await self.connection.execute(insert.returning(Message.id))).first() is not None
+        await self.connection.execute(insert)
         query = select(Message.content, Message.turn).where(Message.id == message_id)
         stored = (await self.connection.execute(query)).one()
         if stored.content != content:
             raise errors.IdempotencyMismatch("The Idempotency-Key was used with another message.")
-        return StoredMessage(message_id, is_new=is_new, is_taken=stored.turn is not None)
+        return StoredMessage(message_id, sender, is_taken=stored.turn is not None)
 
-    async def withdraw_message(self, message_id: UUID) -> bool:
-        """Keep a message from being run, should its workflow hear of it all the same; False if a turn has it."""
-        mine = update(Message).where(Message.id == message_id, Message.turn.is_(None)).values(turn=WITHDRAWN)
-        return (await self.connection.execute(mine.returning(Message.id))).first() is not None
+    async def confirm_message(self, stored: StoredMessage) -> None:
+        """Note that its workflow has a message: nobody withdraws it any more."""
+        query = update(Message).where(Message.id == stored.id).values(sender=None)
+        await self.connection.execute(query)
+
+    async def withdraw_message(self, stored: StoredMessage) -> None:
+        """Keep a message from being run, should its workflow hear of it all the same.
+
+        One that a turn or its workflow has, or that was sent again meanwhile, stays.
+        """
+        mine = update(Message).where(Message.id == stored.id, Message.turn.is_(None), Message.sender == stored.sender)
+        await self.connection.execute(mine.values(turn=WITHDRAWN))
+
+    async def is_accepted(self, message_id: UUID) -> bool:
+        """Whether a turn or its workflow has a message."""
+        query = select(Message.turn, Message.sender).where(Message.id == message_id)
+        message = (await self.connection.execute(query)).one()
+        return message.sender is None or message.turn not in (None, WITHDRAWN)
 
     async def untaken_messages(self, execution_id: UUID, seconds: float) -> Sequence[UUID]:
-        """Messages that no turn has taken for so long, the first one first."""
+        """Messages that were accepted, and that no turn has taken for so long; the first one first."""
         query = select(Message.id).where(
             Message.execution_id == execution_id,
             Message.turn.is_(None),
+            Message.sender.is_(None),
             Message.created_at < func.now() - timedelta(seconds=seconds),
         )
         return (await self.connection.execute(query.order_by(Message.created_at, Message.id))).scalars().all()
