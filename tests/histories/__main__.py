@@ -4,11 +4,15 @@ Histories are only ever added: what is here was run by some version, and must re
 """
 
 import asyncio
+import json
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
+
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
 
 from db.migrate import upgrade
 from tests.builds import build, make_current, say
@@ -201,6 +205,31 @@ async def _odd_signals(stack: Stack) -> str:
     return execution
 
 
+async def _from_a_loose_client(stack: Stack) -> str:
+    """Values that were accepted once and are refused now."""
+    execution = str(uuid4())
+    prompt = """[[tool write_file {"path": "x", "content": "y"};; say done]]"""
+    given = {"agent_id": "careful", "prompt": prompt, "interactive": True, "execution_id": execution}
+    doubled = b'{"agent_id": "demo", ' + json.dumps(given).encode()[1:]
+    handle = await stack.temporal.start_workflow(
+        "AgentExecutionWorkflow",
+        args=[RawValue(Payload(metadata={"encoding": b"json/plain"}, data=doubled))],
+        id=execution,
+        task_queue="holdfast",
+    )
+    await stack.until(lambda: _is_kept(stack, execution))
+    await stack.until_event(execution, "execution.waiting")
+    (asked,) = (await stack.http.get(f"/api/v1/executions/{execution}/approvals")).json()["items"]
+    decision = {"approval_id": asked["id"], "approve": "yes", "more": 1}
+    await handle.execute_update("decide_approval", decision)  # pyright: ignore[reportUnknownMemberType]
+    await stack.until_event(execution, "turn.completed")
+    message = {"content": "[[say two]]", "message_id": str(uuid4()), "more": 1}
+    await handle.execute_update("send_message", message)  # pyright: ignore[reportUnknownMemberType]
+    await handle.signal("close")
+    await stack.result(execution)
+    return execution
+
+
 async def _moved_to_a_newer_build(stack: Stack) -> str:
     """The last kind: from here on the queue is for versioned workers."""
     await asyncio.to_thread(stack.processes["workflows"].stop)
@@ -242,6 +271,7 @@ KINDS: dict[str, Callable[[Stack], Awaitable[str]]] = {
     "overtaken": _overtaken,
     "waited-for-its-session": _waited_for_its_session,
     "odd-signals": _odd_signals,
+    "from-a-loose-client": _from_a_loose_client,
     "moved-to-a-newer-build": _moved_to_a_newer_build,
 }
 

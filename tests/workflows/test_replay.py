@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
+from control_plane.temporal import DATA_CONVERTER
 from control_plane.worker.workflows import workflow_runner
 from workflows.agent_execution import AgentExecutionWorkflow
 
@@ -18,7 +18,7 @@ HISTORIES = sorted((Path(__file__).parent.parent / "histories").glob("*.json"))
 async def test_a_recorded_history_replays(recorded: Path) -> None:
     replayer = Replayer(
         workflows=[AgentExecutionWorkflow],
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         workflow_runner=workflow_runner(),
     )
 
@@ -58,5 +58,6 @@ def test_every_kind_of_end_is_recorded() -> None:
         "interrupted-with-a-dead-worker",
         "overtaken",
         "waited-for-its-session",
+        "from-a-loose-client",
         "odd-signals",
     }
