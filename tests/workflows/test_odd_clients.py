@@ -83,6 +83,10 @@ async def test_an_input_that_cannot_be_read_is_refused_and_seen(stack: Stack, gi
         (rb'{"agent_id": "demo", "prompt": "hi", "metadata": {"a": 1, "a": 2}}', "json_duplicate_key", "metadata/a"),
         (rb'{"agent_id": "demo", "prompt": "hi", "metadata": {"a": 1e999}}', "number_out_of_range", "metadata/a"),
         (rb'{"agent_id": "demo", "prompt": "hi", "metadata": {"a": NaN}}', "number_out_of_range", "metadata/a"),
+        (rb'{"agent_id": "demo", "prompt": "hi", "metadata": {"a": {"b": 1}}}', "type_error", "metadata/a"),
+        (rb'{"agent_id": "demo", "prompt": "hi", "metadata": {"": 1}}', "metadata_limits", "metadata"),
+        (rb'{"agent_id": "demo", "prompt": "hi", "priority": true}', "type_error", "priority"),
+        (rb'{"agent_id": "demo", "prompt": "hi", "budget": {"tokens": "5"}}', "type_error", "budget/tokens"),
     ],
 )
 async def test_a_start_is_read_as_strictly_as_a_request(stack: Stack, text: bytes, code: str, field: str) -> None:

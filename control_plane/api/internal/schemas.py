@@ -1,9 +1,6 @@
 """Inputs that come to us through Temporal."""
 
-from typing import Any
 from uuid import UUID
-
-from pydantic import Field
 
 from control_plane.api.executions.schemas import ExecutionCreate
 
@@ -13,4 +10,3 @@ class WorkflowInput(ExecutionCreate):
 
     execution_id: UUID | None = None
     organization_id: UUID | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict[str, Any])
