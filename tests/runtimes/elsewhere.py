@@ -47,14 +47,15 @@ async def run(turns: Turns, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def main(runtime: str, url: str) -> None:
-    """Serve until the input ends."""
+    """Serve until the input ends; `taken` are the signals that the framework handles."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     factory = RuntimeFactory()
     endpoint = ModelEndpoint(url, "sk-test", Wire.OPENAI, "scripted-1", "local")
     turns = Turns(factory, runtime, None, endpoint)
     while line := await asyncio.to_thread(sys.stdin.readline):
         told = await run(turns, json.loads(line))
-        handlers = [str(signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
-        print(json.dumps({**told, "seen": sorted(SEEN), "handlers": handlers}), flush=True)
+        taken = [number.name for number, handler in before.items() if signal.getsignal(number) != handler]
+        print(json.dumps({**told, "seen": sorted(SEEN), "taken": taken}), flush=True)
     await factory.close()
 
 

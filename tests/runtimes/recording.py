@@ -1,6 +1,5 @@
 """A model that answers what it was asked before out of its record, as the model gateway does for a turn run again."""
 
-import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,18 +11,12 @@ from aiohttp.test_utils import TestServer
 from runtimes.types import ModelEndpoint
 from services.journal import canonical_hash, without_volatile
 
-_CALL_ID = re.compile(rb'"id":"call_[^"]*",')
-
 
 @dataclass(slots=True)
 class Recording:
-    """`asked` are the hashes of all requests in order; `made` counts those that the record did not answer.
-
-    Without `ids`, tool calls come as from providers that give them none.
-    """
+    """`asked` are the hashes of all requests in order; `made` counts those that the record did not answer."""
 
     endpoint: ModelEndpoint
-    ids: bool = True
     asked: list[str] = field(default_factory=list[str])
     made: int = 0
     _answers: dict[str, tuple[str, bytes]] = field(default_factory=dict[str, tuple[str, bytes]])
@@ -36,16 +29,15 @@ class Recording:
             self.made += 1
             url = f"{self.endpoint.base_url.removesuffix('/v1')}{request.path}"
             async with aiohttp.ClientSession() as session, session.post(url, json=body) as answer:
-                content = await answer.read()
-                self._answers[asked] = (answer.content_type, content if self.ids else _CALL_ID.sub(b"", content))
+                self._answers[asked] = (answer.content_type, await answer.read())
         kind, content = self._answers[asked]
         return web.Response(body=content, content_type=kind)
 
 
 @asynccontextmanager
-async def recording(endpoint: ModelEndpoint, *, ids: bool = True) -> AsyncGenerator[tuple[Recording, ModelEndpoint]]:
+async def recording(endpoint: ModelEndpoint) -> AsyncGenerator[tuple[Recording, ModelEndpoint]]:
     """A recording of the endpoint, and the endpoint under which it is served."""
-    record = Recording(endpoint, ids)
+    record = Recording(endpoint)
     app = web.Application()
     app.router.add_post("/{path:.*}", record.answer)
     async with TestServer(app) as server:

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
 
-from runtimes.factory import RuntimeFactory
-from runtimes.types import Message, RuntimeExecutionContext, TextDelta, ToolResult, TurnFinished, Wire
-from tests.runtimes.model_server import ModelServer
+from runtimes.types import Message, RuntimeExecutionContext, TextDelta, ToolResult, TurnFinished
 from tests.runtimes.recording import recording
 from tests.runtimes.turns import Turns, tool
 
@@ -32,26 +30,6 @@ async def test_a_turn_run_again_makes_no_model_call(both_ways: Turns) -> None:
     assert second == first
     assert record.made == 4
     assert record.asked[4:] == record.asked[:4]
-
-
-async def test_calls_without_an_id_get_the_same_one_each_time(
-    factory: RuntimeFactory, framework: str, model: ModelServer
-) -> None:
-    turns = Turns(factory, framework, model, model.endpoint(Wire.OPENAI))
-    ids: list[str] = []
-
-    async def call(tool_call_id: str, _: Mapping[str, Any] | str) -> ToolResult:
-        ids.append(tool_call_id)
-        return ToolResult("42")
-
-    async with recording(turns.endpoint, ids=False) as (record, endpoint):
-        script = '[[tool lookup {"q": 1} && lookup {"q": 2};; tool lookup {"q": 3};; result]]'
-        context = turns.context(script, model=endpoint, tools=[tool(call)])
-        for _ in range(2):
-            await text_of(turns, context)
-
-    assert ids[:3] == ids[3:]
-    assert len(set(ids)) == record.made == 3
 
 
 async def text_of(turns: Turns, context: RuntimeExecutionContext) -> str:
