@@ -11,6 +11,7 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import SecretStr
 
 from control_plane.secret_keys import KEY_BYTES, read_keys
 
@@ -51,6 +52,11 @@ class Keyring:
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = {_id(key): key for key in keys}
         self._first = keys[0]
+
+    @classmethod
+    def of(cls, setting: SecretStr | None) -> "Keyring | None":
+        """The keys of a setting, or None where it is not set."""
+        return cls.read(setting.get_secret_value()) if setting else None
 
     @classmethod
     def read(cls, text: str) -> "Keyring":

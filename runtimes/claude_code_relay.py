@@ -53,8 +53,8 @@ class _Answer:
 
     def is_last(self, *, structured: bool) -> bool:
         """Whether the runtime ends the turn with it, where the CLI asks again: it was cut, is empty, or has no tool."""
-        is_empty = b"content_block_start" not in self.received
-        return self.reason in _CUT_OFF or (self.reason == b"end_turn" and (structured or is_empty))
+        reason, is_empty = self.reason, b"content_block_start" not in self.received
+        return reason in _CUT_OFF or (reason == b"end_turn" and (structured or is_empty))
 
     @property
     def reason(self) -> bytes:

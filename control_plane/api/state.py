@@ -36,8 +36,7 @@ class ApiState:
     def __post_init__(self) -> None:
         self.census = Census(self.database, self.gateway)
         self.installation = InstallationId(self.database)
-        key = self.settings.secrets_key
-        self.keyring = Keyring.read(key.get_secret_value()) if key else None
+        self.keyring = Keyring.of(self.settings.secrets_key)
 
     @property
     def placement(self) -> Placement:

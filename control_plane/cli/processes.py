@@ -126,13 +126,12 @@ def migrate(
     from control_plane.secret_moving import mover
     from db.migrate import MigrationRefused, upgrade
 
-    key = settings.secrets_key
     try:
         upgrade(
             settings.database_url.get_secret_value(),
             app_role=settings.database_role,
             api_user=settings.database_api_user,
-            move_secrets=mover(Keyring.read(key.get_secret_value()) if key else None),
+            move_secrets=mover(Keyring.of(settings.secrets_key)),
         )
     except (MigrationRefused, ValueError) as error:
         raise CliError(str(error), exit_code=ExitCode.USAGE, code="migration_refused") from error
