@@ -36,6 +36,7 @@ def _attempt_key() -> AttemptKey:
         run_id=info.workflow_run_id or "",
         try_number=info.attempt,
         token=uuid4().hex,
+        started_at=info.started_time,
     )
 
 

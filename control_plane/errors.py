@@ -298,8 +298,8 @@ class AttemptFenced(Conflict):
     title = "A newer attempt has taken over"
 
 
-class RunUnknown(AttemptFenced):
-    """Another run of the workflow than the last one: whether it is the present one, Temporal knows."""
+class PresentUnknown(AttemptFenced):
+    """Another run of the workflow than the last one, or no later try: whether it is the present one, Temporal knows."""
 
 
 class WorkerLost(Conflict):

@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -90,6 +91,14 @@ MAKE_SEARCH_ATTRIBUTES = (
 REFUSALS = {kind.code: kind for kind in (ExecutionClosed, ExecutionNotInteractive, QueueFull, TurnNotRunning)}
 TERMINATED = ExecutionError(code="workflow_terminated", message="The workflow was terminated in Temporal.")
 TIMED_OUT = ExecutionError(code="workflow_timed_out", message="The workflow ran out of the time Temporal gave it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What a workflow is at: its run, and when the try at a turn that runs now began; None where none does."""
+
+    run_id: str
+    started_at: datetime | None = None
 
 
 class WorkflowMissing(ExecutionClosed):
@@ -212,15 +221,18 @@ class TemporalGateway:
                 return None, None
             return await _end(handle)
 
-    async def present_run(self, workflow_id: str, first_run_id: str | None) -> str:
-        """The id of the run that the workflow is in, or was in last.
+    async def present(self, workflow_id: str, first_run_id: str | None) -> Present:
+        """The run that the workflow is in, or was in last, and the try at a turn that runs.
 
         Raises:
             ExecutionClosed: Temporal has forgotten it, or others have its id now.
         """
         with _temporal_errors():
             handle = await self._own(workflow_id, first_run_id)
-            return (await _latest(handle)).execution.run_id
+            described = (await handle.describe(rpc_timeout=RPC_TIMEOUT)).raw_description
+        turns = [each for each in described.pending_activities if each.activity_type.name == "execute_agent_llm"]
+        started = [each.last_started_time.ToDatetime(UTC) for each in turns if each.HasField("last_started_time")]
+        return Present(described.workflow_execution_info.execution.run_id, started[0] if started else None)
 
     async def backlog(self, queue: str) -> int:
         """About how many turns wait in a task queue."""

@@ -106,6 +106,9 @@ Directory = Annotated[Path, BeforeValidator(_absolute)]
 HttpUrl = Annotated[str, BeforeValidator(_http_url)]
 Keys = Annotated[SecretStr, AfterValidator(_is_keys)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+#: What Temporal, timers and the kernel's limits hold; nobody means more.
+Seconds = Annotated[float, Field(le=10**8)]
+Count = Annotated[int, Field(le=10**9)]
 
 
 class ProviderSettings(BaseModel):
@@ -212,7 +215,7 @@ class Settings(BaseSettings):
     """what the API acts as in the database"""
     database_api_user: Annotated[str | None, ReadBy((Process.MIGRATE,))] = None
     """the user that the API logs in as, where it is not the one that migrates: `migrate` lets it act as the role"""
-    database_pool_size: Annotated[int, _API] = Field(default=10, ge=1)
+    database_pool_size: Annotated[Count, _API] = Field(default=10, ge=1)
     """connections of one API process"""
     secrets_key: Annotated[Keys | None, ReadBy((Process.API, Process.MIGRATE))] = None
     """the key under which [secrets](secrets.md) are sealed in the database: 32 bytes in base64; several with commas
@@ -229,20 +232,20 @@ class Settings(BaseSettings):
     identity_secret: Annotated[SecretStr | None, _PROCESSES] = None
     """by which the API proves that it is ours before workers send it a key: the same for both; where it is set, workers
     speak to no other program at the API's address and port"""
-    max_body_bytes: Annotated[int, _API] = Field(default=16 * 1024 * 1024, ge=1024)
+    max_body_bytes: Annotated[Count, _API] = Field(default=16 * 1024 * 1024, ge=1024)
     """larger requests are refused with 413"""
     allowed_hosts: Annotated[Words, _API] = Field(default_factory=lambda: ["localhost", "127.0.0.1", "::1"])
     """names in `Host` that the API answers to; `*` for any"""
-    reconcile_interval_seconds: Annotated[float, _API] = Field(default=5.0, gt=0)
+    reconcile_interval_seconds: Annotated[Seconds, _API] = Field(default=5.0, gt=0)
     """how often database and Temporal are compared; executions that wait for a message, once a minute"""
 
-    heartbeat_timeout_seconds: Annotated[float, _API] = Field(default=15.0, ge=1)
+    heartbeat_timeout_seconds: Annotated[Seconds, _API] = Field(default=15.0, ge=1)
     """silence after which a worker's turns go to another"""
-    turn_timeout_seconds: Annotated[float, _API] = Field(default=3600.0, ge=1)
+    turn_timeout_seconds: Annotated[Seconds, _API] = Field(default=3600.0, ge=1)
     """how long one turn may take"""
-    worker_slots: Annotated[int | None, _POOL] = Field(default=None, ge=1)
+    worker_slots: Annotated[Count | None, _POOL] = Field(default=None, ge=1)
     """turns that a worker runs at once; unset: [by memory](operations.md#memory)"""
-    worker_grace_seconds: Annotated[float, _WORKERS_AND_COMMAND] = Field(default=30.0, ge=0)
+    worker_grace_seconds: Annotated[Seconds, _WORKERS_AND_COMMAND] = Field(default=30.0, ge=0)
     """what turns get to end when a worker stops"""
     worker_health_host: Annotated[str, _WORKERS] = "127.0.0.1"
     """where a worker serves its health and metrics"""
@@ -252,9 +255,9 @@ class Settings(BaseSettings):
     """a worker's deployment for Temporal's [worker versioning](pools.md#versions); empty: by its queue"""
     build_id: Annotated[str, _WORKERS] = ""
     """the build that a worker is, for the same; empty: none"""
-    cancel_deadline_seconds: Annotated[float, _POOL] = Field(default=5.0, gt=0)
+    cancel_deadline_seconds: Annotated[Seconds, _POOL] = Field(default=5.0, gt=0)
     """what a cancelled runtime gets to end"""
-    stale_after_seconds: Annotated[float, _POOL] = Field(default=600.0, gt=0)
+    stale_after_seconds: Annotated[Seconds, _POOL] = Field(default=600.0, gt=0)
     """silence of a runtime that counts as a hang"""
     workspace_dir: Annotated[Directory, _POOL] = Field(default_factory=_workspaces)
     """directories for the `file_system` toolset, one per execution"""
@@ -265,17 +268,17 @@ class Settings(BaseSettings):
     """whether agents may give their commands, and Claude Code, the network, which is then all of the worker's own"""
     sandbox_paths: Annotated[Words, _POOL] = Field(default_factory=list[str])
     """directories that commands in the sandbox may read, beside the system's programs"""
-    sandbox_cpu_seconds: Annotated[int, _POOL] = Field(default=3600, ge=1)
+    sandbox_cpu_seconds: Annotated[Count, _POOL] = Field(default=3600, ge=1)
     """the most that an agent may ask for its commands, for each process"""
-    sandbox_memory_mb: Annotated[int, _POOL] = Field(default=4096, ge=16)
+    sandbox_memory_mb: Annotated[Count, _POOL] = Field(default=4096, ge=16)
     """the same, for all processes of a command"""
-    sandbox_processes: Annotated[int, _POOL] = Field(default=1024, ge=4)
+    sandbox_processes: Annotated[Count, _POOL] = Field(default=1024, ge=4)
     """the same, at once"""
-    sandbox_file_size_mb: Annotated[int, _POOL] = Field(default=4096, ge=1)
+    sandbox_file_size_mb: Annotated[Count, _POOL] = Field(default=4096, ge=1)
     """the same, of one file"""
-    sandbox_disk_mb: Annotated[int, _POOL] = Field(default=4096, ge=1)
+    sandbox_disk_mb: Annotated[Count, _POOL] = Field(default=4096, ge=1)
     """what a workspace may have on disk while a command runs; looked at every second or so"""
-    sandbox_files: Annotated[int, _POOL] = Field(default=200_000, ge=100)
+    sandbox_files: Annotated[Count, _POOL] = Field(default=200_000, ge=100)
     """the same in files and directories"""
     web_allow: Annotated[Words, ReadBy((Process.API, Process.POOL))] = Field(default_factory=list[str])
     """places (`host:port`) that agents may ask although they are no part of the internet, such as `wiki.internal:443`;

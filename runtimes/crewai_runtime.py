@@ -88,12 +88,18 @@ class CrewAIRuntime(BaseRuntime):
 
 
 def _quietly(work: Work) -> str | None:
-    """Run a crew without its own output; None where the turn was stopped."""
+    """Run a crew without its own output; None where the turn was stopped.
+
+    Raises:
+        RuntimeCrashed: it raised `StopIteration`, which no future can hold (PEP 479): its turn would never end.
+    """
     set_suppress_console_output(True)
     try:
         return work()
     except TurnOver:
         return None
+    except StopIteration as stopped:
+        raise RuntimeCrashed(f"StopIteration: {stopped}") from stopped
 
 
 async def _next(turn: Turn, crew: "asyncio.Future[str | None]") -> RuntimeEvent | None:

@@ -1,5 +1,6 @@
 """What crosses the boundary between workflow, activity and executor: references and short text."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -103,12 +104,16 @@ class ApprovalDecision(BaseModel):
 
 
 class AttemptKey(BaseModel):
-    """Which try at a turn this is, in Temporal's terms; `token` makes opening it idempotent."""
+    """Which try at a turn this is, in Temporal's terms; `token` makes opening it idempotent.
+
+    `started_at` is Temporal's moment of it: an activity that is reset counts its tries from 1 again.
+    """
 
     workflow_id: str
     run_id: str
     try_number: int
     token: str
+    started_at: datetime | None = None
 
 
 #: What a client may write to start an execution through Temporal.

@@ -115,6 +115,7 @@ class AgentExecutorService:
             prompt=turn.prompt,
             message_key=turn.message_key,
             run_id=key.run_id or turn.run_id,
+            started_at=key.started_at,
         )
         return await self._client.open_attempt(turn.execution_id, request)
 

@@ -1,5 +1,6 @@
 """The worker API's bodies (`/internal/v1`), shared by its client and its server."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
@@ -118,6 +119,7 @@ class OpenAttempt(BaseModel):
     prompt: str | None = None
     message_key: str | None = None
     run_id: str = ""
+    started_at: datetime | None = None
 
 
 class SharedBudget(BaseModel):

@@ -80,6 +80,15 @@ def test_a_bad_value_is_named_with_its_origin_and_a_remedy(monkeypatch: pytest.M
     ]
 
 
+@pytest.mark.parametrize("value", ["inf", "nan", "1e9", "-1"])
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.endswith("_seconds")])
+def test_seconds_that_no_timer_holds_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"HOLDFAST_{name.upper()}", value)
+
+    with pytest.raises(SettingsInvalid, match=f"^{name}: .*from the environment variable"):
+        load_settings()
+
+
 def test_an_unknown_variable_is_refused_with_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_API_PROT", "1")
 

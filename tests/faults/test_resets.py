@@ -8,6 +8,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.workflow.v1 import PendingActivityInfo
 
 from control_plane.local.temporal import temporal_binary
 from tests.conftest import NewStack
@@ -87,11 +89,17 @@ async def attempts(stack: Stack, execution: str, number: int) -> bool:
     return (await stack.types(execution)).count("attempt.started") == number
 
 
+async def pending(stack: Stack, execution: str) -> PendingActivityInfo:
+    """The execution's one activity that has not ended."""
+    described = await (await workflow_of(stack, execution)).describe()
+    (activity,) = described.raw_description.pending_activities
+    return activity
+
+
 @pytest.mark.parametrize("what", ["pause", "reset"])
 async def test_an_activity_that_an_operator_pauses_or_resets_loses_nothing(victim: Stack, what: str) -> None:
     execution = await streaming(victim)
-    described = await (await workflow_of(victim, execution)).describe()
-    (activity,) = described.raw_description.pending_activities
+    activity = await pending(victim, execution)
 
     await temporal(victim, execution, "activity", what, "--activity-id", activity.activity_id)
     if what == "pause":
@@ -100,6 +108,31 @@ async def test_an_activity_that_an_operator_pauses_or_resets_loses_nothing(victi
 
     assert (await victim.result(execution, 90))["response"].endswith("tok600")
     await assert_ended_well(victim, execution)
+
+
+@pytest.mark.parametrize("noticed", [False, True], ids=["dead", "scheduled"])
+async def test_an_activity_that_is_reset_while_no_attempt_runs_goes_on(victim: Stack, *, noticed: bool) -> None:
+    execution = await streaming(victim)
+    worker = victim.processes["default"]
+    worker.kill()
+    worker.start()
+    await victim.until(partial(attempts, victim, execution, 2))
+    worker.kill()
+    if noticed:
+        await victim.until(partial(_waits_for_a_worker, victim, execution))
+
+    await temporal(
+        victim, execution, "activity", "reset", "--activity-id", (await pending(victim, execution)).activity_id
+    )
+    worker.start()
+
+    assert (await victim.result(execution, 90))["response"].endswith("tok600")
+    assert (await victim.types(execution)).count("attempt.started") == 3
+    await assert_ended_well(victim, execution)
+
+
+async def _waits_for_a_worker(stack: Stack, execution: str) -> bool:
+    return (await pending(stack, execution)).state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
 
 
 async def test_a_suspended_turn_waits_on_in_the_new_run(victim: Stack) -> None:

@@ -264,3 +264,26 @@ def test_crewai_tells_nobody_and_takes_no_signals(crews: Crews) -> None:
     assert told["seen"] == [f"('127.0.0.1', {port})"]
     assert told["taken"] == []
     assert crews.said() == ""
+
+
+#: A crew whose own code raises what a thread's future cannot hold.
+STOPPED = """
+import asyncio
+from runtimes import crewai_runtime
+from runtimes.factory import RuntimeFactory
+from runtimes.types import ModelEndpoint, Wire
+from tests.runtimes.elsewhere import run
+from tests.runtimes.turns import Turns
+
+crewai_runtime.crew_work = lambda *_: lambda: next(iter(()))
+endpoint = ModelEndpoint("http://127.0.0.1:9", "sk-test", Wire.OPENAI, "scripted-1", "local")
+told = asyncio.run(run(Turns(RuntimeFactory(), "crewai", None, endpoint), {"prompt": "hello"}))
+print(told["failure"])
+"""
+
+
+def test_a_crew_that_stops_an_iteration_ends_its_turn() -> None:
+    command = [str(python_of("crewai")), "-c", STOPPED]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+
+    assert told.stdout.strip() == "StopIteration:"

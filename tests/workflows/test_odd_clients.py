@@ -271,16 +271,18 @@ async def test_a_decision_is_refused_in_the_words_of_the_api(stack: Stack, tmp_p
     await assert_ended_well(stack, execution)
 
 
-async def test_a_message_that_there_is_not_ends_its_execution_with_a_code(stack: Stack) -> None:
+async def test_a_message_that_there_is_not_is_told_and_those_behind_it_are_answered(stack: Stack) -> None:
     execution = await stack.start("[[say one]]", interactive=True)
     await stack.until_event(execution, "turn.completed")
     handle = stack.temporal.get_workflow_handle((await stack.get(execution))["workflow_id"])
 
-    await handle.execute_update("send_message", {"message_id": ID})  # pyright: ignore[reportUnknownMemberType]
-    await stack.until_status(execution, "failed")
+    for message in ({"message_id": ID}, {"content": "[[say two]]"}):
+        await handle.execute_update("send_message", message)  # pyright: ignore[reportUnknownMemberType]
+    await handle.signal("close")
 
-    assert (await stack.get(execution))["error"]["code"] == "not_found"
-    assert (await stack.types(execution))[-1] == "execution.failed"
+    assert (await stack.result(execution))["response"] == "two"
+    events = await assert_ended_well(stack, execution)
+    assert [event["data"] for event in events if event["type"] == "message.unknown"] == [{"message_id": ID}]
 
 
 async def test_a_message_that_can_never_be_stored_is_not_tried_for_ever(stack: Stack) -> None:

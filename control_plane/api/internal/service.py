@@ -14,6 +14,7 @@ from control_plane.api.internal import statements
 from control_plane.api.internal.family import FamilyBudget
 from control_plane.api.internal.journal import TurnJournal
 from control_plane.events import log
+from control_plane.gateway import Present
 from control_plane.metrics import ApiMetrics, LedgerCounts
 from db.enums import TERMINAL, AttemptState, ExecutionStatus, TurnState
 from db.models.executions import Execution, Turn
@@ -54,19 +55,19 @@ class TurnLedger:
     execution_id: UUID
     counts: LedgerCounts
 
-    async def open(self, request: OpenAttempt, present_run: str = "") -> AttemptOpened:
-        """Take over a turn: fence out every earlier attempt, and those of other runs than the present one.
+    async def open(self, request: OpenAttempt, present: Present | None = None) -> AttemptOpened:
+        """Take over a turn: fence out every earlier attempt, and those of other runs and tries than the present ones.
 
         Raises:
             errors.NotFound: the organization has no such execution.
             errors.AttemptFenced: a newer attempt holds the turn.
-            errors.RunUnknown: it is to be tried again with the workflow's present run.
+            errors.PresentUnknown: it is to be tried again with what the workflow is at.
             errors.ExecutionClosed: the execution has ended without this turn.
             errors.WorkerLost: the turn was begun as often as it may.
             errors.ValueInvalid: no message can have the id.
         """
         row = await self._locked(with_spec=True)
-        is_new_run = _is_new_run(row, request, present_run)
+        is_new_run = _is_new_run(row, request, present)
         wanted = await self._wanted(row, request)
         held = (row.attempt_turn, row.attempt_dispatch, row.attempt_try)
         asked = (wanted.turn, request.dispatch, request.try_number)
@@ -77,7 +78,7 @@ class TurnLedger:
             return closed
         if row.status in TERMINAL:
             raise errors.ExecutionClosed(f"The execution has ended: {row.status}.")
-        if asked <= held and not is_new_run:
+        if asked <= held and not is_new_run and not (asked[:2] == held[:2] and _is_present_try(request, present)):
             raise errors.AttemptFenced("A newer attempt holds the turn.")
         return await self._take_over(row, request, wanted)
 
@@ -199,15 +200,15 @@ class TurnLedger:
         return (await self.connection.execute(query)).one()
 
     async def _begin_turn(self, row: Row[Any], request: OpenAttempt, wanted: WantedTurn) -> str | None:
-        """The prompt; None where its sender was told that it was withdrawn."""
+        """The prompt; None where its sender was told that it was withdrawn, or there is no such message."""
         connection, organization_id, execution_id = self.connection, self.organization_id, self.execution_id
         if request.prompt is not None:
             await statements.store_message(
                 connection, organization_id, execution_id, row.session_id, wanted.message_id, request.prompt
             )
         prompt = await statements.begin_turn(connection, organization_id, execution_id, wanted.turn, wanted.message_id)
-        if prompt is None and await statements.turn_of_message(connection, execution_id, wanted.message_id) != 0:
-            raise errors.NotFound(f"There is no message '{wanted.message_id}' for turn {wanted.turn}.")
+        if prompt is None:
+            await statements.tell_unknown(connection, execution_id, wanted.message_id)
         return prompt
 
     def _message_id(self, request: OpenAttempt) -> UUID:
@@ -305,15 +306,24 @@ def _id(message_id: str) -> UUID:
         raise errors.ValueInvalid(f"'{message_id[:80]}' is no id of a message.") from None
 
 
-def _is_new_run(row: Row[Any], request: OpenAttempt, present_run: str) -> bool:
+def _is_new_run(row: Row[Any], request: OpenAttempt, present: Present | None) -> bool:
     """Whether the workflow goes on in another run, as after a reset, so that its counts begin anew."""
     if not row.attempt_run or not request.run_id or row.attempt_run == request.run_id:
         return False
-    if not present_run:
-        raise errors.RunUnknown("Another run of the workflow holds the turn.")
-    if present_run != request.run_id:
+    if present is None:
+        raise errors.PresentUnknown("Another run of the workflow holds the turn.")
+    if present.run_id != request.run_id:
         raise errors.AttemptFenced("A newer run of the workflow holds the execution.")
     return True
+
+
+def _is_present_try(request: OpenAttempt, present: Present | None) -> bool:
+    """Whether an activity that was reset counts its tries from 1 again; its moments do not repeat."""
+    if request.started_at is None:
+        return False
+    if present is None:
+        raise errors.PresentUnknown("A later try holds the turn.")
+    return present.started_at == request.started_at
 
 
 def _withdrawn(row: Row[Any]) -> AttemptOpened:

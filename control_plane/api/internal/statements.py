@@ -73,7 +73,19 @@ _TURNS = Sql("""
     SELECT turn, coalesce(message_id = :message_id, false) AS is_its_own FROM turns
     WHERE execution_id = :id AND (message_id = :message_id OR turn = :turn AND ended_at IS NULL)
 """)
-_MESSAGE_TURN = Sql("SELECT turn FROM messages WHERE id = :message_id AND execution_id = :id")
+#: A message that was withdrawn is known; what is handed out again tells it once.
+_TELL_UNKNOWN = Sql(
+    """
+    WITH fence AS (
+        UPDATE executions SET last_seq = last_seq + :count WHERE id = :id
+            AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.id = :message_id AND execution_id = :id)
+            AND NOT EXISTS (SELECT 1 FROM events WHERE execution_id = :id AND type = 'message.unknown'
+                AND data->>'message_id' = CAST(CAST(:message_id AS uuid) AS text))
+        RETURNING organization_id, id, last_seq, nullif(attempt_turn, 0) AS turn, NULL::integer AS attempt
+    )
+    """,
+    log.LOGGED,
+)
 _STORE_MESSAGE = Sql("""
     INSERT INTO messages (id, organization_id, session_id, execution_id, role, content)
     VALUES (:message_id, :organization_id, :session_id, :id, 'user', :content) ON CONFLICT DO NOTHING
@@ -226,10 +238,11 @@ async def turn_of(connection: AsyncConnection, row: Row[Any], message_id: UUID) 
     return found.get(True), found.get(False)
 
 
-async def turn_of_message(connection: AsyncConnection, execution_id: UUID, message_id: UUID) -> int | None:
-    """The turn that took a message, 0 of one that was withdrawn; None where there is no such message."""
-    parameters = {"id": execution_id, "message_id": message_id}
-    return (await _MESSAGE_TURN.execute(connection, parameters)).scalar_one_or_none()
+async def tell_unknown(connection: AsyncConnection, execution_id: UUID, message_id: UUID) -> None:
+    """Log, once, that a message that was handed over is none of the execution's."""
+    told = NewEvent(type="message.unknown", data={"message_id": str(message_id)})
+    parameters = {"id": execution_id, "message_id": message_id, **log.counted([told])}
+    await _TELL_UNKNOWN.execute(connection, parameters)
 
 
 async def tries(connection: AsyncConnection, execution_id: UUID, turn: int, request: OpenAttempt) -> int:
