@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from control_plane.cli.failures import CliError, ExitCode, require_workflows, usage_error
+from control_plane.cli.failures import CliError, ExitCode, require_workflows, settings_error, usage_error
 from control_plane.cli.options import Invocation, YesOption, insist, with_stack
 from control_plane.cli.output import Output
 
@@ -32,12 +32,25 @@ def up(
     require_workflows("local")
     from control_plane.cli.stack_up import StackStart
 
+    _check_frameworks_file(invocation)
     wanted = {"api": port, "temporal": temporal_port, "temporal_ui": ui_port}
     start = StackStart(invocation, {use: number for use, number in wanted.items() if number is not None})
     if detach:
         start.in_background()
     else:
         start.in_foreground(summary=summary)
+
+
+def _check_frameworks_file(invocation: Invocation) -> None:
+    """A file that no part of the stack could use is told once, before any of them begins."""
+    from control_plane.frameworks_file import read_frameworks
+    from control_plane.settings import SettingsInvalid
+
+    if (file := invocation.settings.frameworks_file) is not None:
+        try:
+            read_frameworks(file)
+        except SettingsInvalid as invalid:
+            raise settings_error(invalid) from None
 
 
 @with_stack

@@ -1,5 +1,6 @@
 """Runtimes, from manifests and from what live workers announce."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from control_plane.api.runtimes.description import announced_runtimes, describe
 from control_plane.api.runtimes.schemas import Runtime
 from control_plane.errors import NotFound, RuntimeUnknown
 from db.models.workers import Worker
+from runtimes.manifests.manifest import RUNTIME_NAME
 from runtimes.meant import meant
 from runtimes.registry import RuntimeRegistry
 
@@ -49,14 +51,15 @@ def check_runtime(
 ) -> None:
     """Accept what is known or live; `field` is where it is named.
 
-    With `may_come` accept also a name that is like none of those: it is a plugin's whose worker is not there yet.
+    With `may_come` accept also a name that is like none of those, and that a manifest can have: it is a plugin's whose
+    worker is not there yet.
 
     Raises:
         RuntimeUnknown: with what was perhaps meant.
     """
     known = {*manifests, *announced_runtimes(workers)}
     close = meant(name, known)
-    if name in known or (may_come and not close):
+    if name in known or (may_come and not close and re.fullmatch(RUNTIME_NAME, name)):
         return
     hint = f"{close} Known: {', '.join(sorted(known))}.".strip()
     raise RuntimeUnknown(f"There is no runtime '{name}'.", hint=hint, field=field)

@@ -51,6 +51,7 @@ FIELDS: list[tuple[str, dict[str, Any], str, str]] = [
     ("agents", AGENT | {"name": None}, "type_error", "/name"),
     ("agents", AGENT | {"model_id": 5}, "type_error", "/model_id"),
     ("agents", AGENT | {"runtime": "defalt"}, "runtime_unknown", "/runtime"),
+    ("agents", AGENT | {"runtime": "No Name!"}, "runtime_unknown", "/runtime"),
     ("agents", AGENT | {"configuration": {"tempurature": 1}}, "field_unknown", "/configuration/tempurature"),
     ("agents", AGENT | {"configuration": {"temperature": 99}}, "value_invalid", "/configuration/temperature"),
     ("agents", AGENT | {"configuration": {"temperature": "1"}}, "type_error", "/configuration/temperature"),

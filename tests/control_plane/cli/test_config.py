@@ -114,12 +114,26 @@ def test_a_frameworks_file_that_cannot_be_used_is_told_with_its_places(place: Pa
     assert f"{place}/frameworks.yaml:2:3: frameworks.default: there is no such key." in done.stderr
 
 
+@pytest.mark.parametrize("options", [[], ["--detach"]])
+def test_nothing_is_started_with_a_frameworks_file_that_cannot_be_used(place: Path, options: list[str]) -> None:
+    done = holdfast(place, "up", *options, HOLDFAST_DATA_DIR=str(place / "data"), HOLDFAST_FRAMEWORKS_FILE="/nope.yaml")
+
+    assert (done.returncode, (place / "data").exists()) == (2, False)
+    assert done.stderr.startswith("Error: /nope.yaml")
+    assert len(done.stderr.splitlines()) <= 2
+
+
 def config(place: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command `config` there."""
+    return holdfast(place, "config", *arguments, **variables)
+
+
+def holdfast(place: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command there."""
     command = Path(sys.executable).parent / "holdfast"
     environment = {"PATH": os.environ["PATH"], "HOME": str(place), **ENVIRONMENT, **variables}
     return subprocess.run(
-        [command, "config", *arguments],
+        [command, *arguments],
         cwd=place,
         env=environment,
         capture_output=True,
