@@ -80,7 +80,7 @@ def _decoded(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise _found("body_not_utf8", f"Byte {error.start} of the body is no UTF-8.") from None
+        raise _found("body_not_utf8", f"Byte {error.start} is no UTF-8.") from None
 
 
 def _parsed(text: str, hooks: "_Hooks") -> Any:

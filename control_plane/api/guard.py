@@ -1,15 +1,16 @@
-"""The outermost layer: request ids, size of the request's head, Host and Origin, and the last resort."""
+"""The outermost layer: request ids, the request's head, Host and Origin, and the last resort."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from control_plane.api.problems import REQUEST_ID, as_holdfast_error, problem_response
-from control_plane.errors import HeadersTooLarge, HostForbidden, NotFound, OriginDenied, UriTooLong
+from control_plane.errors import HeadersTooLarge, HostForbidden, NotFound, OriginDenied, UriTooLong, ValueInvalid
 
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
@@ -90,6 +91,9 @@ def _check_head(scope: Scope) -> None:
         raise HeadersTooLarge(f"The headers are larger than {MAX_HEADERS} bytes.")
     if "\x00" in scope["path"]:
         raise NotFound("There is nothing at this path.")
+    names = Counter(name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    if twice := [name for name, number in names.items() if number > 1]:
+        raise ValueInvalid("The parameter occurs more than once.", field=twice[0][:80])
 
 
 def _request_id(headers: dict[bytes, bytes]) -> bytes:

@@ -1,13 +1,12 @@
 """Definitions of agents and templates: from a file, from options, or from both."""
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
 from control_plane.cli.failures import usage_error
+from control_plane.cli.files import read_json
 
 FileOption = Annotated[Path | None, typer.Option("--file", "-f", help="Definition as JSON; - reads it from stdin.")]
 
@@ -23,11 +22,8 @@ def definition(file: Path | None, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    place = "stdin" if str(file) == "-" else str(file)
-    try:
-        found = json.loads(sys.stdin.read() if place == "stdin" else file.read_text())
-    except (OSError, ValueError) as error:
-        raise usage_error(f"{place} cannot be read as JSON: {error}.") from error
+    found = read_json(file)
     if not isinstance(found, dict):
+        place = "stdin" if str(file) == "-" else str(file)
         raise usage_error(f"{place} holds no JSON object.")
-    return found  # pyright: ignore[reportUnknownVariableType]
+    return cast("dict[str, Any]", found)

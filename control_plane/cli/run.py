@@ -1,6 +1,5 @@
 """`holdfast run`: ask an agent and see its answer."""
 
-import json
 import sys
 from pathlib import Path
 from shlex import quote
@@ -10,6 +9,7 @@ from uuid import uuid4
 import typer
 
 from control_plane.cli.failures import ExitCode, usage_error
+from control_plane.cli.files import read_json
 from control_plane.cli.options import Invocation, with_api
 from control_plane.cli.output import Output
 
@@ -69,7 +69,7 @@ def run(
     if budget:
         request["budget"] = _limits(budget)
     if output_schema is not None:
-        request["output_schema"] = _schema(output_schema)
+        request["output_schema"] = read_json(output_schema)
     execution = _create(invocation, request, idempotency_key)
     if detach:
         _show_started(invocation, execution)
@@ -89,7 +89,7 @@ def _stdin() -> str:
 
 def _create(invocation: Invocation, request: dict[str, Any], idempotency_key: str | None) -> dict[str, Any]:
     body = {name: value for name, value in request.items() if value not in (None, False, {})}
-    key = idempotency_key or str(uuid4())
+    key = str(uuid4()) if idempotency_key is None else idempotency_key
     say = invocation.printer.note
     try:
         execution = invocation.api.send_for_sure(
@@ -170,13 +170,6 @@ def _limits(text: str) -> dict[str, float]:
         return {name.strip(): int(value) if value.strip().isdigit() else float(value) for name, _, value in pairs}
     except ValueError:
         raise usage_error(f"--budget wants limits like tokens=1000,cost_usd=0.5, not {text!r}.") from None
-
-
-def _schema(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise usage_error(f"{file} cannot be read as JSON: {error}.") from error
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

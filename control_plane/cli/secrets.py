@@ -8,6 +8,7 @@ import typer
 
 from control_plane.cli.commands import command_group
 from control_plane.cli.failures import usage_error
+from control_plane.cli.files import read_text
 from control_plane.cli.options import CursorOption, Invocation, LimitOption, YesOption, confirm, segment, with_api
 
 COLUMNS = {
@@ -54,10 +55,7 @@ def delete(invocation: Invocation, name: NameArgument, yes: YesOption = False) -
 
 def _value(name: str, file: Path | None) -> str:
     """The value without the line's end that editors and `echo` put behind it."""
-    try:
-        text = file.read_text() if file is not None else _asked(name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise usage_error(f"The value cannot be read: {error}.") from None
+    text = _asked(name) if file is None else read_text(file)
     value = text.removesuffix("\n").removesuffix("\r")
     if not value:
         raise usage_error("The value is empty.", hint=f"holdfast secrets set {name} --from-file FILE")
@@ -67,4 +65,4 @@ def _value(name: str, file: Path | None) -> str:
 def _asked(name: str) -> str:
     if sys.stdin.isatty():
         return typer.prompt(f"Value of {name}", hide_input=True, err=True)
-    return sys.stdin.read()
+    return read_text(Path("-"))

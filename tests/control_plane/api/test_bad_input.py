@@ -223,6 +223,8 @@ async def test_a_system_prompt_has_a_limit_of_its_own(stack: Stack) -> None:
         ("agents?limit=-1", 422, "value_invalid"),
         ("agents?limit=1000000", 422, "value_invalid"),
         ("agents?limit=many", 422, "type_error"),
+        ("agents?limit=1&limit=2", 422, "value_invalid"),
+        ("executions?status=failed&status=", 422, "value_invalid"),
         ("agents?cursor=forged", 400, "cursor_invalid"),
         ("agents?cursor=%00", 400, "cursor_invalid"),
         ("agents?cursor=W251bGwsbnVsbF0", 400, "cursor_invalid"),

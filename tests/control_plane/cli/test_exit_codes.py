@@ -38,6 +38,48 @@ def test_the_exit_code_says_what_kind_of_error_it_was(
     assert done.stdout == ""
 
 
+FILES = [
+    (b"[" * 100_000, "json_too_deep", "Objects and arrays may be nested 64 deep."),
+    (b'{"a": 1, "a": 2}', "json_duplicate_key", "The key occurs more than once. (at /a)"),
+    (b'{"a": NaN}', "number_out_of_range", "not finite. (at /a)"),
+    (b'{"a": "\\u0000"}', "text_nul", "(at /a)"),
+    (b"{", "json_invalid", "at line 1, column 2."),
+    (b"\xff\xfe{", "usage", "byte 0 is no UTF-8."),
+]
+
+
+@pytest.mark.parametrize(("content", "code", "told"), FILES)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("agents", "create", "-f"),
+        ("agents", "update", "x", "-f"),
+        ("templates", "create", "-f"),
+        ("run", "x", "hi", "--output-schema"),
+    ],
+)
+def test_a_file_is_held_to_the_rules_of_the_api(
+    holdfast: Cli, tmp_path: Path, command: tuple[str, ...], content: bytes, code: str, told: str
+) -> None:
+    (tmp_path / "given.json").write_bytes(content)
+
+    done = holdfast(*command, str(tmp_path / "given.json"), "-o", "json")
+
+    error = json.loads(done.stderr)
+    assert (done.returncode, error["code"]) == (ExitCode.USAGE, code)
+    assert error["detail"].startswith(f"{tmp_path}/given.json cannot be read")
+    assert error["detail"].endswith(told)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(holdfast: Cli, api: ApiServer, tmp_path: Path) -> None:
+    api.on("POST /api/v1/agents", Answer(422, {"code": "runtime_unknown", "detail": "It came.", "field": "/runtime"}))
+    (tmp_path / "given.json").write_bytes(b'\xef\xbb\xbf{"name": "x"}')
+
+    done = holdfast("agents", "create", "x", "--model", "a/b", "-f", str(tmp_path / "given.json"))
+
+    assert done.stderr == "Error: It came. (at /runtime)\n"
+
+
 def test_with_json_the_error_is_the_api_s_problem_document(holdfast: Cli, api: ApiServer) -> None:
     api.on("GET /api/v1/agents/x", Answer(404, PROBLEM | {"status": 404}))
 
@@ -101,7 +143,7 @@ def test_a_failure_that_is_no_problem_document_comes_from_no_holdfast(
         (("migrate",), "Set HOLDFAST_DATABASE_URL"),
         (("api",), "HOLDFAST_DATABASE_URL"),
         (("run", "demo", "hi", "-m", "novalue"), "--metadata wants key=value"),
-        (("agents", "create", "-f", "missing.json"), "cannot be read as JSON"),
+        (("agents", "create", "-f", "missing.json"), "missing.json cannot be read: No such file or directory."),
         (("agents", "create", "x"), "An agent has a name and a model."),
         (("agents", "update", "x"), "There is nothing to change."),
         (("agents", "get", ".."), "'..' is no name and no id."),
