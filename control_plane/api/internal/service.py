@@ -37,6 +37,10 @@ SHOWN_PROMPT = 2_000
 MAX_TRIES = 5
 
 
+#: Turn, dispatch and try.
+Try = tuple[int, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class WantedTurn:
     """The number of a turn, with the message that was asked about; `is_other`: it is that of another message."""
@@ -78,8 +82,8 @@ class TurnLedger:
             return closed
         if row.status in TERMINAL:
             raise errors.ExecutionClosed(f"The execution has ended: {row.status}.")
-        if asked <= held and not is_new_run and not (asked[:2] == held[:2] and _is_present_try(request, present)):
-            raise errors.AttemptFenced("A newer attempt holds the turn.")
+        if not is_new_run:
+            _check_later(asked, held, request, present)
         return await self._take_over(row, request, wanted)
 
     async def append(self, attempt: int, request: AppendEvents) -> None:
@@ -317,13 +321,15 @@ def _is_new_run(row: Row[Any], request: OpenAttempt, present: Present | None) ->
     return True
 
 
-def _is_present_try(request: OpenAttempt, present: Present | None) -> bool:
-    """Whether an activity that was reset counts its tries from 1 again; its moments do not repeat."""
-    if request.started_at is None:
-        return False
-    if present is None:
+def _check_later(asked: Try, held: Try, request: OpenAttempt, present: Present | None) -> None:
+    """An activity that was reset counts its tries from 1 again; its moments do not repeat."""
+    if asked > held:
+        return
+    may_be_reset = asked[:2] == held[:2] and request.started_at is not None
+    if may_be_reset and present is None:
         raise errors.PresentUnknown("A later try holds the turn.")
-    return present.started_at == request.started_at
+    if not may_be_reset or present is None or present.started_at != request.started_at:
+        raise errors.AttemptFenced("A newer attempt holds the turn.")
 
 
 def _withdrawn(row: Row[Any]) -> AttemptOpened:
