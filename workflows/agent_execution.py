@@ -27,7 +27,7 @@ from runtimes.types import ExecutionError
 from workflows import policies
 from workflows.failures import end_of, error_of, partial_of
 from workflows.fairness import priority_of
-from workflows.refusals import ids_of, reject
+from workflows.refusals import ids_of, refuse_decision, reject
 from workflows.types import (
     AgentExecutionInput,
     AgentExecutionResult,
@@ -132,7 +132,15 @@ class AgentExecutionWorkflow:
     async def decide_approval(self, *given: Any) -> str:
         """Decide an approval of this execution; answers with its status."""
         decision = ApprovalDecision.model_validate(value_of(given[0]))
-        status = await workflow.execute_activity(
+        try:
+            status = await self._decide(decision)
+        except ActivityError as failure:
+            refuse_decision(decision.approval_id, error_of(failure))
+        self._answered.add(decision.approval_id)
+        return status
+
+    async def _decide(self, decision: ApprovalDecision) -> str:
+        return await workflow.execute_activity(
             "decide_approval",
             args=[self._execution_id, self._admission.organization_id, decision],
             result_type=str,
@@ -140,14 +148,12 @@ class AgentExecutionWorkflow:
             retry_policy=policies.BOOKKEEPING_RETRY,
             priority=priority_of(self._admission),
         )
-        self._answered.add(decision.approval_id)
-        return status
 
     @decide_approval.validator
     def _may_decide(self, *given: Any) -> None:
         decision = MadeDecision.read(given)
         if self._state.admission is None or (self._waits and decision.approval_id not in self._waits):
-            reject("approval_not_found", f"The execution does not wait for the approval '{decision.approval_id}'.")
+            refuse_decision(decision.approval_id)
 
     @workflow.signal
     def answered(self, *given: Any) -> None:

@@ -17,6 +17,13 @@ def ids_of(given: Sequence[Any]) -> list[str] | None:
     return ids if all(isinstance(each, str) for each in ids) else None
 
 
+def refuse_decision(approval_id: str, error: ExecutionError | None = None) -> NoReturn:
+    """Refuse a decision, for the control plane's reason or because there is no such approval here."""
+    if error is None or error.code == "not_found":
+        reject("approval_not_found", f"The execution does not wait for the approval '{approval_id}'.")
+    raise application_error(error, retried=False)
+
+
 def reject(code: str, message: str, hint: str = "") -> NoReturn:
     """Refuse an update; it is not tried again."""
     raise application_error(ExecutionError(code=code, message=message, hint=hint), retried=False)

@@ -41,8 +41,10 @@ def base_environment(settings: Settings, environ: Mapping[str, str] = os.environ
 
 
 def scripted_provider(model_url: str) -> dict[str, ProviderSettings]:
-    """The scripted model as a provider."""
-    return {SCRIPTED: ProviderSettings(base_url=f"{model_url}/v1", wire=Wire.OPENAI, models=[SCRIPTED])}
+    """The scripted model as a provider, under the names of the documents."""
+    return {
+        SCRIPTED: ProviderSettings(base_url=f"{model_url}/v1", wire=Wire.OPENAI, models=[SCRIPTED, "large", "small"])
+    }
 
 
 def temporal_environment(address: str) -> dict[str, str]:

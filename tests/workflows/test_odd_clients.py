@@ -262,11 +262,16 @@ async def test_a_decision_is_refused_in_the_words_of_the_api(stack: Stack, tmp_p
         error = await _refusal(handle, "decide_approval", given)
         assert (error["code"], word in f"{error['message']} {error['hint']}") == (code, True), (wrong, error)
     still = (await stack.http.get(f"/api/v1/approvals/{asked['id']}")).json()["status"]
+    idle = await stack.start("[[say one]]", interactive=True)
+    await stack.until_event(idle, "turn.completed")
+    other = stack.temporal.get_workflow_handle((await stack.get(idle))["workflow_id"])
+    nowhere = await _refusal(other, "decide_approval", right)
     decided = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
         "decide_approval", {**right, "note": "", "limit": None, "decided_by": ""}
     )
 
     assert (still, decided) == ("pending", "approved")
+    assert (nowhere["code"], asked["id"] in nowhere["message"]) == ("approval_not_found", True)
     assert (await stack.result(execution))["response"] == "done"
     await assert_ended_well(stack, execution)
 
