@@ -23,6 +23,8 @@ class StepWriter(Protocol):
     async def write(self, step: Step, events: Sequence[NewEvent] = (), *, used: Sequence[UUID] = ()) -> None:
         """Store a step with the events that belong to it, in one transaction; it is stored when this returns.
 
+        Steps are stored in the order of the calls, also where one is on its way when the next is called.
+
         Raises:
             AttemptFenced: a newer attempt has taken over.
             ControlPlaneUnavailable: nothing is known of the step.

@@ -104,7 +104,7 @@ class Try:
     async def _write(self, events: Sequence[NewEvent], **outcome: Any) -> None:
         self._is_settled = True
         self._count(outcome.get("error"), outcome["timings"])
-        await self._claim.settle()
+        self._claim.settle()
         kept = {"request": None} if self._claim.is_written else {}
         await self._journal.write(
             self.step.model_copy(update={**outcome, **kept, "usage": self.used, "name": self.model}), events

@@ -1,9 +1,10 @@
 """The end of an answer is seen when, and only when, its step is stored."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -11,7 +12,8 @@ from anthropic import AnthropicError
 from openai import OpenAIError
 
 from runtimes.errors import AttemptFenced, ControlPlaneUnavailable
-from services.control_plane_client.models import StepStatus
+from services.control_plane_client.models import AppendEvents, AttemptEnd, CloseAttempt, NewEvent, Step, StepStatus
+from services.event_publisher import EventPublisher
 from services.model_gateway.claims import CLAIM_AFTER_SECONDS
 from tests.services.model_gateway.gateways import Steps, Turn, Turns, model_steps
 
@@ -142,20 +144,58 @@ async def test_a_slow_call_is_claimed_while_it_lasts(turns: Turns, stream: bool)
     assert model_steps(turn.steps) == [(StepStatus.DONE, 1)]
 
 
-async def test_a_claim_on_its_way_is_stored_before_the_answer(turns: Turns) -> None:
-    gate, steps = asyncio.Event(), Steps()
-    steps.before[StepStatus.CLAIMED] = gate.wait
+class HeldSteps(Steps):
+    """Steps on the way of a real attempt, to a control plane that is away until the gate opens."""
 
-    async with turns.open(steps=steps) as turn, asyncio.timeout(10):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.publisher = EventPublisher(
+            self, organization_id="o", execution_id="e", attempt=1, interval=0.01, failed=lambda _: None
+        )
+
+    async def write(self, step: Step, events: Sequence[NewEvent] = (), *, used: Sequence[UUID] = ()) -> None:
+        await self.publisher.write(step, events, used=used)
+
+    async def append(self, _: str, __: int, request: AppendEvents) -> None:
+        await self.gate.wait()
+        for step in request.steps:
+            await super().write(step)
+
+
+async def test_an_answer_is_stored_after_its_claim_though_the_attempt_ends_meanwhile(turns: Turns) -> None:
+    steps = HeldSteps()
+
+    async with turns.open(steps=steps) as turn, asyncio.timeout(20):
         asking = asyncio.create_task(turn.ask("[[wait 0.3;; say hi]]"))
         await turns.calls(turn, until="completed")
         await asyncio.sleep(0.1)
+        closing = asyncio.create_task(steps.publisher.close(_close))
+        await asyncio.sleep(0.1)
         written = list(steps.writes)
-        gate.set()
-        await asking
+        steps.gate.set()
+        await asyncio.gather(closing, asking)
 
     assert written == []
     assert [step.status for step in steps.writes] == [StepStatus.CLAIMED, StepStatus.DONE]
+
+
+async def test_an_answer_is_stored_after_its_claim_though_the_session_ends_meanwhile(turns: Turns) -> None:
+    steps = HeldSteps()
+
+    async with turns.open(steps=steps) as turn:
+        asking = asyncio.create_task(turn.ask("[[wait 0.3;; say hi]]"))
+        await turns.calls(turn, until="completed")
+        await asyncio.sleep(0.1)
+    steps.gate.set()
+    await steps.publisher.close(_close)
+    await asyncio.gather(asking, return_exceptions=True)
+
+    assert [step.status for step in steps.writes] == [StepStatus.CLAIMED, StepStatus.DONE]
+
+
+def _close(batch: int, events: list[NewEvent]) -> CloseAttempt:
+    return CloseAttempt(organization_id="o", batch=batch, end=AttemptEnd.PREEMPTED, events=events)
 
 
 def ends(text: str) -> list[str]:
