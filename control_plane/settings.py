@@ -258,7 +258,7 @@ class Settings(BaseSettings):
     cancel_deadline_seconds: Annotated[Seconds, _POOL] = Field(default=5.0, gt=0)
     """what a cancelled runtime gets to end"""
     stale_after_seconds: Annotated[Seconds, _POOL] = Field(default=600.0, gt=0)
-    """silence of a runtime that counts as a hang"""
+    """silence of a runtime that counts as a hang; so long a worker also keeps what it cannot write to the journal"""
     workspace_dir: Annotated[Directory, _POOL] = Field(default_factory=_workspaces)
     """directories for the `file_system` toolset, one per execution"""
     python_tool_modules: Annotated[Words, _POOL] = Field(default_factory=list[str])

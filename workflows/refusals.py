@@ -21,9 +21,9 @@ def refuse_decision(approval_id: str, error: ExecutionError | None = None) -> No
     """Refuse a decision, for the control plane's reason or because there is no such approval here."""
     if error is None or error.code == "not_found":
         reject("approval_not_found", f"The execution does not wait for the approval '{approval_id}'.")
-    raise application_error(error, retried=False)
+    raise application_error(error, retried=False) from None
 
 
 def reject(code: str, message: str, hint: str = "") -> NoReturn:
     """Refuse an update; it is not tried again."""
-    raise application_error(ExecutionError(code=code, message=message, hint=hint), retried=False)
+    raise application_error(ExecutionError(code=code, message=message, hint=hint), retried=False) from None

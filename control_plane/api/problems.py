@@ -1,6 +1,7 @@
 """Turns every error into the one shape of an answer: RFC 9457 `application/problem+json`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import structlog
@@ -9,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sse_starlette import ServerSentEvent
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
@@ -113,6 +115,18 @@ def as_holdfast_error(error: Exception, scope: Scope) -> HoldfastError:
         case _:
             log.error("unexpected error", request_id=scope.get(REQUEST_ID), path=scope["path"], exc_info=error)
             return InternalError("Something went wrong inside Holdfast.")
+
+
+async def until_outage(events: AsyncGenerator[ServerSentEvent]) -> AsyncGenerator[ServerSentEvent]:
+    """End a stream that has begun where the database goes away: its reader comes back for the rest."""
+    try:
+        async with aclosing(events):
+            async for event in events:
+                yield event
+    except (DBAPIError, PoolTimeout) as error:
+        if not _is_outage(error):
+            raise
+        log.warning("database unavailable: a stream ends", error=str(error).partition("\n")[0])
 
 
 def _is_outage(error: Exception) -> bool:

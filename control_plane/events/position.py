@@ -19,8 +19,8 @@ class Position:
         return f"{self.seq}.{self.offset}" if self.offset else str(self.seq)
 
     @classmethod
-    def parse(cls, text: str | None) -> "Position":
-        """Read a `Last-Event-ID` or an `after`; nothing is the beginning.
+    def parse(cls, text: str | None, field: str) -> "Position":
+        """Read a `Last-Event-ID` or an `after`, as `field` says; nothing is the beginning.
 
         Raises:
             SeqInvalid: the text is no position.
@@ -32,5 +32,6 @@ class Position:
             raise SeqInvalid(
                 "A position is an event's number, as in '12', or with an offset, as in '12.40'.",
                 hint="Give back the last `id:` that the stream gave you.",
+                field=field,
             )
         return cls(int(match["seq"]), int(match["offset"] or 0))

@@ -126,7 +126,7 @@ async def worker_process(
     async with _http(settings, capacity.most) as http, health:
         connecting = connect_patiently(worker_id, runtime, log.warning, traces.plugins())
         temporal = await _unless_stopped(stop, connecting)
-        control_plane = ControlPlaneClient(http, refused=refusals.add)
+        control_plane = ControlPlaneClient(http, holds_for=settings.stale_after_seconds, refused=refusals.add)
         yield WorkerProcess(
             settings, worker_id, capacity, temporal, control_plane, http, stop, refusals, registry, at_work, traces
         )

@@ -68,11 +68,12 @@ def _nothing(_: object) -> None:
 class ControlPlaneClient:
     """Calls of the worker API, retried while the control plane is away.
 
-    `patience` is how long a call is retried, in seconds; `refused` hears of a key that is not accepted.
+    `patience` is how long a call is retried, in seconds, and `holds_for` how long one that brings what an attempt has
+    done: it has been paid for. `refused` hears of a key that is not accepted.
     All calls are idempotent: attempts by their token, appends and closes by their batch number.
 
     Raises:
-        ControlPlaneUnavailable: no answer within `patience`.
+        ControlPlaneUnavailable: no answer within that time.
         WorkerRefused: the worker's key is not accepted.
         AttemptFenced: a newer attempt has taken over.
         WorkerLost: the turn was begun as often as it may.
@@ -84,10 +85,12 @@ class ControlPlaneClient:
         session: aiohttp.ClientSession,
         *,
         patience: float = 60.0,
+        holds_for: float = 600.0,
         refused: Callable[[WorkerRefused], None] = _nothing,
     ) -> None:
         self._session = session
         self._patience = patience
+        self._holds_for = holds_for
         self._refused = refused
 
     async def admit(self, request: AdmitExecution) -> Admission:
@@ -122,7 +125,8 @@ class ControlPlaneClient:
 
     async def append(self, execution_id: str, attempt: int, request: AppendEvents) -> None:
         """Append events and text."""
-        await self._post(f"/internal/v1/executions/{execution_id}/attempts/{attempt}/events", request, _nothing)
+        path = f"/internal/v1/executions/{execution_id}/attempts/{attempt}/events"
+        await self._call(partial(self._once, path, _content(request)), _nothing, self._holds_for)
 
     async def close(self, execution_id: str, attempt: int, request: CloseAttempt) -> None:
         """End an attempt."""
@@ -186,14 +190,15 @@ class ControlPlaneClient:
         return await self._post(path, body, decode)
 
     async def _post(self, path: str, body: BaseModel, decode: Callable[[bytes], Any]) -> Any:
-        content = body.model_dump_json(exclude_defaults=True).encode()
-        return await self._call(partial(self._once, path, content), decode)
+        return await self._call(partial(self._once, path, _content(body)), decode)
 
-    async def _call(self, call: Callable[[], Awaitable[bytes]], decode: Callable[[bytes], Any]) -> Any:
+    async def _call(
+        self, call: Callable[[], Awaitable[bytes]], decode: Callable[[bytes], Any], patience: float | None = None
+    ) -> Any:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((_Unavailable, aiohttp.ClientError, asyncio.TimeoutError)),
             wait=wait_exponential(multiplier=0.1, max=2.0) + wait_random(0, 0.1),
-            stop=stop_after_delay(self._patience),
+            stop=stop_after_delay(self._patience if patience is None else patience),
             reraise=True,
         )
         try:
@@ -218,6 +223,10 @@ class ControlPlaneClient:
             if response.status >= 400:
                 raise _failure(response.status, answer)
             return answer
+
+
+def _content(body: BaseModel) -> bytes:
+    return body.model_dump_json(exclude_defaults=True).encode()
 
 
 class _Problem(BaseModel):

@@ -172,7 +172,7 @@ class _Door:
         """What is wrong with the arguments, for the model; empty if nothing is."""
         if isinstance(arguments, str):
             return f"The arguments of '{self.spec.name}' have to be a JSON object, nested at most {LEVELS} levels deep."
-        found = await self._found(arguments)
+        found = _unwritable(arguments) or await self._found(arguments)
         return f"The arguments of '{self.spec.name}' are not valid. {found}" if found else ""
 
     def cut(self, text: str) -> str:
@@ -198,6 +198,15 @@ class _Door:
         except (ValueError, WorkUnbounded) as error:
             return str(error)[:_MISTAKE_LIMIT]
         return " ".join(f"At {where}: {why}." for where, why in found)
+
+
+def _unwritable(arguments: Mapping[str, Any]) -> str:
+    """Say that a text of the arguments is none that any program can write; empty if all are."""
+    try:
+        json.dumps(arguments, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "A text contains half of a surrogate pair."
+    return ""
 
 
 async def _settled(handler: Handler, arguments: Mapping[str, Any], call: Call) -> str | BaseException:

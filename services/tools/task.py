@@ -54,9 +54,11 @@ def task_tools(wanted: TaskToolset, place: TurnPlace) -> list[ToolSpec]:
 
 
 async def _run(start: StartChild, control: TurnControl, arguments: Mapping[str, Any], call: Call) -> str:
-    agent = str(arguments["agent"])
+    agent, prompt = str(arguments["agent"]), str(arguments["prompt"])
+    if "\x00" in prompt:
+        raise ToolFailed("The prompt must not contain the character U+0000.")
     try:
-        child = await start(call.idempotency_key, agent, str(arguments["prompt"]))
+        child = await start(call.idempotency_key, agent, prompt)
     except RuntimeFailure as refusal:
         if refusal.code not in TOLD:
             raise

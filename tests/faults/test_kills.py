@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
+from uuid import uuid4
 
 import pytest
 
@@ -115,6 +117,29 @@ async def test_sigterm_hands_the_turn_to_another_worker_and_costs_no_retry(victi
     assert types.count("attempt.preempted") == 1
     assert "attempt.lost" not in types
     other.kill()
+
+
+@pytest.mark.parametrize("away", ["killed", "frozen"])
+async def test_a_worker_that_is_drained_while_the_api_is_away_loses_no_answer(victim: Stack, away: str) -> None:
+    marker = uuid4().hex
+    execution = await victim.start(f"[[wait 0.6;; say A whole answer.]] {marker}")
+    await victim.until(partial(_is_asked, victim, marker))
+    api, draining = victim.processes["api"], victim.processes["default"]
+
+    api.kill() if away == "killed" else api.pause()
+    draining.terminate()
+    await asyncio.sleep(8)
+    api.start() if away == "killed" else api.resume()
+    await asyncio.to_thread(draining.wait, 60)
+    draining.start()
+
+    assert (await victim.result(execution))["response"] == "A whole answer."
+    await assert_ended_well(victim, execution)
+    assert [call["outcome"] for call in await victim.model_calls(marker)] == ["completed"]
+
+
+async def _is_asked(stack: Stack, marker: str) -> bool:
+    return bool(await stack.model_calls(marker))
 
 
 async def test_a_frozen_worker_that_wakes_up_writes_nothing(victim: Stack) -> None:

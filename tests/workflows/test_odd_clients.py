@@ -176,7 +176,7 @@ async def _refusal(handle: WorkflowHandle[Any, Any], name: str, *given: object) 
         await asyncio.wait_for(update, 20)
     cause = refused.value.cause
     assert isinstance(cause, ApplicationError)
-    assert cause.non_retryable, cause
+    assert (cause.non_retryable, cause.cause) == (True, None), cause
     (error,) = cause.details
     assert (error["code"], error["retryable"], "pydantic" in str(cause)) == (cause.type, False, False), cause
     return error

@@ -68,7 +68,8 @@ def _reach_model(manifest: RuntimeManifest | None, agent: Row[Any], worker: Row[
         Provider(name, "https://provider.invalid", NO_KEY if one["ready"] else None, models=tuple(one["models"]))
         for name, one in worker.providers.items()
     )
-    registry.resolve(agent.model_id)
+    for model_id in (agent.model_id, *agent.configuration.get("model_fallbacks", ())):
+        registry.resolve(model_id)
 
 
 def _allow_functions(agent: Row[Any], worker: Row[Any]) -> None:

@@ -70,7 +70,7 @@ async def idempotency_key(
         IdempotencyKeyInvalid: it is empty, too long, or not printable ASCII.
     """
     if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
-        raise IdempotencyKeyInvalid("An Idempotency-Key has 1 to 255 printable ASCII characters.")
+        raise IdempotencyKeyInvalid("It has 1 to 255 printable ASCII characters.", field="Idempotency-Key")
     return key
 
 
@@ -222,5 +222,5 @@ async def stream_events(
     follow: Annotated[bool, Query(description="Wait for what is still to come.")] = True,
 ) -> Response:
     """The event log, from any position, from any replica, also after the end."""
-    start = Position.parse(last_event_id or after)
+    start = Position.parse(last_event_id, "Last-Event-ID") if last_event_id else Position.parse(after, "after")
     return await streaming.event_stream(state, principal, execution_id, start, follow=follow)

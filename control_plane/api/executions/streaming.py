@@ -11,6 +11,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from control_plane import errors
 from control_plane.api.credentials import Principal
 from control_plane.api.executions.service import Executions
+from control_plane.api.problems import until_outage
 from control_plane.api.state import ApiState
 from control_plane.events.position import Position
 from control_plane.events.reader import POLL_SECONDS, LogReader
@@ -37,7 +38,7 @@ async def event_stream(
     if start.seq == row.last_seq and row.status in TERMINAL:
         return Response(status_code=204)
     reader = LogReader(state.database, state.hub, principal.organization_id, execution_id)
-    return EventSourceResponse(_server_sent(reader, start, follow=follow), ping=PING_SECONDS, sep="\n")
+    return EventSourceResponse(until_outage(_server_sent(reader, start, follow=follow)), ping=PING_SECONDS, sep="\n")
 
 
 async def _server_sent(reader: LogReader, start: Position, *, follow: bool) -> AsyncGenerator[ServerSentEvent]:

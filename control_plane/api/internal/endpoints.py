@@ -16,6 +16,7 @@ from control_plane.api.internal.children import Children, cancel_children
 from control_plane.api.internal.family import FamilyBudget
 from control_plane.api.internal.places import Places
 from control_plane.api.internal.service import turn_ledger
+from control_plane.api.problems import until_outage
 from control_plane.api.state import ApiState, State
 from control_plane.errors import OperatorOnly, TemporalUnavailable
 from runtimes.turns import Admission, AdmitExecution, FinishExecution, Place, PlaceExecution
@@ -152,7 +153,7 @@ async def announce_worker(request: AnnounceWorker, principal: WorkerKey, state: 
 async def control_stream(worker_id: str, principal: WorkerKey, state: State) -> EventSourceResponse:
     async with state.database.transaction(principal.organization_id) as connection:
         await workers.require_worker(connection, principal, worker_id)
-    return EventSourceResponse(_commands(principal, worker_id, state), ping=PING_SECONDS)
+    return EventSourceResponse(until_outage(_commands(principal, worker_id, state)), ping=PING_SECONDS)
 
 
 async def _commands(principal: Principal, worker_id: str, state: ApiState) -> AsyncGenerator[ServerSentEvent]:

@@ -282,6 +282,7 @@ async def test_an_idempotency_key_is_short_printable_ascii(stack: Stack, key: st
     answer = await stack.http.post("/api/v1/executions", json=PROMPT, headers=headers)  # pyright: ignore[reportArgumentType]
 
     assert code(answer) == (400, "idempotency_key_invalid")
+    assert answer.json()["field"] == "Idempotency-Key"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,14 @@ async def test_a_model_that_no_worker_reaches_is_a_warning_with_its_remedy(
     assert [(each["code"], each["hint"]) for each in agent["warnings"]] == [(warned, hint)]
 
 
+async def test_a_fallback_that_no_worker_reaches_is_a_warning(stack: Stack) -> None:
+    fallbacks = {"model_fallbacks": ["listed/tiny", "nope/x"]}
+    agent = await stack.agent("falls-back", model_id="listed/small", configuration=fallbacks)
+
+    (warned,) = agent["warnings"]
+    assert (warned["code"], "'nope/x'" in warned["message"]) == ("model_unknown", True)
+
+
 async def test_a_listed_model_is_no_warning(stack: Stack) -> None:
     assert (await stack.agent("listed", model_id="listed/tiny"))["warnings"] == []
 

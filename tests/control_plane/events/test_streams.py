@@ -110,6 +110,7 @@ async def test_a_position_that_cannot_be_is_refused(stack: Stack, position: str,
     answer = await stack.http.get(f"/api/v1/executions/{execution}/events", headers={"Last-Event-ID": position})
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["field"] == ("Last-Event-ID" if status == 400 else None)
     await stack.result(execution)
 
 

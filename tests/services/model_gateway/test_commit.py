@@ -157,7 +157,7 @@ class HeldSteps(Steps):
     async def write(self, step: Step, events: Sequence[NewEvent] = (), *, used: Sequence[UUID] = ()) -> None:
         await self.publisher.write(step, events, used=used)
 
-    async def append(self, _: str, __: int, request: AppendEvents) -> None:
+    async def append(self, execution_id: str, attempt: int, request: AppendEvents) -> None:
         await self.gate.wait()
         for step in request.steps:
             await super().write(step)

@@ -1,8 +1,10 @@
 """The toolset `task`: a child that runs suspends the turn, one that has ended is the result."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,11 +40,11 @@ def place(agents: Agents, memory: Remembering) -> TurnPlace:
     return TurnPlace(Path("/nonexistent"), "execution", "organization", 1, 1, agents.start, memory)
 
 
-async def run(agents: Agents, memory: Remembering) -> ToolResult:
+async def run(agents: Agents, memory: Remembering, arguments: Mapping[str, Any] = ARGUMENTS) -> ToolResult:
     """Call the tool through its gateway."""
     async with Toolsets().open([TASK], place(agents, memory)) as specs:
         (tool,) = ToolGateway(specs, desk_of(memory)).tools()
-        return await tool.call("call_1", ARGUMENTS)
+        return await tool.call("call_1", arguments)
 
 
 async def test_an_ended_child_is_the_result() -> None:
@@ -85,6 +87,15 @@ async def test_a_child_that_comes_to_nothing_is_told_as_an_error(state: ChildSta
 
     assert result.is_error
     assert told in result.text
+
+
+@pytest.mark.parametrize(("prompt", "told"), [("a\x00b", "U+0000"), ("a\ud800b", "half of a surrogate pair")])
+async def test_a_prompt_that_nobody_can_store_goes_back_to_the_model(prompt: str, told: str) -> None:
+    agents = Agents(ChildState(id="c", status="completed", response="roses"))
+
+    result = await run(agents, Remembering(), {"agent": "writer", "prompt": prompt})
+
+    assert (result.is_error, told in result.text, agents.asked) == (True, True, [])
 
 
 async def test_a_failure_of_the_worker_is_none_of_the_tool() -> None:
