@@ -1,6 +1,7 @@
 """Chat completions of a turn of the OpenAI Agents SDK, watched: why an answer ended, and which calls it may make."""
 # pyright: reportIncompatibleMethodOverride=false, reportUnknownVariableType=false
 
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
@@ -19,6 +20,7 @@ from openai.types.shared import Reasoning
 
 from runtimes import model_parameters
 from runtimes.call_pieces import CallPieces
+from runtimes.depth import LEVELS, is_deep
 from runtimes.errors import ModelAnswerInvalid
 from runtimes.model_clients import ClientPool
 from runtimes.openai_agents_turn import Turn
@@ -132,8 +134,21 @@ def _calling(calls: Sequence[RequestedCall], answer: ChatCompletionChunk | None)
 
 
 def _piece(index: int, call: RequestedCall) -> ChoiceDeltaToolCall:
-    function = ChoiceDeltaToolCallFunction(name=call.name, arguments=call.arguments)
+    function = ChoiceDeltaToolCallFunction(name=call.name, arguments=_flat(call.arguments))
     return ChoiceDeltaToolCall(index=index, id=call.id, type="function", function=function)
+
+
+def _flat(arguments: str) -> str:
+    """The SDK walks through arguments by recursion: what is nested too deeply for that it gets as one text."""
+    if arguments.count("[") + arguments.count("{") <= LEVELS:
+        return arguments
+    try:
+        deep = is_deep(json.loads(arguments))
+    except RecursionError:
+        deep = True
+    except ValueError:
+        deep = False
+    return json.dumps(arguments) if deep else arguments
 
 
 def _chunk(answer: ChatCompletion | ChatCompletionChunk, delta: ChoiceDelta, finish: Any = None) -> ChatCompletionChunk:
