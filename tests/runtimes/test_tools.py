@@ -66,10 +66,13 @@ async def test_arguments_are_given_as_the_model_wrote_them(both_ways: Turns) -> 
     assert lookup.calls == [{"q": "none", "z": ["True", None]}]
 
 
-async def test_arguments_that_are_nested_deeply_end_no_turn(both_ways: Turns) -> None:
+async def test_arguments_that_are_nested_deeply_end_no_turn(
+    factory: RuntimeFactory, framework: str, model: ModelServer
+) -> None:
     lookup, nested = Recorder(ToolResult("too deep", is_error=True)), '{"a": ' + "[" * 900 + "]" * 900 + "}"
+    turns = Turns(factory, framework, model, model.endpoint(Wire.OPENAI))
 
-    ran = await both_ways.run(f"[[tool lookup {nested};; result]]", tools=[tool(lookup)])
+    ran = await turns.run(f"[[tool lookup {nested};; result]]", tools=[tool(lookup)])
 
     assert len(lookup.calls) == 1
     assert ran.finished.response == "too deep"
