@@ -61,6 +61,9 @@ class Budget:
         ConfigurationInvalid: the cost is limited, but not known.
     """
 
+    #: Why an execution may run no longer.
+    time_is_up = "as long as it may"
+
     def __init__(self, limits: Limits, used: Usage) -> None:
         self.limits = limits
         self._used = used
@@ -89,7 +92,7 @@ class Budget:
 
     def end_time(self) -> BudgetExceeded:
         """Time is up: no call begins from now on; gives why."""
-        exceeded = BudgetExceeded(f"The execution has run for {self.limits.seconds:g} s, as long as it may.")
+        exceeded = BudgetExceeded(f"The execution has run for {self.limits.seconds:g} s, {self.time_is_up}.")
         exceeded.limit = "seconds"
         self._out_of_time = exceeded
         return exceeded

@@ -129,8 +129,8 @@ class Journal:
         return step
 
     def again(self, step: Step) -> Step:
-        """A step that an earlier attempt claimed, claimed by this one."""
-        return step.model_copy(update={"attempt": self._attempt, "status": StepStatus.CLAIMED})
+        """A step that an earlier attempt claimed, claimed by this one; what it uses was counted there."""
+        return step.model_copy(update={"attempt": self._attempt, "status": StepStatus.CLAIMED, "usage": Usage()})
 
     async def write(self, step: Step, events: Sequence[NewEvent] = (), *, used: Sequence[UUID] = ()) -> None:
         """Store a step as it is now; a step with the same ordinal is replaced, its request is kept if this has none.

@@ -30,6 +30,8 @@ class FamilyBudget(Budget):
         BudgetExceeded: as `Budget`; `is_inherited` where the limit is that of an execution above.
     """
 
+    time_is_up = "as long as the limit lasts that it shares with the executions above and below it"
+
     def __init__(self, limits: Limits, used: Usage, reservations: Reservations) -> None:
         super().__init__(limits, used)
         self._reservations = reservations

@@ -39,6 +39,7 @@ async def test_a_childs_answer_is_the_calls_result(stack: Stack, parent: str) ->
 
     assert (await stack.result(execution))["response"] == "from the child"
     assert child["parent_id"] == execution
+    assert (await stack.get(execution))["usage"]["tool_calls"] == 1
     for each in (execution, child["id"]):
         events = await assert_ended_well(stack, each)
         told = [event["type"] for event in events if event["type"].startswith("tool.")]

@@ -89,7 +89,7 @@ async def test_a_call_whose_end_is_told_is_told_to_begin_again() -> None:
 
     assert result == ToolResult("paid 5")
     assert memory.types == ["tool.started", "tool.completed"]
-    assert list(memory.steps) == [1]
+    assert [(ordinal, step.usage.tool_calls) for ordinal, step in memory.steps.items()] == [(1, 0)]
 
 
 async def test_a_call_of_unknown_outcome_is_told_once() -> None:
