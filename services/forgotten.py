@@ -61,7 +61,8 @@ class Forgotten:
 
 
 def _runs_once(step: Step) -> bool:
-    return step.effect == Effect.AT_MOST_ONCE and bool(step.key) and step.status is not StepStatus.FAILED
+    did_not_run = step.status in (StepStatus.FAILED, StepStatus.CANCELLED)
+    return step.effect == Effect.AT_MOST_ONCE and bool(step.key) and not did_not_run
 
 
 def _is_done(step: Step) -> bool:

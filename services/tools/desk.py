@@ -163,7 +163,7 @@ class TurnDesk:
         if recorded is not None and recorded.response is not None:
             self.trace.replayed(recorded)
             return self._leave(wanted, _recorded(recorded))
-        if recorded is not None and wanted.effect is Effect.AT_MOST_ONCE:
+        if recorded is not None and _may_have_run_once(wanted, recorded):
             return await self._never_known(wanted, recorded)
         step = self._step(wanted) if recorded is None else self.journal.again(recorded)
         return await self._settle(wanted, result, step, ran=ran)
@@ -215,13 +215,23 @@ class TurnDesk:
             used.append(decision.id)
         await self._reserve()
         step = self._step(wanted)
-        await self.journal.write(step, [_started(wanted)], used=used)
+        try:
+            await self.journal.write(step, [_started(wanted)], used=used)
+        except asyncio.CancelledError:
+            await self._not_made(wanted, step)
+            raise
         return step
+
+    async def _not_made(self, wanted: Wanted, step: Step) -> None:
+        """Record that the attempt was stopped before a claimed call began: a later one may make it."""
+        cut = step.model_copy(update={"status": StepStatus.CANCELLED, "request": None})
+        told = {"tool_call_id": wanted.tool_call_id, "name": wanted.name}
+        await _whole(self.journal.write(cut, [NewEvent(type="tool.cancelled", data=told)]))
 
     async def _lost(self, wanted: Wanted, step: Step) -> Step | ToolResult:
         """A call that an earlier attempt claimed without saying what came of it."""
         used: list[UUID] = []
-        if wanted.effect is Effect.AT_MOST_ONCE:
+        if _may_have_run_once(wanted, step):
             if self.unknown is UnknownOutcome.TELL_MODEL:
                 return await self._never_known(wanted, step)
             digest = f"{wanted.digest}/{step.attempt}"
@@ -329,6 +339,11 @@ async def _whole(work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.ensure_future(work)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     await asyncio.shield(task)
+
+
+def _may_have_run_once(wanted: Wanted, step: Step) -> bool:
+    """Whether a call that may not be repeated was perhaps done; one that is `cancelled` never began."""
+    return wanted.effect is Effect.AT_MOST_ONCE and step.status is not StepStatus.CANCELLED
 
 
 def _recorded(step: Step) -> ToolResult:

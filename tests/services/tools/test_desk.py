@@ -1,17 +1,17 @@
 """Claims and commits of tool calls: what happens to a call that happened before."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from runtimes.errors import BudgetExceeded
 from runtimes.types import Effect, ToolResult, Usage
 from services.budget import Limits
-from services.control_plane_client.models import Decision, Step, StepStatus
+from services.control_plane_client.models import Decision, NewEvent, Step, StepStatus
 from services.tools.desk import TurnDesk, UnknownOutcome
 from services.tools.gateway import ToolGateway
 from services.tools.spec import ApprovalRule, Call, ToolSpec
@@ -78,6 +78,43 @@ async def test_a_lost_call_that_may_run_once_is_not_run_again(lost_at: Literal["
     assert len(till.keys) == (1 if lost_at == "commit" else 0)
     assert memory.types == ["tool.unknown"]
     assert memory.steps[1].status is StepStatus.UNKNOWN
+
+
+class Slow(Remembering):
+    """Its claims are on their way until somebody lets them through; they are stored all the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claimed, self.through = asyncio.Event(), asyncio.Event()
+
+    async def write(self, step: Step, events: Sequence[NewEvent] = (), *, used: Sequence[UUID] = ()) -> None:
+        await Remembering.write(self, step, events, used=used)
+        if step.status is StepStatus.CLAIMED:
+            self.claimed.set()
+            await self.through.wait()
+
+
+@pytest.mark.parametrize("unknown", [UnknownOutcome.TELL_MODEL, UnknownOutcome.ASK_HUMAN])
+async def test_a_call_that_waited_for_its_claim_when_its_attempt_was_stopped_is_made_later(
+    unknown: UnknownOutcome,
+) -> None:
+    till, first, second = Till(), Slow(), Remembering()
+    calling = asyncio.create_task(till.call(desk_of(first)))
+    await first.claimed.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    made = list(till.keys)
+
+    desk = desk_of(second, attempt=2, recorded=list(first.steps.values()), unknown=unknown)
+    result = await till.call(desk)
+
+    assert (made, len(till.keys), result) == ([], 1, ToolResult("paid 5"))
+    assert (first.types, second.types, second.asked) == (
+        ["tool.started", "tool.cancelled"],
+        ["tool.started", "tool.completed"],
+        [],
+    )
 
 
 async def test_a_call_whose_end_is_told_is_told_to_begin_again() -> None:
