@@ -68,8 +68,8 @@ def _nothing(_: object) -> None:
 class ControlPlaneClient:
     """Calls of the worker API, retried while the control plane is away.
 
-    `patience` is how long a call is retried, in seconds, and `holds_for` how long one that brings what an attempt has
-    done: it has been paid for. `refused` hears of a key that is not accepted.
+    `patience` is how long a call is retried, in seconds, and `holds_for`, if that is longer, how long one that
+    brings what an attempt has done: it has been paid for. `refused` hears of a key that is not accepted.
     All calls are idempotent: attempts by their token, appends and closes by their batch number.
 
     Raises:
@@ -90,7 +90,7 @@ class ControlPlaneClient:
     ) -> None:
         self._session = session
         self._patience = patience
-        self._holds_for = holds_for
+        self._holds_for = max(holds_for, patience)
         self._refused = refused
 
     async def admit(self, request: AdmitExecution) -> Admission:
