@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from control_plane.cli.failures import usage_error
-from control_plane.cli.files import read_json
+from control_plane.cli.files import name_of, read_json
 
 FileOption = Annotated[Path | None, typer.Option("--file", "-f", help="Definition as JSON; - reads it from stdin.")]
 
@@ -24,6 +24,5 @@ def definition(file: Path | None, options: dict[str, Any]) -> dict[str, Any]:
 def _read(file: Path) -> dict[str, Any]:
     found = read_json(file)
     if not isinstance(found, dict):
-        place = "stdin" if str(file) == "-" else str(file)
-        raise usage_error(f"{place} holds no JSON object.")
+        raise usage_error(f"{name_of(file)} holds no JSON object.")
     return cast("dict[str, Any]", found)

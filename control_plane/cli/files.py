@@ -27,7 +27,7 @@ def read_json(file: Path) -> Any:
     text = read_text(file)
     if (fault := find_fault(text.encode())) is not None:
         place = f" (at {fault.field})" if fault.field else ""
-        detail = f"{_name(file)} cannot be read as JSON: {fault.detail}{place}"
+        detail = f"{name_of(file)} cannot be read as JSON: {fault.detail}{place}"
         raise CliError(detail, exit_code=ExitCode.USAGE, code=fault.code)
     return json.loads(text)
 
@@ -36,15 +36,16 @@ def _read(file: Path) -> bytes:
     try:
         return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
-        raise usage_error(f"{_name(file)} cannot be read: {error.strerror}.") from None
+        raise usage_error(f"{name_of(file)} cannot be read: {error.strerror}.") from None
 
 
 def _decoded(file: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise usage_error(f"{_name(file)} cannot be read: byte {error.start} is no UTF-8.") from None
+        raise usage_error(f"{name_of(file)} cannot be read: byte {error.start} is no UTF-8.") from None
 
 
-def _name(file: Path) -> str:
+def name_of(file: Path) -> str:
+    """The file as messages call it."""
     return "stdin" if str(file) == "-" else str(file)

@@ -87,8 +87,9 @@ class ToolGateway:
         self, door: "_Door", tool_call_id: str, arguments: Mapping[str, Any] | str, refusal: str = ""
     ) -> ToolResult:
         door = door if refusal else await self._present(door, tool_call_id)
-        wanted = door.wanted(tool_call_id, arguments)
-        if mistakes := refusal or door.spec.gone or await door.mistakes(arguments):
+        written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+        wanted = door.wanted(tool_call_id, arguments, written)
+        if mistakes := refusal or door.spec.gone or await door.mistakes(arguments, written):
             return await self._desk.record(wanted, ToolResult(door.cut(mistakes), is_error=True))
         step = await self._desk.begin(wanted)
         if isinstance(step, ToolResult):
@@ -134,8 +135,7 @@ class _Door:
     spec: ToolSpec
     checker: Checker
 
-    def wanted(self, tool_call_id: str, arguments: Mapping[str, Any] | str) -> Wanted:
-        written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    def wanted(self, tool_call_id: str, arguments: Mapping[str, Any] | str, written: str) -> Wanted:
         return Wanted(
             tool_call_id=tool_call_id,
             name=self.spec.name,
@@ -168,11 +168,11 @@ class _Door:
         text = self._late() if deadline.expired() else self._failed(came)
         return ToolResult(storable(text), is_error=True)
 
-    async def mistakes(self, arguments: Mapping[str, Any] | str) -> str:
+    async def mistakes(self, arguments: Mapping[str, Any] | str, written: str) -> str:
         """What is wrong with the arguments, for the model; empty if nothing is."""
         if isinstance(arguments, str):
             return f"The arguments of '{self.spec.name}' have to be a JSON object, nested at most {LEVELS} levels deep."
-        found = _unwritable(arguments) or await self._found(arguments)
+        found = _unwritable(written) or await self._found(arguments)
         return f"The arguments of '{self.spec.name}' are not valid. {found}" if found else ""
 
     def cut(self, text: str) -> str:
@@ -200,10 +200,10 @@ class _Door:
         return " ".join(f"At {where}: {why}." for where, why in found)
 
 
-def _unwritable(arguments: Mapping[str, Any]) -> str:
-    """Say that a text of the arguments is none that any program can write; empty if all are."""
+def _unwritable(written: str) -> str:
+    """Say that the arguments have a text that no program can write; empty if they have none."""
     try:
-        json.dumps(arguments, ensure_ascii=False).encode()
+        written.encode()
     except UnicodeEncodeError:
         return "A text contains half of a surrogate pair."
     return ""
