@@ -37,10 +37,6 @@ SHOWN_PROMPT = 2_000
 MAX_TRIES = 5
 
 
-#: Turn, dispatch and try.
-Try = tuple[int, int, int]
-
-
 @dataclass(frozen=True, slots=True)
 class WantedTurn:
     """The number of a turn, with the message that was asked about; `is_other`: it is that of another message."""
@@ -321,8 +317,13 @@ def _is_new_run(row: Row[Any], request: OpenAttempt, present: Present | None) ->
     return True
 
 
-def _check_later(asked: Try, held: Try, request: OpenAttempt, present: Present | None) -> None:
-    """An activity that was reset counts its tries from 1 again; its moments do not repeat."""
+def _check_later(
+    asked: tuple[int, int, int], held: tuple[int, int, int], request: OpenAttempt, present: Present | None
+) -> None:
+    """Refuse a turn, dispatch and try that are not later, unless a reset of the activity counts its tries from 1 again.
+
+    The moment at which a try began does not repeat.
+    """
     if asked > held:
         return
     may_be_reset = asked[:2] == held[:2] and request.started_at is not None
